@@ -1,0 +1,1 @@
+//! The catalogue of controls: typed rows, one table file per subject.

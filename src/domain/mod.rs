@@ -1,0 +1,32 @@
+//! The words of the trade as types. Parsing is the only way to make one from text; nothing here does IO.
+
+mod boot;
+mod component;
+mod control_id;
+mod digest;
+mod fact;
+mod file_facts;
+mod flag;
+mod layout;
+mod mode;
+mod node_path;
+mod observation;
+mod owner;
+mod static_pod;
+
+pub use boot::{BootId, Instant};
+pub use component::Component;
+pub use control_id::{ControlId, InvalidControlId};
+pub use digest::{Digest, InvalidDigest};
+pub use fact::{Fact, Reason};
+pub use file_facts::{FileFacts, FileId, FileKind};
+pub use flag::{FlagName, InvalidFlagName};
+pub use layout::Layout;
+pub use mode::{InvalidMode, Mode};
+pub use node_path::{InvalidPath, NodePath, PathPattern};
+pub use observation::{
+    ControlPlane, EntryContent, FolderEntry, Health, KubeletFacts, Manifest, Observation, PodLog, Process,
+    ProcessId,
+};
+pub use owner::{Account, InvalidOwner, Owner};
+pub use static_pod::{Container, HealthEndpoint, HostPathVolume, Mount, Scheme, StaticPod};

@@ -1,0 +1,152 @@
+//! The facts read from the node in one pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Account, Component, Digest, Fact, FileFacts, NodePath, Owner, PathPattern, Reason, StaticPod};
+
+/// Everything that the chosen controls and the change in flight ask of the node. A map holds an entry for each
+/// thing that was asked; what was not asked is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Single files and folders.
+    pub files: BTreeMap<NodePath, Fact<FileFacts>>,
+    /// What a pattern matches, each with its facts. `Absent`: the folder is not there.
+    pub listings: BTreeMap<PathPattern, Fact<BTreeMap<NodePath, Fact<FileFacts>>>>,
+    /// The entries of the manifests folder that the kubelet would look at, and the subfolders.
+    pub manifest_folder: Fact<Vec<FolderEntry>>,
+    /// The manifest of each component.
+    pub manifests: BTreeMap<Component, Fact<Manifest>>,
+    /// The processes of each component's static pod.
+    pub processes: BTreeMap<Component, Fact<Vec<Process>>>,
+    /// Whether each component's health endpoint answers; asked only where a change waits for it.
+    pub health: BTreeMap<Component, Fact<Health>>,
+    /// The newest container logs of a component whose change is in flight.
+    pub pod_logs: BTreeMap<Component, Fact<Vec<PodLog>>>,
+    /// The kubelet.
+    pub kubelet: KubeletFacts,
+    /// Running kubeadm processes that root started.
+    pub kubeadm: Fact<Vec<Process>>,
+    /// How many control-plane nodes the cluster has; asked only when a restart is due.
+    pub control_plane: Fact<ControlPlane>,
+    /// Accounts by name, as the node's own account files have them.
+    pub accounts: BTreeMap<Account, Fact<Owner>>,
+}
+
+/// One entry of the manifests folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderEntry {
+    /// Its name; bytes that are not UTF-8 are shown as U+FFFD.
+    pub name: String,
+    /// True when `name` is the name to the letter, so that the entry can be named in a path.
+    pub exact_name: bool,
+    /// Its facts, links not followed.
+    pub facts: FileFacts,
+    /// What it holds.
+    pub content: EntryContent,
+}
+
+/// What an entry of the manifests folder holds for the kubelet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryContent {
+    /// A pod.
+    Pod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The digest of the file.
+        digest: Digest,
+    },
+    /// A file that the kubelet cannot read a pod from: to it, the pod is gone.
+    Unparsable {
+        /// Why, with line and column where there is one.
+        why: Reason,
+        /// The digest of the file, when it was small enough to read.
+        digest: Option<Digest>,
+    },
+    /// Not a file, or it could not be read.
+    NotRead(Reason),
+}
+
+/// A manifest that was read and understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Where it is.
+    pub path: NodePath,
+    /// Its text, byte for byte.
+    pub text: String,
+    /// The digest of the text.
+    pub digest: Digest,
+    /// The facts of the file it was read from.
+    pub facts: FileFacts,
+    /// Its typed view.
+    pub pod: StaticPod,
+}
+
+/// A process, known by number and start time: a number alone is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ProcessId {
+    /// Process number.
+    pub pid: i32,
+    /// Start time in clock ticks since boot (`/proc/PID/stat`, field 22).
+    pub start_ticks: u64,
+}
+
+/// A process of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Which one.
+    pub id: ProcessId,
+    /// Its arguments, the first being the name that it was started by. Never logged as they are.
+    pub argv: Vec<String>,
+    /// Real user id.
+    pub uid: u32,
+    /// How long it has run, in milliseconds.
+    pub age_ms: u64,
+    /// The UID of the pod whose cgroup it is in, if it is in one.
+    pub pod_uid: Option<String>,
+}
+
+/// The answer of a health endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It answered 200.
+    Ok,
+    /// It answered otherwise, or not at all.
+    Failing(Reason),
+}
+
+/// The log of one run of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodLog {
+    /// The UID of the pod.
+    pub pod_uid: String,
+    /// How often the container had been started before (`0.log`, `1.log`...).
+    pub restart: u32,
+    /// Last change of the log, nanoseconds since the Unix epoch.
+    pub modified_ns: i128,
+    /// Its last lines, oldest first, without the runtime's prefix; not yet redacted.
+    pub lines: Vec<String>,
+}
+
+/// The kubelet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeletFacts {
+    /// Its process; `Absent` when it is not running.
+    pub process: Fact<Process>,
+    /// `staticPodPath` of its configuration.
+    pub static_pod_path: Fact<NodePath>,
+    /// Its configuration file, by `--config`.
+    pub config_file: Fact<NodePath>,
+    /// `authentication.x509.clientCAFile` of its configuration.
+    pub client_ca_file: Fact<NodePath>,
+}
+
+/// The control-plane nodes that the cluster speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// Names, by the source that has most of them.
+    pub nodes: BTreeSet<String>,
+    /// Which source said so: `etcd members`, `nodes`, `kubeadm-config`.
+    pub source: &'static str,
+}

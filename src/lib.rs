@@ -1,0 +1,19 @@
+//! Holdfast: a node-level hardening daemon for Kubernetes control-plane hosts.
+//!
+//! One straight path runs through the crate: the configuration selects controls, the adapters read an
+//! [`domain::Observation`], controls judge it, [`plan`] decides, [`apply`] acts, [`report`] tells.
+//! `check`, `plan`, `apply` and the daemon differ only in how far they go along it.
+
+pub mod adapters;
+pub mod apply;
+pub mod cli;
+pub mod config;
+pub mod controls;
+pub mod daemon;
+pub mod domain;
+pub mod journal;
+pub mod manifest;
+pub mod observe;
+pub mod plan;
+pub mod reconcile;
+pub mod report;

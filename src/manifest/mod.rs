@@ -1,0 +1,1 @@
+//! Static-pod manifests: a typed view and a lossless editor.

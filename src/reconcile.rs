@@ -1,0 +1,1 @@
+//! The path itself: observe, judge, plan, apply, report.

@@ -1,0 +1,1 @@
+//! Renders findings, plans and outcomes for a terminal and as JSON.
