@@ -195,6 +195,9 @@ mod tests {
         let crt: PathPattern = "/etc/kubernetes/pki/**/*.crt".parse().unwrap();
         assert!(crt.recursive && crt.matches("ca.crt") && !crt.matches("ca.key") && crt.matches(".crt"));
         assert_eq!(crt.to_string(), "/etc/kubernetes/pki/**/*.crt");
-        assert_eq!("/etc/*/x".parse::<PathPattern>(), Err(InvalidPath("/etc/*/x".to_owned())));
+        assert_eq!(
+            "/etc/*/x".parse::<PathPattern>(),
+            Err(InvalidPath("/etc/*/x".to_owned()))
+        );
     }
 }

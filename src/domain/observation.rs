@@ -22,6 +22,8 @@ pub struct Observation {
     pub health: BTreeMap<Component, Fact<Health>>,
     /// The newest container logs of a component whose change is in flight.
     pub pod_logs: BTreeMap<Component, Fact<Vec<PodLog>>>,
+    /// Structured files that a flag or the kubelet names and that hold no secret, as JSON values.
+    pub documents: BTreeMap<NodePath, Fact<serde_json::Value>>,
     /// The kubelet.
     pub kubelet: KubeletFacts,
     /// Running kubeadm processes that root started.

@@ -1,0 +1,161 @@
+//! The records of the journal.
+
+use crate::domain::{Component, ControlId, Digest, FlagName, Instant, Mode, NodePath, Owner, ProcessId};
+
+/// One line of the journal: what, and when.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Entry {
+    /// When it was written.
+    pub at: Instant,
+    /// What it says.
+    pub record: Record,
+}
+
+/// What a line of the journal says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The journal was begun by this version of Holdfast. Always the first.
+    Opened {
+        /// The version of Holdfast.
+        holdfast: String,
+    },
+    /// What lay in the manifests folder beside the components' own manifests at the first start.
+    Baseline {
+        /// The files, by name.
+        manifests: Vec<KnownManifest>,
+    },
+    /// The intent of a change. MUST be durable before the change touches the node.
+    Started {
+        /// The change.
+        change: Digest,
+        /// The controls that it serves.
+        controls: Vec<ControlId>,
+        /// What it does.
+        act: Act,
+    },
+    /// The change was made and, where it restarts a component, the node proved healthy after it.
+    Finished {
+        /// The change.
+        change: Digest,
+    },
+    /// The change will not be completed: it had not happened, or someone else changed its object since.
+    Abandoned {
+        /// The change.
+        change: Digest,
+        /// Why.
+        why: String,
+    },
+    /// The intent to put the former content back. MUST be durable before the file is touched.
+    UndoStarted {
+        /// The change.
+        change: Digest,
+        /// What the node did not bear.
+        fault: Fault,
+    },
+    /// The node refused the change: the former content is in place, the change is not tried again until its inputs change.
+    Refused {
+        /// The change.
+        change: Digest,
+        /// What the node did not bear.
+        fault: Fault,
+        /// True when the component proved healthy again with its former manifest.
+        recovered: bool,
+    },
+}
+
+/// A manifest that was there at the first start.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct KnownManifest {
+    /// Its file name.
+    pub name: String,
+    /// Its content.
+    pub digest: Digest,
+}
+
+/// What a change does, as far as recovery needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub enum Act {
+    /// Takes permission bits away. Decided by observation after a crash.
+    SetMode {
+        /// The file.
+        path: NodePath,
+        /// Before.
+        from: Mode,
+        /// After.
+        to: Mode,
+    },
+    /// Gives a file to another owner. Decided by observation after a crash.
+    SetOwner {
+        /// The file.
+        path: NodePath,
+        /// Before.
+        from: Owner,
+        /// After.
+        to: Owner,
+    },
+    /// Replaces a manifest. Decided by the digest of the file after a crash.
+    EditManifest(EditedManifest),
+    /// Moves an unknown manifest out of the folder. Decided by which of the two is there after a crash.
+    Quarantine {
+        /// Where it was.
+        path: NodePath,
+        /// Where it goes.
+        to: NodePath,
+        /// Its content.
+        digest: Digest,
+    },
+}
+
+/// The edit of a component's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EditedManifest {
+    /// Whose manifest.
+    pub component: Component,
+    /// The manifest.
+    pub path: NodePath,
+    /// Its content before.
+    pub before: Digest,
+    /// Its content after.
+    pub after: Digest,
+    /// The copy of the content before.
+    pub backup: NodePath,
+    /// The component's processes before.
+    pub processes: Vec<ProcessId>,
+    /// The flags that are set, with their new values.
+    pub flags: Vec<RefusedFlag>,
+    /// True when the encryption flag, its file's mount or volume differ between before and after.
+    pub touches_encryption: bool,
+}
+
+/// A flag with a value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct RefusedFlag {
+    /// The flag.
+    pub name: FlagName,
+    /// The value.
+    pub value: String,
+}
+
+/// What the node did not bear, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Fault {
+    /// In one sentence.
+    pub why: String,
+    /// The last error lines of the component's log, redacted.
+    pub last_words: Vec<String>,
+    /// The flag that the log names as being at fault, if it names one of those that were set.
+    pub flag: Option<RefusedFlag>,
+}
+
+impl Act {
+    /// The file that is changed.
+    #[must_use]
+    pub const fn path(&self) -> &NodePath {
+        match self {
+            Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
+            Self::EditManifest(edit) => &edit.path,
+        }
+    }
+}

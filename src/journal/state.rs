@@ -1,0 +1,364 @@
+//! What the journal says when it is read again: the fold of its entries.
+
+use super::{Act, Entry, Fault, JournalError, KnownManifest, Record};
+use crate::domain::{ControlId, Digest, Instant};
+
+/// The fold of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalState {
+    /// The change that was begun and not ended.
+    pub in_flight: Option<InFlight>,
+    /// Changes that the node refused, newest last.
+    pub refusals: Vec<Refusal>,
+    /// The manifests that were there at the first start; `None` before it.
+    pub baseline: Option<Vec<KnownManifest>>,
+    /// The finished changes that may still count for flapping: what was changed, and when; oldest first.
+    pub finished: Vec<(Act, Instant)>,
+}
+
+/// A change that was begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// The change.
+    pub change: Digest,
+    /// The controls that it serves.
+    pub controls: Vec<ControlId>,
+    /// What it does.
+    pub act: Act,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When that phase was begun.
+    pub since: Instant,
+}
+
+/// Where a change in flight stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// The intent is recorded; the effect may have happened.
+    Started,
+    /// The intent to put the former content back is recorded; that may have happened.
+    Undoing(Fault),
+}
+
+/// A change that the node refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The change.
+    pub change: Digest,
+    /// What it did.
+    pub act: Act,
+    /// What the node did not bear.
+    pub fault: Fault,
+    /// True when the component came back with its former manifest.
+    pub recovered: bool,
+    /// When it was given up.
+    pub at: Instant,
+}
+
+/// More finished changes than this are not kept: enough for the flap guard's hour at any sane rate.
+const FINISHED_KEPT: usize = 512;
+
+impl JournalState {
+    /// Reads a journal from its beginning.
+    ///
+    /// # Errors
+    /// Names the first entry that cannot follow those before it.
+    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, JournalError> {
+        let mut state = Self::default();
+        for (index, entry) in entries.into_iter().enumerate() {
+            state
+                .record(entry)
+                .map_err(|why| JournalError::OutOfOrder { line: index + 1, why })?;
+        }
+        Ok(state)
+    }
+
+    /// Adds one entry. All legal successions stand in this one match.
+    ///
+    /// # Errors
+    /// Says what does not fit; the state is then as it was.
+    #[expect(clippy::too_many_lines, reason = "all legal successions stand in one match")]
+    pub fn record(&mut self, entry: &Entry) -> Result<(), String> {
+        match (&entry.record, self.in_flight.take()) {
+            (Record::Opened { .. }, in_flight) => self.in_flight = in_flight,
+            (Record::Baseline { manifests }, in_flight) => {
+                self.in_flight = in_flight;
+                self.baseline = Some(manifests.clone());
+            }
+            (
+                Record::Started {
+                    change,
+                    controls,
+                    act,
+                },
+                None,
+            ) => {
+                self.in_flight = Some(InFlight {
+                    change: *change,
+                    controls: controls.clone(),
+                    act: act.clone(),
+                    phase: Phase::Started,
+                    since: entry.at.clone(),
+                });
+            }
+            (Record::Finished { change }, Some(begun))
+                if begun.change == *change && begun.phase == Phase::Started =>
+            {
+                self.finish(begun, entry);
+            }
+            (Record::Abandoned { change, .. }, Some(begun)) if begun.change == *change => {}
+            (Record::UndoStarted { change, fault }, Some(begun)) if begun.change == *change => {
+                let phase = Phase::Undoing(fault.clone());
+                self.in_flight = Some(InFlight {
+                    phase,
+                    since: entry.at.clone(),
+                    ..begun
+                });
+            }
+            (
+                Record::Refused {
+                    change,
+                    fault,
+                    recovered,
+                },
+                Some(begun),
+            ) if begun.change == *change => {
+                self.refusals.retain(|refusal| refusal.change != *change);
+                self.refusals.push(Refusal {
+                    change: *change,
+                    act: begun.act,
+                    fault: fault.clone(),
+                    recovered: *recovered,
+                    at: entry.at.clone(),
+                });
+            }
+            (
+                Record::Started { change, .. }
+                | Record::Finished { change }
+                | Record::Abandoned { change, .. }
+                | Record::UndoStarted { change, .. }
+                | Record::Refused { change, .. },
+                in_flight,
+            ) => {
+                let other = in_flight
+                    .as_ref()
+                    .map_or_else(|| "no change".to_owned(), |begun| begun.change.short());
+                self.in_flight = in_flight;
+                return Err(format!(
+                    "it speaks of change {}, while {other} is in flight",
+                    change.short()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, begun: InFlight, entry: &Entry) {
+        self.finished.push((begun.act, entry.at.clone()));
+        if self.finished.len() > FINISHED_KEPT {
+            self.finished.remove(0);
+        }
+    }
+
+    /// The entries of a shorter journal that replays to the same state, but for finished changes before `keep_since`.
+    #[must_use]
+    pub fn compact(entries: &[Entry], keep_since: jiff::Timestamp) -> Vec<Entry> {
+        let mut kept = Vec::new();
+        let mut begun = Vec::new();
+        for entry in entries {
+            match &entry.record {
+                Record::Opened { .. } | Record::Baseline { .. } => kept.push(entry.clone()),
+                Record::Started { .. } | Record::UndoStarted { .. } => begun.push(entry.clone()),
+                Record::Finished { .. } | Record::Abandoned { .. } if entry.at.wall < keep_since => {
+                    begun.clear()
+                }
+                Record::Finished { .. } | Record::Abandoned { .. } | Record::Refused { .. } => {
+                    kept.append(&mut begun);
+                    kept.push(entry.clone());
+                }
+            }
+        }
+        kept.append(&mut begun);
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{BootId, Mode};
+
+    fn at(second: i64) -> Instant {
+        Instant {
+            wall: jiff::Timestamp::from_second(second).unwrap(),
+            boot: BootId("boot".to_owned()),
+            since_boot_ms: u64::try_from(second).unwrap() * 1000,
+        }
+    }
+
+    fn entry(second: i64, record: Record) -> Entry {
+        Entry {
+            at: at(second),
+            record,
+        }
+    }
+
+    fn change(name: &str) -> Digest {
+        Digest::of(name.as_bytes())
+    }
+
+    fn chmod() -> Act {
+        Act::SetMode {
+            path: "/etc/kubernetes/admin.conf".parse().unwrap(),
+            from: Mode::from_bits(0o644),
+            to: Mode::from_bits(0o600),
+        }
+    }
+
+    fn started(second: i64, name: &str) -> Entry {
+        entry(
+            second,
+            Record::Started {
+                change: change(name),
+                controls: vec![],
+                act: chmod(),
+            },
+        )
+    }
+
+    fn fault() -> Fault {
+        Fault {
+            why: "it did not answer".to_owned(),
+            last_words: vec![],
+            flag: None,
+        }
+    }
+
+    #[test]
+    fn a_change_begun_and_not_ended_is_in_flight() {
+        let state = JournalState::replay(&[started(1, "a")]).unwrap();
+        let in_flight = state.in_flight.unwrap();
+        assert_eq!(
+            (in_flight.change, in_flight.phase, in_flight.since),
+            (change("a"), Phase::Started, at(1))
+        );
+    }
+
+    #[test]
+    fn an_undone_change_ends_as_a_refusal_that_a_second_one_replaces() {
+        let refused = |second| {
+            [
+                started(second, "a"),
+                entry(
+                    second + 1,
+                    Record::UndoStarted {
+                        change: change("a"),
+                        fault: fault(),
+                    },
+                ),
+                entry(
+                    second + 2,
+                    Record::Refused {
+                        change: change("a"),
+                        fault: fault(),
+                        recovered: true,
+                    },
+                ),
+            ]
+        };
+        let state = JournalState::replay(refused(1).iter().chain(&refused(11))).unwrap();
+        assert_eq!(state.in_flight, None);
+        assert_eq!(
+            state
+                .refusals
+                .iter()
+                .map(|refusal| refusal.at.clone())
+                .collect::<Vec<_>>(),
+            vec![at(13)]
+        );
+    }
+
+    #[test]
+    fn what_cannot_follow_is_an_error_that_names_the_line() {
+        let stray = entry(2, Record::Finished { change: change("b") });
+        for journal in [
+            vec![started(1, "a"), stray.clone()],
+            vec![started(1, "a"), started(2, "b")],
+        ] {
+            let error = JournalState::replay(&journal).unwrap_err();
+            assert!(
+                matches!(error, JournalError::OutOfOrder { line: 2, .. }),
+                "{error}"
+            );
+        }
+        // A change that is being undone cannot turn out to be finished.
+        let undoing = entry(
+            2,
+            Record::UndoStarted {
+                change: change("a"),
+                fault: fault(),
+            },
+        );
+        let finished = entry(3, Record::Finished { change: change("a") });
+        assert!(
+            JournalState::replay(&[started(1, "a"), undoing, finished]).is_err(),
+            "finished while undoing"
+        );
+        assert!(JournalState::replay(&[stray]).is_err(), "nothing was begun");
+    }
+
+    #[test]
+    fn compaction_keeps_refusals_what_is_in_flight_and_what_is_recent() {
+        let journal = [
+            Entry::opened(at(0)),
+            started(1, "old"),
+            entry(
+                2,
+                Record::Finished {
+                    change: change("old"),
+                },
+            ),
+            started(3, "refused"),
+            entry(
+                4,
+                Record::UndoStarted {
+                    change: change("refused"),
+                    fault: fault(),
+                },
+            ),
+            entry(
+                5,
+                Record::Refused {
+                    change: change("refused"),
+                    fault: fault(),
+                    recovered: false,
+                },
+            ),
+            started(90, "old"),
+            entry(
+                91,
+                Record::Finished {
+                    change: change("old"),
+                },
+            ),
+            started(92, "old"),
+        ];
+        let compacted = JournalState::compact(&journal, at(50).wall);
+        assert_eq!(compacted.len(), 7);
+        let (before, after) = (
+            JournalState::replay(&journal).unwrap(),
+            JournalState::replay(&compacted).unwrap(),
+        );
+        assert_eq!(after.finished, before.finished[1..]);
+        assert_eq!(
+            JournalState {
+                finished: vec![],
+                ..after
+            },
+            JournalState {
+                finished: vec![],
+                ..before
+            }
+        );
+    }
+}
