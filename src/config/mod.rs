@@ -1,1 +1,101 @@
-//! The operator's configuration: text, checked, immutable.
+//! The operator's configuration: text in, checked values out. Nothing here opens a file.
+
+mod pause;
+mod raw;
+mod window;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use pause::{InvalidPause, Pause};
+pub use raw::{ConfigError, parse};
+pub use window::{Window, WindowState};
+
+use crate::domain::{Component, ControlId, FlagName};
+
+/// What is done about a drift without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// The control is not judged.
+    Off,
+    /// It is reported.
+    Audit,
+    /// It is mended.
+    Enforce,
+}
+
+/// The checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// For every control that has no mode of its own. Never [`Action::Off`].
+    pub mode: Action,
+    /// Settings of single controls.
+    pub controls: BTreeMap<ControlId, ControlSetting>,
+    /// Flags that the operator requires, by component.
+    pub required_flags: BTreeMap<Component, BTreeMap<FlagName, String>>,
+    /// The guard of the manifests folder.
+    pub manifests: ManifestsFolder,
+    /// When and for how long a component may be away.
+    pub disruption: Disruption,
+    /// The time between two full passes of the daemon.
+    pub full_pass: Duration,
+}
+
+/// The setting of one control.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ControlSetting {
+    /// What is done about its drift.
+    pub mode: Option<Action>,
+    /// Another value than the catalogue's.
+    pub value: Option<String>,
+    /// Why its drift is accepted, and until when.
+    pub exception: Option<Exception>,
+}
+
+/// A drift that the operator accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    /// Why.
+    pub reason: String,
+    /// Until when; for ever without it.
+    pub until: Option<jiff::Timestamp>,
+}
+
+/// The guard of the manifests folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ManifestsFolder {
+    /// File names that are known beside kubeadm's own.
+    pub known: Vec<String>,
+    /// Move unknown manifests out of the folder.
+    pub quarantine: bool,
+}
+
+/// When and for how long a component may be away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disruption {
+    /// When restarts may happen; at any time without it.
+    pub window: Option<Window>,
+    /// How long a component may take to prove healthy after an edit. At most [`MAX_DEADLINE`].
+    pub deadline: Duration,
+}
+
+/// No component is waited for longer than this before its former manifest goes back.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(300);
+
+impl Default for Config {
+    /// What holds without a configuration file: report everything, touch nothing.
+    fn default() -> Self {
+        Self {
+            mode: Action::Audit,
+            controls: BTreeMap::new(),
+            required_flags: BTreeMap::new(),
+            manifests: ManifestsFolder::default(),
+            disruption: Disruption {
+                window: None,
+                deadline: Duration::from_secs(180),
+            },
+            full_pass: Duration::from_secs(180),
+        }
+    }
+}

@@ -1,1 +1,23 @@
 //! Controls, observation, journal and time in; an ordered list of changes with their reasons out.
+//!
+//! Everything here is pure and total: the same input gives the same plan, and a finding or a plan can be compared
+//! as a value.
+
+mod build;
+mod change;
+mod finding;
+mod in_flight;
+mod judge;
+mod judge_files;
+mod judge_flags;
+mod judge_folder;
+mod last_words;
+mod select;
+
+pub use build::{Circumstances, build};
+pub use change::{Change, Deed, ManifestEdit, Plan, Withheld, WithheldReason};
+pub use finding::{Evidence, Finding, Mend, Verdict};
+pub use in_flight::{Limits, Progress, Step, next_step};
+pub use judge::{JudgeContext, judge};
+pub use last_words::{fault_in, redact};
+pub use select::{InvalidValue, Selected, select};

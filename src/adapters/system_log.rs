@@ -1,0 +1,1 @@
+//! The system log: journald when systemd started us, else standard error.

@@ -1,0 +1,1 @@
+//! What systemd is told: READY, STATUS, RELOADING, STOPPING, the watchdog.

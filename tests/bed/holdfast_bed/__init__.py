@@ -1,0 +1,1 @@
+"""Builds, boots, resets and removes test nodes."""
