@@ -1,1 +1,220 @@
-//! The path itself: observe, judge, plan, apply, report.
+//! The path itself: observe, judge, plan, apply. `check`, `plan`, `apply` and the daemon differ in how far they go along it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::adapters::Node;
+use crate::adapters::journal_store::{JournalStore, StoreError};
+use crate::adapters::lock::Held;
+use crate::apply::{Applier, Outcome};
+use crate::config::{Config, Pause};
+use crate::controls::Control;
+use crate::domain::{Component, Digest, Fact, Observation};
+use crate::journal::JournalState;
+use crate::observe::{Request, ask_for_restart, look_at_values, observe};
+use crate::plan::{Circumstances, Finding, JudgeContext, Mend, Plan, Selected, Verdict, build, judge};
+
+/// How a look at the node is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Intent {
+    /// True for `plan` and `apply`: an explicit command acts in every mode.
+    pub asked: bool,
+    /// Restarts may happen outside the disruption window.
+    pub any_time: bool,
+    /// What the node refused is tried again.
+    pub retry: bool,
+    /// Files have just changed: what restarts a component waits until they are quiet.
+    pub settling: bool,
+    /// Only the change in flight is carried on; nothing new is begun.
+    pub finishing: bool,
+    /// Changes that failed a moment ago, and why.
+    pub failed: BTreeMap<Digest, String>,
+}
+
+/// What a look at the node found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The facts.
+    pub observation: Observation,
+    /// The controls held against them.
+    pub findings: Vec<Finding>,
+    /// What is to be done.
+    pub plan: Plan,
+    /// Why Holdfast is paused, if it is.
+    pub paused: Option<String>,
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// What it found before it acted.
+    pub looked: Looked,
+    /// What came of its acts.
+    pub outcomes: Vec<Outcome>,
+    /// When to look again, if not only at the next full pass.
+    pub look_again: Option<Duration>,
+    /// True when the look found something that had not been told before.
+    pub found_news: bool,
+}
+
+/// A change in flight is looked at this often.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Judges without asking what only a restart asks for.
+#[must_use]
+pub fn check(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {
+    let mut looked = observe_and_judge(node, config, selected, journal);
+    looked.plan.in_flight = None;
+    looked
+}
+
+/// Judges and plans.
+#[must_use]
+pub fn look(
+    node: &Node,
+    config: &Config,
+    selected: &[Selected],
+    journal: &JournalState,
+    intent: &Intent,
+) -> Looked {
+    let mut looked = observe_and_judge(node, config, selected, journal);
+    let acts = |control: &Control| {
+        intent.asked
+            || selected
+                .iter()
+                .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
+    };
+    let mut values = Vec::new();
+    for finding in looked.findings.iter().filter(|finding| acts(&finding.control)) {
+        for evidence in finding.with_verdict(Verdict::Drift) {
+            if let Some(Mend::Flag {
+                component,
+                name,
+                value,
+            }) = &evidence.mend
+            {
+                values.push((*component, name.clone(), value.clone()));
+            }
+        }
+    }
+    let restarts: BTreeSet<Component> = values.iter().map(|(component, _, _)| *component).collect();
+    look_at_values(node, &values, &mut looked.observation);
+    if !intent.settling {
+        ask_for_restart(node, &restarts, &mut looked.observation);
+    }
+    let circumstances = Circumstances {
+        config,
+        journal,
+        now: node.clock.now(),
+        asked: intent.asked,
+        any_time: intent.any_time,
+        failed: &intent.failed,
+        retry: intent.retry,
+        settling: intent.settling,
+        paused: looked.paused.clone(),
+    };
+    looked.plan = build(selected, &looked.findings, &looked.observation, &circumstances);
+    looked
+}
+
+fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {
+    let controls: Vec<&Control> = selected.iter().map(|selected| &selected.control).collect();
+    let observation = observe(
+        node,
+        Request {
+            controls: &controls,
+            in_flight: journal.in_flight.as_ref(),
+        },
+    );
+    let now = node.clock.now();
+    let baseline = journal.baseline.as_deref();
+    let context = JudgeContext {
+        config,
+        layout: &node.layout,
+        baseline,
+        now: now.wall,
+    };
+    let findings = judge(selected, &observation, &context);
+    Looked {
+        findings,
+        plan: Plan::default(),
+        paused: paused(node, now.wall),
+        observation,
+    }
+}
+
+/// Why Holdfast is paused. A pause file that cannot be read pauses: nobody knows for how long it was meant.
+#[must_use]
+pub fn paused(node: &Node, now: jiff::Timestamp) -> Option<String> {
+    let path = &node.layout.pause;
+    let pause = match node.files.read(path, 64 * 1024) {
+        Fact::Absent => return None,
+        Fact::Unknown(why) => return Some(format!("the pause file cannot be read: {why}")),
+        Fact::Known(content) => Pause::parse(&String::from_utf8_lossy(&content.bytes)),
+    };
+    match pause {
+        Ok(pause) if pause.until > now => Some(format!(
+            "{} (until {:.0}; `holdfast resume` ends it)",
+            pause.reason, pause.until
+        )),
+        Ok(_) => None,
+        Err(error) => Some(format!(
+            "{path} is not a pause file: {error}. Remove it, or run `holdfast resume`"
+        )),
+    }
+}
+
+/// One pass: the next step of the change in flight or, if there is none, the changes of the plan up to the first that has to be
+/// waited for. It never waits itself. `before_acting` is told what was found before anything is done about it: mending must not hide
+/// a break-in.
+///
+/// # Errors
+/// When the journal cannot be read or written.
+pub fn pass(
+    node: &Node,
+    config: &Config,
+    selected: &[Selected],
+    held: &Held,
+    journal: &mut JournalStore,
+    intent: &Intent,
+    before_acting: &mut dyn FnMut(&Looked),
+) -> Result<Passed, StoreError> {
+    let looked = look(node, config, selected, journal.state(), intent);
+    before_acting(&looked);
+    let controls = journal
+        .state()
+        .in_flight
+        .as_ref()
+        .map(|begun| begun.controls.clone())
+        .unwrap_or_default();
+    let mut applier = Applier { node, held, journal };
+    if let Some(baseline) = &looked.plan.baseline {
+        applier.know(baseline.clone())?;
+    }
+    let mut outcomes = Vec::new();
+    if let Some(progress) = &looked.plan.in_flight {
+        outcomes.push(applier.step(progress, &controls)?);
+    } else if !intent.finishing {
+        for change in &looked.plan.changes {
+            let outcome = applier.make(change)?;
+            let waits = outcome.is_in_flight();
+            outcomes.push(outcome);
+            if waits {
+                break;
+            }
+        }
+    }
+    let in_flight = outcomes.last().is_some_and(Outcome::is_in_flight);
+    let ended = looked.plan.in_flight.is_some() && !in_flight;
+    let look_again = if in_flight {
+        Some(POLL)
+    } else {
+        ended.then_some(Duration::ZERO)
+    };
+    Ok(Passed {
+        looked,
+        outcomes,
+        look_again,
+        found_news: false,
+    })
+}

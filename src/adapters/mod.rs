@@ -10,13 +10,19 @@ pub mod lock;
 pub mod pod_logs;
 pub mod processes;
 pub mod system_log;
+
 pub mod systemd;
+pub mod wakeups;
 pub mod watch;
 
-use crate::domain::Layout;
+use std::path::PathBuf;
+
+use crate::domain::{Layout, NodePath};
 
 /// All that `observe` and `apply` reach the node through.
 pub struct Node {
+    /// The folder that its file system is mounted at; `/` for the node that we run on.
+    pub root: PathBuf,
     /// Where things are.
     pub layout: Layout,
     /// Its file system.
@@ -29,4 +35,12 @@ pub struct Node {
     pub cluster: Box<dyn cluster::Cluster>,
     /// Its clocks.
     pub clock: clock::Clock,
+}
+
+impl Node {
+    /// Where a path of the node is on this machine.
+    #[must_use]
+    pub fn here(&self, path: &NodePath) -> PathBuf {
+        self.root.join(path.as_str().trim_start_matches('/'))
+    }
 }

@@ -1,1 +1,230 @@
-//! Performs the changes of a plan: intent first, verify after, undo on failure.
+//! Performs changes: the intent first, then the act, then what came of it. One change at a time is in flight.
+
+mod backups;
+mod outcome;
+
+pub use outcome::{Outcome, Result};
+
+use crate::adapters::Node;
+use crate::adapters::files::FileError;
+use crate::adapters::journal_store::{JournalStore, StoreError};
+use crate::adapters::lock::Held;
+use crate::domain::{ControlId, Digest, Fact};
+use crate::journal::{Act, EditedManifest, Fault, KnownManifest, Record};
+use crate::manifest::MAX_BYTES;
+use crate::plan::{Change, Deed, ManifestEdit, Progress, Step};
+
+/// What performs changes: the node, its journal, and the lock that makes us the only one.
+pub struct Applier<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// The held lock.
+    pub held: &'a Held,
+    /// The journal.
+    pub journal: &'a mut JournalStore,
+}
+
+impl Applier<'_> {
+    /// Records what lay in the manifests folder at the first start.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn know(&mut self, manifests: Vec<KnownManifest>) -> std::result::Result<(), StoreError> {
+        self.record(Record::Baseline { manifests })
+    }
+
+    /// Makes one change. Modes, owners and quarantines are complete when this returns; an edit is begun, and
+    /// [`Applier::step`] carries it on.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: what was begun is then decided by the next look at the node.
+    pub fn make(&mut self, change: &Change) -> std::result::Result<Outcome, StoreError> {
+        let act = match self.prepare(change) {
+            Ok(act) => act,
+            Err(error) => {
+                return Ok(Outcome::new(
+                    change.id,
+                    &change.controls,
+                    change.deed.to_string(),
+                    failed(&error),
+                ));
+            }
+        };
+        let (id, controls) = (change.id, change.controls.clone());
+        self.record(Record::Started {
+            change: id,
+            controls,
+            act: act.clone(),
+        })?;
+        let result = match self.act(&change.deed, &act) {
+            Ok(()) if matches!(act, Act::EditManifest(_)) => Result::Begun,
+            Ok(()) => {
+                self.record(Record::Finished { change: id })?;
+                Result::Made
+            }
+            Err(error) => {
+                self.record(Record::Abandoned {
+                    change: id,
+                    why: error.to_string(),
+                })?;
+                failed(&error)
+            }
+        };
+        Ok(Outcome::new(
+            id,
+            &change.controls,
+            change.deed.to_string(),
+            result,
+        ))
+    }
+
+    /// Takes the next step of the change in flight.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn step(
+        &mut self,
+        progress: &Progress,
+        controls: &[ControlId],
+    ) -> std::result::Result<Outcome, StoreError> {
+        let change = progress.change;
+        let result = match &progress.step {
+            Step::Wait { why } => Result::Waiting { why: why.clone() },
+            Step::Stuck { why } => Result::Stuck { why: why.clone() },
+            Step::Finish => {
+                self.record(Record::Finished { change })?;
+                backups::prune(self.node, self.held, &progress.act);
+                Result::Made
+            }
+            Step::Abandon { why } => {
+                self.record(Record::Abandoned {
+                    change,
+                    why: why.clone(),
+                })?;
+                Result::Abandoned { why: why.clone() }
+            }
+            Step::Undo(fault) => {
+                self.record(Record::UndoStarted {
+                    change,
+                    fault: fault.clone(),
+                })?;
+                self.put_back(&progress.act, Some(fault))
+            }
+            Step::PutBack => self.put_back(&progress.act, None),
+            Step::Refuse { fault, recovered } => {
+                let (fault, recovered) = (fault.clone(), *recovered);
+                self.record(Record::Refused {
+                    change,
+                    fault: fault.clone(),
+                    recovered,
+                })?;
+                Result::Refused { fault, recovered }
+            }
+        };
+        Ok(Outcome::new(change, controls, progress.act.to_string(), result))
+    }
+
+    fn record(&mut self, record: Record) -> std::result::Result<(), StoreError> {
+        self.journal.append(self.held, self.node.clock.now(), record)
+    }
+
+    /// What must be durable before the intent: the copy of the content before.
+    fn prepare(&self, change: &Change) -> std::result::Result<Act, FileError> {
+        Ok(match &change.deed {
+            Deed::SetMode { path, from, to, .. } => Act::SetMode {
+                path: path.clone(),
+                from: *from,
+                to: *to,
+            },
+            Deed::SetOwner { path, from, to, .. } => Act::SetOwner {
+                path: path.clone(),
+                from: *from,
+                to: *to,
+            },
+            Deed::Quarantine { path, digest } => Act::Quarantine {
+                path: path.clone(),
+                to: backups::quarantine_for(self.node, path)?,
+                digest: *digest,
+            },
+            Deed::EditManifest(edit) => {
+                let backup = backups::keep(self.node, self.held, edit)?;
+                Act::EditManifest(edited(edit, backup))
+            }
+        })
+    }
+
+    fn act(&self, deed: &Deed, act: &Act) -> std::result::Result<(), FileError> {
+        let files = &self.node.files;
+        match (deed, act) {
+            (Deed::SetMode { path, id, from, to }, _) => files.set_mode(self.held, path, *id, *from, *to),
+            (Deed::SetOwner { path, id, from, to }, _) => files.set_owner(self.held, path, *id, *from, *to),
+            (Deed::Quarantine { path, digest }, Act::Quarantine { to, .. }) => {
+                files.move_away(self.held, path, *digest, to)
+            }
+            (Deed::EditManifest(edit), _) => {
+                let before = Digest::of(edit.before.as_bytes());
+                files.replace(self.held, &edit.path, before, edit.after.as_bytes())
+            }
+            (Deed::Quarantine { path, .. }, _) => Err(FileError::Changed {
+                path: path.clone(),
+                what: "it has no place in the quarantine".to_owned(),
+            }),
+        }
+    }
+
+    /// Puts the former content back. What fails is tried again at the next step: the intent stands in the journal.
+    fn put_back(&self, act: &Act, fault: Option<&Fault>) -> Result {
+        let Act::EditManifest(edit) = act else {
+            return Result::Stuck {
+                why: format!("{act} has no former content"),
+            };
+        };
+        let backup = match self.node.files.read(&edit.backup, MAX_BYTES) {
+            Fact::Known(content) if Digest::of(&content.bytes) == edit.before => content.bytes,
+            Fact::Known(_) => return lost(edit, "it is not what was kept"),
+            Fact::Absent => return lost(edit, "it is gone"),
+            Fact::Unknown(why) => return lost(edit, why.as_str()),
+        };
+        match self
+            .node
+            .files
+            .replace(self.held, &edit.path, edit.after, &backup)
+        {
+            Ok(()) => Result::PutBack {
+                fault: fault.cloned(),
+            },
+            Err(error) => Result::Waiting {
+                why: format!("the former content to go back: {error}"),
+            },
+        }
+    }
+}
+
+fn failed(error: &FileError) -> Result {
+    Result::Failed {
+        why: error.to_string(),
+    }
+}
+
+fn lost(edit: &EditedManifest, why: &str) -> Result {
+    let (path, backup) = (&edit.path, &edit.backup);
+    let why = format!(
+        "the former content of {path} cannot be put back from {backup}: {why}. Put a good manifest there by hand"
+    );
+    Result::Stuck { why }
+}
+
+fn edited(edit: &ManifestEdit, backup: crate::domain::NodePath) -> EditedManifest {
+    EditedManifest {
+        component: edit.component,
+        path: edit.path.clone(),
+        before: Digest::of(edit.before.as_bytes()),
+        after: Digest::of(edit.after.as_bytes()),
+        backup,
+        image: edit.image.clone(),
+        processes: edit.processes.clone(),
+        pods: edit.pods.clone(),
+        flags: edit.flags.clone(),
+        touches_encryption: edit.touches_encryption,
+    }
+}

@@ -1,1 +1,1 @@
-//! The command line: arguments in, one call on the path, exit code out.
+//! x

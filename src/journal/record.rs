@@ -121,8 +121,12 @@ pub struct EditedManifest {
     pub after: Digest,
     /// The copy of the content before.
     pub backup: NodePath,
+    /// The image that its container runs.
+    pub image: String,
     /// The component's processes before.
     pub processes: Vec<ProcessId>,
+    /// The UIDs of the pods that they belonged to.
+    pub pods: Vec<String>,
     /// The flags that are set, with their new values.
     pub flags: Vec<RefusedFlag>,
     /// True when the encryption flag, its file's mount or volume differ between before and after.
@@ -156,6 +160,17 @@ impl Act {
         match self {
             Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
+        }
+    }
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SetMode { path, from, to } => write!(f, "mode of {path}: {from} -> {to}"),
+            Self::SetOwner { path, from, to } => write!(f, "owner of {path}: {from} -> {to}"),
+            Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
+            Self::Quarantine { path, to, .. } => write!(f, "quarantine of {path} in {to}"),
         }
     }
 }

@@ -1,1 +1,296 @@
-//! Collects the facts that the chosen controls name.
+//! Collects the facts that the chosen controls and the change in flight name. Reads only.
+
+mod folder;
+mod kubelet;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::adapters::processes::Table;
+use crate::adapters::{Node, accounts, pod_logs};
+use crate::controls::{Control, Requirement};
+use crate::domain::{
+    Component, Digest, Fact, FileFacts, Manifest, NodePath, Observation, PathPattern, Process, Reason,
+};
+use crate::journal::{Act, InFlight};
+use crate::manifest::{self, MAX_BYTES, Mounted, command_line, mounted_from};
+use crate::plan::{documents_of, named_paths, paths_of};
+
+/// What a pass asks of the node.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The controls that will be judged.
+    pub controls: &'a [&'a Control],
+    /// The change that was begun earlier.
+    pub in_flight: Option<&'a InFlight>,
+}
+
+/// The facts of the node. Those that only a restart asks for are left out: see [`ask_for_restart`].
+#[must_use]
+pub fn observe(node: &Node, request: Request<'_>) -> Observation {
+    let entries = folder::entries(node);
+    let manifests: BTreeMap<Component, Fact<Manifest>> = Component::ALL
+        .into_iter()
+        .map(|component| (component, folder::manifest(component, node, &entries)))
+        .collect();
+    let table = node.processes.look();
+    let kubelet = kubelet::facts(node, &table);
+    let mut observation = Observation {
+        files: BTreeMap::new(),
+        listings: BTreeMap::new(),
+        manifest_folder: entries.map(|entries| entries.into_iter().map(|entry| entry.shown).collect()),
+        processes: processes(&manifests, &table),
+        health: BTreeMap::new(),
+        pod_logs: BTreeMap::new(),
+        documents: BTreeMap::new(),
+        kubeadm: kubeadm(node, &table),
+        kubelet,
+        control_plane: Fact::unknown("it was not asked"),
+        accounts: BTreeMap::new(),
+        manifests,
+    };
+    for control in request.controls {
+        look_at(node, control, &mut observation);
+    }
+    look_at_named_files(node, &mut observation);
+    if let Some(in_flight) = request.in_flight {
+        look_at_change(node, in_flight, &mut observation);
+    }
+    observation
+}
+
+/// Adds what only a restart of these components asks for: their health, and how many control-plane nodes there are.
+pub fn ask_for_restart(node: &Node, components: &BTreeSet<Component>, observation: &mut Observation) {
+    if components.is_empty() {
+        return;
+    }
+    for component in components {
+        let health = health(node, *component, observation);
+        observation.health.insert(*component, health);
+    }
+    observation.control_plane = node
+        .cluster
+        .control_plane(&node.files, &node.layout, &observation.manifests);
+}
+
+/// Adds the files that values of flags name, as far as they come from the node.
+pub fn look_at_values(
+    node: &Node,
+    values: &[(Component, crate::domain::FlagName, String)],
+    observation: &mut Observation,
+) {
+    for (component, name, value) in values {
+        let Some(path) = manifest::path_of_value(*component, name, value) else {
+            continue;
+        };
+        let Some(manifest) = observation
+            .manifests
+            .get(component)
+            .and_then(Fact::known)
+            .cloned()
+        else {
+            continue;
+        };
+        look_at_mounted(node, *component, &manifest, &path, observation);
+    }
+}
+
+fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
+    match &control.requirement {
+        Requirement::Mode { target, .. } | Requirement::Owner { target, .. } => {
+            look_at_target(node, target, observation);
+        }
+        Requirement::OwnerAccount { target, account } => {
+            look_at_target(node, target, observation);
+            observation
+                .accounts
+                .insert(account.clone(), accounts::owner_of(&node.files, account));
+        }
+        Requirement::Flag { .. } => {
+            for path in documents_of(control, &observation.manifests) {
+                let document = document(node, &path);
+                observation.documents.insert(path, document);
+            }
+        }
+        Requirement::Folder(_) => {}
+    }
+}
+
+fn look_at_target(node: &Node, target: &crate::controls::Target, observation: &mut Observation) {
+    let asked = paths_of(target, &node.layout, &observation.manifests, &observation.kubelet);
+    // What could not be told is told again, with its reason, when the control is judged.
+    let Fact::Known(asked) = asked else { return };
+    for path in asked.files {
+        observation
+            .files
+            .entry(path)
+            .or_insert_with_key(|path| node.files.facts(path));
+    }
+    for pattern in asked.patterns {
+        observation
+            .listings
+            .entry(pattern)
+            .or_insert_with_key(|pattern| listing(node, pattern));
+    }
+}
+
+fn listing(node: &Node, pattern: &PathPattern) -> Fact<BTreeMap<NodePath, Fact<FileFacts>>> {
+    let entries = if pattern.recursive {
+        node.files.walk(&pattern.folder)
+    } else {
+        node.files.list(&pattern.folder)
+    };
+    entries.map(|entries| {
+        let matching = entries.into_iter().filter(|entry| pattern.matches(&entry.name));
+        matching
+            .map(|entry| match entry.path {
+                Some(path) => (path, entry.facts),
+                // A name that no path can hold is told of under the folder's name.
+                None => {
+                    let why = format!(
+                        "{} has an entry whose name is not plain text: {:?}",
+                        pattern.folder, entry.name
+                    );
+                    (pattern.folder.clone(), Fact::unknown(why))
+                }
+            })
+            .collect()
+    })
+}
+
+/// The files that the flags of every component name: an edit asks whether they are there.
+fn look_at_named_files(node: &Node, observation: &mut Observation) {
+    for component in Component::ALL {
+        let Some(manifest) = observation
+            .manifests
+            .get(&component)
+            .and_then(Fact::known)
+            .cloned()
+        else {
+            continue;
+        };
+        let Ok(line) = command_line(component, &manifest.pod) else {
+            continue;
+        };
+        for (_, path) in named_paths(component, &line) {
+            look_at_mounted(node, component, &manifest, &path, observation);
+        }
+    }
+}
+
+fn look_at_mounted(
+    node: &Node,
+    component: Component,
+    manifest: &Manifest,
+    path: &NodePath,
+    observation: &mut Observation,
+) {
+    let Ok(line) = command_line(component, &manifest.pod) else {
+        return;
+    };
+    let Some(container) = manifest.pod.containers.get(line.container()) else {
+        return;
+    };
+    if let Mounted::From(source) = mounted_from(&manifest.pod, container, path) {
+        observation
+            .files
+            .entry(source)
+            .or_insert_with_key(|source| node.files.facts(source));
+    }
+}
+
+fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observation) {
+    let path = in_flight.act.path().clone();
+    let facts = node.files.facts(&path);
+    observation.files.insert(path, facts);
+    match &in_flight.act {
+        Act::Quarantine { to, .. } => {
+            let facts = node.files.facts(to);
+            observation.files.insert(to.clone(), facts);
+        }
+        Act::EditManifest(edit) => {
+            let component = edit.component;
+            let health = health(node, component, observation);
+            observation.health.insert(component, health);
+            let logs = pod_logs::newest(&node.files, &node.layout, component);
+            observation.pod_logs.insert(component, logs);
+        }
+        Act::SetMode { .. } | Act::SetOwner { .. } => {}
+    }
+}
+
+fn health(node: &Node, component: Component, observation: &Observation) -> Fact<crate::domain::Health> {
+    let manifest = observation
+        .manifests
+        .get(&component)
+        .map_or(Fact::Absent, Fact::as_ref);
+    manifest.and_then(|manifest| {
+        let line = match command_line(component, &manifest.pod) {
+            Ok(line) => line,
+            Err(why) => return Fact::unknown(why.to_string()),
+        };
+        let container = manifest.pod.containers.get(line.container());
+        match container.and_then(|container| container.health.as_ref()) {
+            Some(endpoint) => Fact::Known(node.health.ask(endpoint)),
+            None => Fact::Absent,
+        }
+    })
+}
+
+/// A structured file, as JSON.
+fn document(node: &Node, path: &NodePath) -> Fact<serde_json::Value> {
+    node.files
+        .read(path, MAX_BYTES)
+        .and_then(|content| match serde_yaml::from_slice(&content.bytes) {
+            Ok(value) => Fact::Known(value),
+            // The parser's words may quote values.
+            Err(error) => Fact::unknown(match error.location() {
+                Some(at) => format!(
+                    "{path}: line {}, column {}: it is not YAML",
+                    at.line(),
+                    at.column()
+                ),
+                None => format!("{path}: it is not YAML"),
+            }),
+        })
+}
+
+fn processes(
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+    table: &Result<Table, Reason>,
+) -> BTreeMap<Component, Fact<Vec<Process>>> {
+    let of = |component: Component| {
+        let own_uid = manifests
+            .get(&component)
+            .and_then(Fact::known)
+            .and_then(|manifest| manifest.pod.uid.as_deref());
+        match table {
+            Ok(table) => Fact::Known(table.of_component(component, own_uid)),
+            Err(why) => Fact::Unknown(why.clone()),
+        }
+    };
+    Component::ALL
+        .into_iter()
+        .map(|component| (component, of(component)))
+        .collect()
+}
+
+/// kubeadm processes that root started; a process of that name that anyone else started holds nothing up.
+fn kubeadm(node: &Node, table: &Result<Table, Reason>) -> Fact<Vec<Process>> {
+    let table = match table {
+        Ok(table) => table,
+        Err(why) => return Fact::Unknown(why.clone()),
+    };
+    let mut running = Vec::new();
+    for process in table.of_host("kubeadm") {
+        match node.processes.is_roots_own(&process) {
+            Fact::Known(true) => running.push(process),
+            Fact::Known(false) | Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        }
+    }
+    Fact::Known(running)
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::of(bytes)
+}

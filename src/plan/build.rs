@@ -1,11 +1,20 @@
-//! Findings in, an ordered list of changes out.
+//! Findings in, an ordered list of changes out. Modes and owners come first, restarts last and in the order of
+//! [`Component::ALL`].
 
-use super::change::Plan;
-use super::finding::Finding;
+use std::collections::BTreeMap;
+
+use super::change::{Change, Deed, Plan, Withheld, WithheldReason};
+use super::edits::{self, Wanted};
+use super::finding::{Evidence, Finding, Mend, Verdict};
+use super::in_flight::{Limits, next_step};
+use super::restart;
 use super::select::Selected;
-use crate::config::Config;
-use crate::domain::{Instant, Observation};
-use crate::journal::JournalState;
+use crate::config::{Action, Config};
+use crate::controls::Remedy;
+use crate::domain::{
+    Component, ControlId, Digest, EntryContent, Fact, FileId, Instant, Mode, NodePath, Observation, Owner,
+};
+use crate::journal::{Act, JournalState, KnownManifest};
 
 /// What a plan depends on beside the findings.
 #[derive(Debug, Clone)]
@@ -20,9 +29,19 @@ pub struct Circumstances<'a> {
     pub asked: bool,
     /// True when the operator said that restarts may happen outside the disruption window.
     pub any_time: bool,
+    /// Changes that failed a moment ago, and why: not tried again yet.
+    pub failed: &'a BTreeMap<Digest, String>,
+    /// True when the operator asked to try again what the node refused.
+    pub retry: bool,
+    /// True while the node's files have just changed: an edit waits until they are quiet.
+    pub settling: bool,
     /// Why Holdfast is paused, if it is.
     pub paused: Option<String>,
 }
+
+/// So many mends of one file's mode or owner in [`FLAP_FILES_WITHIN`] are borne before Holdfast backs off.
+const FLAP_FILES: usize = 1_200;
+const FLAP_FILES_WITHIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The plan for these findings.
 #[must_use]
@@ -32,6 +51,274 @@ pub fn build(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Plan {
-    let _ = (selected, findings, observation, circumstances);
-    Plan::default()
+    let limits = Limits {
+        deadline: circumstances.config.disruption.deadline,
+    };
+    let in_flight = circumstances.journal.in_flight.as_ref();
+    let mut draft = Draft::new(circumstances);
+    let actions: BTreeMap<&ControlId, Action> = selected
+        .iter()
+        .map(|selected| (&selected.control.id, selected.action))
+        .collect();
+    for finding in findings {
+        let action = actions.get(finding.id()).copied().unwrap_or(Action::Audit);
+        for evidence in finding.with_verdict(Verdict::Drift) {
+            draft.take(finding, evidence, action);
+        }
+    }
+    let mut plan = draft.file_changes();
+    for component in Component::ALL {
+        let Some(wanted) = draft.flags.get(&component) else {
+            continue;
+        };
+        match edits::edit_of(component, wanted, observation, circumstances) {
+            Ok((edit, refused)) => {
+                plan.withheld.extend(refused);
+                match restart::why_not(component, observation, circumstances) {
+                    Some(reason) => plan.withheld.push(withheld(wanted, component, reason)),
+                    None => plan.changes.push(edit),
+                }
+            }
+            Err(refused) => plan.withheld.extend(refused),
+        }
+    }
+    withhold_failed(&mut plan, circumstances.failed);
+    plan.withheld.append(&mut draft.withheld);
+    plan.warnings = restart::warnings(observation);
+    plan.in_flight = in_flight.map(|begun| next_step(begun, observation, limits, &circumstances.now));
+    plan.baseline = baseline(observation, circumstances.journal);
+    plan
+}
+
+fn withhold_failed(plan: &mut Plan, failed: &BTreeMap<Digest, String>) {
+    let (tried, changes) = std::mem::take(&mut plan.changes)
+        .into_iter()
+        .partition(|change| failed.contains_key(&change.id));
+    plan.changes = changes;
+    for change in Vec::<Change>::from(tried) {
+        let why = failed.get(&change.id).map_or("", String::as_str);
+        let reason =
+            WithheldReason::Waiting(format!("it failed a moment ago and is tried again later: {why}"));
+        let object = change.deed.path().to_string();
+        plan.withheld.push(Withheld {
+            controls: change.controls,
+            object,
+            reason,
+        });
+    }
+}
+
+fn withheld(wanted: &[Wanted], component: Component, reason: WithheldReason) -> Withheld {
+    let flags: Vec<String> = wanted
+        .iter()
+        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
+        .collect();
+    Withheld {
+        controls: wanted.iter().map(|wanted| wanted.control.clone()).collect(),
+        object: format!("{component} {}", flags.join(" ")),
+        reason,
+    }
+}
+
+/// What lies in the manifests folder beside the components' own manifests; `None` when it is known already or cannot be
+/// told.
+fn baseline(observation: &Observation, journal: &JournalState) -> Option<Vec<KnownManifest>> {
+    if journal.baseline.is_some() {
+        return None;
+    }
+    let entries = observation.manifest_folder.known()?;
+    let others = entries.iter().filter(|entry| !entry.name.starts_with('.'));
+    let known = others.filter_map(|entry| match &entry.content {
+        EntryContent::Pod { digest, .. }
+        | EntryContent::Unparsable {
+            digest: Some(digest), ..
+        } if Component::from_manifest_file(&entry.name).is_none() => Some(KnownManifest {
+            name: entry.name.clone(),
+            digest: *digest,
+        }),
+        EntryContent::Pod { .. } | EntryContent::Unparsable { .. } | EntryContent::NotRead(_) => None,
+    });
+    Some(known.collect())
+}
+
+/// The drifts, gathered by the object that is changed.
+struct Draft<'a> {
+    circumstances: &'a Circumstances<'a>,
+    modes: BTreeMap<NodePath, (FileId, Mode, Mode, Vec<ControlId>)>,
+    owners: BTreeMap<NodePath, (FileId, Owner, Owner, Vec<ControlId>)>,
+    quarantines: BTreeMap<NodePath, (Digest, Vec<ControlId>)>,
+    flags: BTreeMap<Component, Vec<Wanted>>,
+    withheld: Vec<Withheld>,
+}
+
+impl<'a> Draft<'a> {
+    const fn new(circumstances: &'a Circumstances<'a>) -> Self {
+        Self {
+            circumstances,
+            modes: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            quarantines: BTreeMap::new(),
+            flags: BTreeMap::new(),
+            withheld: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, finding: &Finding, evidence: &Evidence, action: Action) {
+        let control = finding.id().clone();
+        let Some(mend) = &evidence.mend else {
+            let reason = WithheldReason::NeedsOperator(what_it_needs(finding.control.remedy));
+            return self.withhold(control, evidence, reason);
+        };
+        if !self.circumstances.asked && action != Action::Enforce {
+            return self.withhold(control, evidence, WithheldReason::Audit);
+        }
+        if let Some(why) = &self.circumstances.paused {
+            return self.withhold(control, evidence, WithheldReason::Paused(why.clone()));
+        }
+        match mend {
+            Mend::Mode {
+                path,
+                id,
+                from,
+                ceiling,
+            } => {
+                let entry = self
+                    .modes
+                    .entry(path.clone())
+                    .or_insert((*id, *from, *from, Vec::new()));
+                entry.2 = entry.2.tightened_to(*ceiling);
+                entry.3.push(control);
+            }
+            Mend::Owner { path, id, from, to } => {
+                self.owners
+                    .entry(path.clone())
+                    .or_insert((*id, *from, *to, Vec::new()))
+                    .3
+                    .push(control);
+            }
+            Mend::Flag {
+                component,
+                name,
+                value,
+            } => {
+                let wanted = Wanted {
+                    control,
+                    name: name.clone(),
+                    value: value.clone(),
+                };
+                self.flags.entry(*component).or_default().push(wanted);
+            }
+            Mend::Quarantine { path, digest } => {
+                self.quarantines
+                    .entry(path.clone())
+                    .or_insert((*digest, Vec::new()))
+                    .1
+                    .push(control);
+            }
+        }
+    }
+
+    fn withhold(&mut self, control: ControlId, evidence: &Evidence, reason: WithheldReason) {
+        let same = |other: &&mut Withheld| other.object == evidence.object && other.reason == reason;
+        match self.withheld.iter_mut().find(same) {
+            Some(other) => other.controls.push(control),
+            None => {
+                let object = evidence.object.clone();
+                self.withheld.push(Withheld {
+                    controls: vec![control],
+                    object,
+                    reason,
+                });
+            }
+        }
+    }
+
+    /// The changes that restart nothing. A mode goes before an owner, so that the new owner never has more than allowed.
+    fn file_changes(&mut self) -> Plan {
+        let mut plan = Plan::default();
+        for (path, (id, from, to, controls)) in std::mem::take(&mut self.modes) {
+            let deed = Deed::SetMode {
+                path: path.clone(),
+                id,
+                from,
+                to,
+            };
+            self.push(&mut plan, format!("mode {path} {from} {to}"), controls, deed);
+        }
+        for (path, (id, from, to, controls)) in std::mem::take(&mut self.owners) {
+            let deed = Deed::SetOwner {
+                path: path.clone(),
+                id,
+                from,
+                to,
+            };
+            self.push(&mut plan, format!("owner {path} {from} {to}"), controls, deed);
+        }
+        for (path, (digest, controls)) in std::mem::take(&mut self.quarantines) {
+            let name = format!("quarantine {path} {digest}");
+            self.push(&mut plan, name, controls, Deed::Quarantine { path, digest });
+        }
+        plan
+    }
+
+    fn push(&self, plan: &mut Plan, name: String, controls: Vec<ControlId>, deed: Deed) {
+        let times = self.times_mended(&deed);
+        if times >= FLAP_FILES && !self.circumstances.asked {
+            let minutes = FLAP_FILES_WITHIN.as_secs() / 60;
+            let why = format!("it was mended {times} times in {minutes} minutes; Holdfast backs off");
+            let object = deed.path().to_string();
+            plan.withheld.push(Withheld {
+                controls,
+                object,
+                reason: WithheldReason::Flapping(why),
+            });
+            return;
+        }
+        plan.changes.push(Change {
+            id: Digest::of(name.as_bytes()),
+            controls,
+            deed,
+        });
+    }
+
+    fn times_mended(&self, deed: &Deed) -> usize {
+        let of_same_kind = |act: &Act| match (act, deed) {
+            (Act::SetMode { path, .. }, Deed::SetMode { path: other, .. })
+            | (Act::SetOwner { path, .. }, Deed::SetOwner { path: other, .. })
+            | (Act::Quarantine { path, .. }, Deed::Quarantine { path: other, .. }) => path == other,
+            _ => false,
+        };
+        times(self.circumstances, FLAP_FILES_WITHIN, of_same_kind)
+    }
+}
+
+/// How many finished changes of that kind lie within that time before now.
+pub(super) fn times(
+    circumstances: &Circumstances<'_>,
+    within: std::time::Duration,
+    which: impl Fn(&Act) -> bool,
+) -> usize {
+    let now = circumstances.now.wall;
+    let recent = |at: &Instant| now.duration_since(at.wall).unsigned_abs() <= within;
+    circumstances
+        .journal
+        .finished
+        .iter()
+        .filter(|(act, at)| which(act) && recent(at))
+        .count()
+}
+
+fn what_it_needs(remedy: Remedy) -> String {
+    match remedy {
+        Remedy::ReportOnly(needs) => needs.to_owned(),
+        Remedy::Quarantine => {
+            "`manifests.quarantine: true`, or the file named under `manifests.known`".to_owned()
+        }
+        Remedy::Safe | Remedy::Restarts | Remedy::When(_) => "a look at the evidence above".to_owned(),
+    }
+}
+
+/// A fact that was not asked.
+pub(super) fn not_asked<T>(fact: Option<&Fact<T>>) -> Fact<&T> {
+    fact.map_or_else(|| Fact::unknown("it was not looked at"), Fact::as_ref)
 }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is not done, and why.
     pub withheld: Vec<Withheld>,
+    /// What the operator should know of this plan.
+    pub warnings: Vec<String>,
 }
 
 /// One reversible act that mends findings.
@@ -79,8 +81,12 @@ pub struct ManifestEdit {
     pub after: String,
     /// The flags that are set, with their new values.
     pub flags: Vec<RefusedFlag>,
+    /// The image that its container runs.
+    pub image: String,
     /// The component's processes now.
     pub processes: Vec<ProcessId>,
+    /// The UIDs of the pods that they belong to.
+    pub pods: Vec<String>,
     /// True when the encryption flag, its file's mount or volume differ.
     pub touches_encryption: bool,
 }
@@ -147,6 +153,38 @@ impl WithheldReason {
     }
 }
 
+impl WithheldReason {
+    /// The kind of reason, as one word.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::NeedsOperator(_) => "needs-operator",
+            Self::Paused(_) => "paused",
+            Self::OutsideWindow(_) => "outside-window",
+            Self::KubeadmRuns { .. } => "kubeadm-runs",
+            Self::KubeletDown(_) => "kubelet-down",
+            Self::SeveralControlPlaneNodes(_) => "several-control-plane-nodes",
+            Self::ControlPlaneUnknown(_) => "control-plane-unknown",
+            Self::Unhealthy(_) => "unhealthy",
+            Self::Refused(_) => "refused",
+            Self::NotEditable(_) => "not-editable",
+            Self::FileMissing(_) => "file-missing",
+            Self::Waiting(_) => "waiting",
+            Self::Flapping(_) => "flapping",
+        }
+    }
+
+    /// True when it tells more than the finding itself did: something other than the mode stands in the way.
+    #[must_use]
+    pub const fn is_news(&self) -> bool {
+        !matches!(
+            self,
+            Self::Audit | Self::NeedsOperator(_) | Self::Paused(_) | Self::Waiting(_)
+        )
+    }
+}
+
 impl fmt::Display for WithheldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -195,13 +233,15 @@ impl Change {
             Deed::SetMode { .. } | Deed::SetOwner { .. } | Deed::Quarantine { .. } => None,
         }
     }
+}
 
+impl Deed {
     /// The file that it changes.
     #[must_use]
     pub const fn path(&self) -> &NodePath {
-        match &self.deed {
-            Deed::SetMode { path, .. } | Deed::SetOwner { path, .. } | Deed::Quarantine { path, .. } => path,
-            Deed::EditManifest(edit) => &edit.path,
+        match self {
+            Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
+            Self::EditManifest(edit) => &edit.path,
         }
     }
 }

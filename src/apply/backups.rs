@@ -1,0 +1,71 @@
+//! Copies of what was there before, and the quarantine. Both lie outside the manifests folder, where the kubelet would run them.
+
+use crate::adapters::Node;
+use crate::adapters::files::FileError;
+use crate::adapters::lock::Held;
+use crate::domain::{Digest, Fact, Mode, NodePath};
+use crate::journal::Act;
+use crate::plan::ManifestEdit;
+
+/// So many copies of one manifest are kept.
+const KEPT: usize = 20;
+
+/// Keeps a copy of the manifest before an edit, and says where.
+pub(super) fn keep(node: &Node, held: &Held, edit: &ManifestEdit) -> Result<NodePath, FileError> {
+    let folder = own_folder(node, "backups")?;
+    let digest = Digest::of(edit.before.as_bytes()).short();
+    let name = format!("{}.{}.{digest}.yaml", edit.component, stamp(node));
+    let path = in_folder(&folder, &name)?;
+    node.files
+        .write_own(held, &path, edit.before.as_bytes(), Mode::from_bits(0o600))?;
+    Ok(path)
+}
+
+/// Where a manifest goes that is put into quarantine.
+pub(super) fn quarantine_for(node: &Node, path: &NodePath) -> Result<NodePath, FileError> {
+    let folder = own_folder(node, "quarantine")?;
+    in_folder(&folder, &format!("{}.{}", stamp(node), path.file_name()))
+}
+
+/// Removes the oldest copies of that change's manifest beyond [`KEPT`]. A copy that stays costs a few kilobytes: what cannot be
+/// removed now is removed after the next edit.
+pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
+    let Act::EditManifest(edit) = act else { return };
+    let Ok(folder) = own_folder(node, "backups") else {
+        return;
+    };
+    let Fact::Known(entries) = node.files.list(&folder) else {
+        return;
+    };
+    let prefix = format!("{}.", edit.component);
+    let copies: Vec<NodePath> = entries
+        .into_iter()
+        .filter(|entry| entry.name.starts_with(&prefix))
+        .filter_map(|entry| entry.path)
+        .collect();
+    // Names carry the time, so the order of names is that of age.
+    let surplus = copies.len().saturating_sub(KEPT);
+    for path in copies.iter().take(surplus).filter(|path| **path != edit.backup) {
+        if let Err(error) = node.files.remove_own(held, path) {
+            tracing::debug!(holdfast.path = %path, "an old copy was not removed, ignoring: {error}");
+        }
+    }
+}
+
+fn own_folder(node: &Node, name: &str) -> Result<NodePath, FileError> {
+    let folder = in_folder(&node.layout.state, name)?;
+    node.files.make_own_folder(&folder)?;
+    Ok(folder)
+}
+
+fn in_folder(folder: &NodePath, name: &str) -> Result<NodePath, FileError> {
+    folder.join(name).map_err(|error| FileError::Changed {
+        path: folder.clone(),
+        what: error.to_string(),
+    })
+}
+
+/// The wall clock as a name: `20261124T210005.123Z`.
+fn stamp(node: &Node) -> String {
+    node.clock.now().wall.strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
+}

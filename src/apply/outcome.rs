@@ -1,0 +1,91 @@
+//! What came of a change.
+
+use crate::domain::{ControlId, Digest};
+use crate::journal::Fault;
+
+/// What came of a change, or of the next step of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The change.
+    pub change: Digest,
+    /// The controls that it serves.
+    pub controls: Vec<ControlId>,
+    /// What it does, in words.
+    pub what: String,
+    /// What came of it.
+    pub result: Result,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Result {
+    /// It is made and, where it restarts a component, proven.
+    Made,
+    /// The manifest is written; the component has to prove healthy.
+    Begun,
+    /// Nothing new yet.
+    Waiting {
+        /// What is awaited.
+        why: String,
+    },
+    /// The former content is in place again; the component has to come back.
+    PutBack {
+        /// What the node did not bear; `None` when that was told before.
+        fault: Option<Fault>,
+    },
+    /// The node refused it.
+    Refused {
+        /// What the node did not bear.
+        fault: Fault,
+        /// True when the component proved healthy again with its former manifest.
+        recovered: bool,
+    },
+    /// It will not be completed.
+    Abandoned {
+        /// Why.
+        why: String,
+    },
+    /// It can neither be completed nor undone: an operator must look.
+    Stuck {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// It could not be made; nothing was changed.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Outcome {
+    pub(super) fn new(change: Digest, controls: &[ControlId], what: String, result: Result) -> Self {
+        Self {
+            change,
+            controls: controls.to_vec(),
+            what,
+            result,
+        }
+    }
+
+    /// True when the change is still in flight.
+    #[must_use]
+    pub const fn is_in_flight(&self) -> bool {
+        match self.result {
+            Result::Begun | Result::Waiting { .. } | Result::PutBack { .. } | Result::Stuck { .. } => true,
+            Result::Made | Result::Refused { .. } | Result::Abandoned { .. } | Result::Failed { .. } => false,
+        }
+    }
+
+    /// True when the operator asked for something that did not come about.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        match self.result {
+            Result::Refused { .. } | Result::Stuck { .. } | Result::Failed { .. } => true,
+            Result::Made
+            | Result::Begun
+            | Result::Waiting { .. }
+            | Result::PutBack { .. }
+            | Result::Abandoned { .. } => false,
+        }
+    }
+}

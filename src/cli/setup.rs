@@ -1,0 +1,173 @@
+//! What every command needs first: the node, and the configuration with the controls that it selects.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::Cli;
+use crate::adapters::Node;
+use crate::adapters::clock::Clock;
+use crate::adapters::cluster::KubeadmCluster;
+use crate::adapters::files::{FileError, Files};
+use crate::adapters::health::HealthProbe;
+use crate::adapters::journal_store::StoreError;
+use crate::adapters::lock::LockError;
+use crate::adapters::processes::Processes;
+use crate::config::{Config, ConfigError, parse};
+use crate::daemon::{DaemonError, Settings};
+use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
+use crate::plan::select;
+use crate::report::{ExitClass, render_config_error};
+
+/// A health endpoint that has not answered by then does not answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for the API server and etcd.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A larger configuration is none.
+const CONFIG_BYTES: usize = 256 * 1024;
+
+/// A command that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is refused; the text shows where and why.
+    #[error("{0}")]
+    Config(String),
+    /// The root folder cannot be opened.
+    #[error("cannot open {root}: {cause}")]
+    Root {
+        /// The folder.
+        root: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Changing the node takes root.
+    #[error("this changes the node, which takes root: run it as root")]
+    NotRoot,
+    /// The lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    /// A file of Holdfast's own could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The daemon could not run.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// Signals or standard output failed.
+    #[error("{act}: {cause}")]
+    System {
+        /// What was tried.
+        act: &'static str,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The node changed between the plan that was shown and the consent.
+    #[error("the node changed while the plan was being read, and the plan with it; nothing was changed. Run it again")]
+    PlanChanged,
+}
+
+impl CliError {
+    /// The exit code's class.
+    #[must_use]
+    pub const fn class(&self) -> ExitClass {
+        match self {
+            Self::Usage(_) => ExitClass::Usage,
+            Self::Config(_) => ExitClass::Configuration,
+            Self::Root { .. }
+            | Self::NotRoot
+            | Self::Lock(_)
+            | Self::Journal(_)
+            | Self::File(_)
+            | Self::Daemon(_)
+            | Self::System { .. }
+            | Self::PlanChanged => ExitClass::Failed,
+        }
+    }
+}
+
+/// The node, and the configuration.
+pub(super) struct Setup {
+    pub(super) node: Node,
+    pub(super) settings: Settings,
+    config_file: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Opens the node and reads the configuration.
+    pub(super) fn new(cli: &Cli) -> Result<Self, CliError> {
+        let node = node(cli.root.as_deref().unwrap_or(Path::new("/")))?;
+        let config_file = cli.config.clone();
+        let settings = settings(&node, config_file.as_deref())?;
+        Ok(Self { node, settings, config_file })
+    }
+
+    /// Reads the configuration again.
+    pub(super) fn reload(&self) -> Result<Settings, String> {
+        settings(&self.node, self.config_file.as_deref()).map_err(|error| error.to_string())
+    }
+}
+
+/// The node whose file system is mounted at `root`.
+pub(super) fn node(root: &Path) -> Result<Node, CliError> {
+    let failed = |cause| CliError::Root { root: root.display().to_string(), cause };
+    Ok(Node {
+        root: root.to_owned(),
+        layout: Layout::kubeadm(),
+        files: Files::at(root).map_err(failed)?,
+        processes: Processes::at(&root.join("proc")),
+        health: HealthProbe::new(HEALTH_TIMEOUT),
+        cluster: Box::new(KubeadmCluster::new(CLUSTER_TIMEOUT)),
+        clock: Clock::new().map_err(failed)?,
+    })
+}
+
+/// The configuration: the named file of this machine, which must be there, or the one of the node, without which the defaults hold.
+fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
+    let (shown, content) = match named {
+        None => (node.layout.config.to_string(), node.files.read(&node.layout.config, CONFIG_BYTES)),
+        Some(path) => read_named(path)?,
+    };
+    let config = match content {
+        Fact::Absent if named.is_none() => Config::default(),
+        Fact::Absent => return Err(CliError::Config(format!("{shown} is not there"))),
+        Fact::Unknown(why) => return Err(CliError::Config(format!("{shown} cannot be read: {why}"))),
+        Fact::Known(content) => {
+            only_roots(&shown, &content.facts)?;
+            let text = String::from_utf8(content.bytes)
+                .map_err(|_| CliError::Config(format!("{shown} is not text in UTF-8")))?;
+            parse(&text).map_err(|error: ConfigError| CliError::Config(render_config_error(&shown, &text, &error)))?
+        }
+    };
+    let selected = select(&config).map_err(|error| CliError::Config(format!("{shown}: {error}")))?;
+    Ok(Settings { config, selected })
+}
+
+fn read_named(path: &Path) -> Result<(String, Fact<crate::adapters::files::Content>), CliError> {
+    let shown = path.display().to_string();
+    let unusable = |why: String| CliError::Usage(format!("--config {shown}: {why}"));
+    let absolute = std::path::absolute(path).map_err(|error| unusable(error.to_string()))?;
+    let text = absolute.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
+    let node_path: NodePath = text.parse().map_err(|error: crate::domain::InvalidPath| unusable(error.to_string()))?;
+    let files = Files::at(Path::new("/")).map_err(|cause| CliError::Root { root: "/".to_owned(), cause })?;
+    Ok((shown, files.read(&node_path, CONFIG_BYTES)))
+}
+
+/// Who can write the configuration decides what root does.
+fn only_roots(shown: &str, facts: &FileFacts) -> Result<(), CliError> {
+    let own = nix::unistd::geteuid().as_raw();
+    let trusted = facts.owner.uid == Owner::ROOT.uid || (own != 0 && facts.owner.uid == own);
+    if !trusted {
+        let why = format!("{shown} belongs to {}, and Holdfast takes orders from root alone: chown root:root {shown}", facts.owner);
+        return Err(CliError::Config(why));
+    }
+    if facts.mode.bits() & 0o022 != 0 {
+        let tight = facts.mode.tightened_to(Mode::from_bits(0o7755));
+        let why = format!("{shown} has mode {}, so others can write it: chmod {tight} {shown}", facts.mode);
+        return Err(CliError::Config(why));
+    }
+    Ok(())
+}

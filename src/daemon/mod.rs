@@ -1,0 +1,302 @@
+//! The daemon: waits for a hint, a signal or the time, makes a pass, tells what is new, and waits again.
+
+mod news;
+mod pace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::adapters::Node;
+use crate::adapters::journal_store::{JournalStore, StoreError};
+use crate::adapters::lock::{Held, LockError};
+use crate::adapters::systemd::{self, SystemdError};
+use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::adapters::watch::{Hint, Watch, WatchError};
+use crate::config::Config;
+use crate::domain::{Digest, NodePath};
+use crate::plan::{Selected, Verdict};
+use crate::reconcile::{Intent, Looked, Passed, pass};
+use news::News;
+use pace::Pace;
+
+/// A configuration with the controls that it selects.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// The controls.
+    pub selected: Vec<Selected>,
+}
+
+/// The daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another daemon runs.
+    #[error("another Holdfast daemon runs: {0}")]
+    Another(LockError),
+    /// Signals cannot be received.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+    /// Folders cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+}
+
+/// A change that failed is tried again after this long.
+const RETRY_MS: u64 = 60_000;
+/// systemd is asked for this much more time while a change in flight is brought to its end.
+const STOP_EXTENSION: Duration = Duration::from_secs(30);
+/// The lock is looked at again this soon when another Holdfast holds it.
+const LOCK_POLL: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM or SIGINT. `reload` reads the configuration again, at SIGHUP.
+///
+/// # Errors
+/// When another daemon runs, or signals or folders cannot be waited for.
+pub fn run(
+    node: &Node,
+    settings: Settings,
+    reload: &dyn Fn() -> Result<Settings, String>,
+) -> Result<(), DaemonError> {
+    let only_one = Held::take(&node.here(&node.layout.run).join("daemon"), Duration::ZERO)
+        .map_err(DaemonError::Another)?;
+    let mut wakeups = Wakeups::new().map_err(DaemonError::Signals)?;
+    let sender = wakeups.sender();
+    let watch = Watch::new(&node.root, guarded_folders(node, None), move |hint| {
+        sender.send(hint)
+    })?;
+    let pace = Pace::new(settings.config.full_pass);
+    let mut daemon = Daemon {
+        node,
+        settings,
+        watch,
+        pace,
+        news: News::default(),
+        failed: BTreeMap::new(),
+        ready: false,
+    };
+    info!(
+        MESSAGE_ID = news::DAEMON,
+        "Holdfast {} watches this node, mode {:?}",
+        env!("CARGO_PKG_VERSION"),
+        daemon.settings.config.mode
+    );
+    let watchdog = systemd::watchdog_interval().map_or(Duration::from_secs(30), |interval| interval / 2);
+    loop {
+        daemon.pass_if_due(false);
+        tell_systemd(systemd::watchdog());
+        match wakeups.wait(daemon.until_due().min(watchdog)) {
+            Wake::Timeout => {}
+            Wake::Hint(hint) => daemon.hint(hint),
+            Wake::Reload => daemon.reload(reload),
+            Wake::Terminate => break,
+        }
+    }
+    daemon.finish(&mut wakeups);
+    info!(MESSAGE_ID = news::DAEMON, "Holdfast ends");
+    drop(only_one);
+    Ok(())
+}
+
+struct Daemon<'a> {
+    node: &'a Node,
+    settings: Settings,
+    watch: Watch,
+    pace: Pace,
+    news: News,
+    /// Changes that failed, until when they are left alone, and why they failed.
+    failed: BTreeMap<Digest, (u64, String)>,
+    ready: bool,
+}
+
+impl Daemon<'_> {
+    fn now(&self) -> u64 {
+        self.node.clock.now().since_boot_ms
+    }
+
+    fn until_due(&self) -> Duration {
+        Duration::from_millis(self.pace.due().saturating_sub(self.now()))
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        let now = self.now();
+        match hint {
+            Hint::Changed => self.pace.event(now),
+            Hint::FoldersChanged | Hint::Lost => {
+                self.pace.event(now);
+                let trouble = self.renew_watches(None);
+                self.news.tell_trouble(trouble);
+            }
+        }
+    }
+
+    /// Renews the watches; what went wrong, if anything did.
+    fn renew_watches(&mut self, looked: Option<&Looked>) -> Option<String> {
+        let renewed = self.watch.renew(guarded_folders(self.node, looked));
+        renewed
+            .err()
+            .map(|error| format!("{error}; only the full passes look at what is not watched"))
+    }
+
+    fn reload(&mut self, reload: &dyn Fn() -> Result<Settings, String>) {
+        tell_systemd(systemd::reloading());
+        match reload() {
+            Ok(settings) => {
+                self.pace = Pace::new(settings.config.full_pass);
+                self.settings = settings;
+                info!(
+                    MESSAGE_ID = news::DAEMON,
+                    "the configuration was read again, mode {:?}", self.settings.config.mode
+                );
+            }
+            Err(why) => error!(
+                MESSAGE_ID = news::TROUBLE,
+                "the new configuration is refused, and the old one stays: {why}"
+            ),
+        }
+        self.pace.look_now();
+        tell_systemd(systemd::ready("the configuration was read again"));
+    }
+
+    /// Makes a pass if one is due; `finishing`: only the change in flight is carried on. True while one is in flight.
+    fn pass_if_due(&mut self, finishing: bool) -> bool {
+        let began = self.now();
+        if began < self.pace.due() {
+            return false;
+        }
+        let passed = self.pass(began, finishing);
+        let (news, look_again) = match &passed {
+            Ok(Some(passed)) => (self.take_in(began, passed), passed.look_again),
+            Ok(None) => (false, Some(LOCK_POLL)),
+            Err(error) => {
+                self.news.tell_trouble(Some(error.to_string()));
+                (false, None)
+            }
+        };
+        self.pace.passed(began, self.now(), news, look_again);
+        if !self.ready {
+            self.ready = true;
+            tell_systemd(systemd::ready("the first pass is made"));
+        }
+        if let Ok(Some(passed)) = &passed {
+            tell_systemd(systemd::status(&status(&self.settings, passed)));
+        }
+        passed.is_ok_and(|passed| passed.is_some_and(|passed| passed.look_again.is_some()))
+    }
+
+    /// One pass under the lock; `None` while another Holdfast holds it.
+    fn pass(&mut self, began: u64, finishing: bool) -> Result<Option<Passed>, StoreError> {
+        let Self {
+            node, settings, news, ..
+        } = self;
+        let held = match Held::take(&node.here(&node.layout.run), Duration::ZERO) {
+            Ok(held) => held,
+            Err(LockError::Busy { .. }) => return Ok(None),
+            Err(error) => return Err(StoreError::Unreadable(error.to_string())),
+        };
+        let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
+        self.failed.retain(|_, (until, _)| *until > began);
+        let intent = Intent {
+            settling: self.pace.is_settling(began),
+            failed: self
+                .failed
+                .iter()
+                .map(|(change, (_, why))| (*change, why.clone()))
+                .collect(),
+            finishing,
+            ..Intent::default()
+        };
+        let now = node.clock.now().wall;
+        let mut found_news = false;
+        let mut passed = pass(
+            node,
+            &settings.config,
+            &settings.selected,
+            &held,
+            &mut journal,
+            &intent,
+            &mut |looked| {
+                found_news = news.tell_findings(looked, now);
+            },
+        )?;
+        passed.found_news = found_news;
+        Ok(Some(passed))
+    }
+
+    /// Tells what came of a pass, and remembers what failed. True when there was news.
+    fn take_in(&mut self, began: u64, passed: &Passed) -> bool {
+        for outcome in passed.outcomes.iter().filter(|outcome| outcome.is_failure()) {
+            let why = match &outcome.result {
+                crate::apply::Result::Failed { why } => why.clone(),
+                _ => continue,
+            };
+            self.failed.insert(outcome.change, (began + RETRY_MS, why));
+        }
+        let trouble = self.renew_watches(Some(&passed.looked));
+        self.news.tell_trouble(trouble);
+        self.news.tell_outcomes(&passed.outcomes) || passed.found_news
+    }
+
+    /// Brings the change in flight to its end: the node is not left with a change that nobody watches.
+    fn finish(&mut self, wakeups: &mut Wakeups) {
+        tell_systemd(systemd::stopping("ending"));
+        self.pace.look_now();
+        while self.pass_if_due(true) {
+            tell_systemd(systemd::extend_timeout(STOP_EXTENSION));
+            tell_systemd(systemd::watchdog());
+            // A second request to end does not change that: what is in flight ends within its deadline.
+            let _: Wake = wakeups.wait(self.until_due());
+            self.pace.look_now();
+        }
+    }
+}
+
+/// The folders to watch: those that hold what is guarded, and Holdfast's own configuration.
+fn guarded_folders(node: &Node, looked: Option<&Looked>) -> BTreeSet<NodePath> {
+    let mut folders = BTreeSet::from([node.layout.manifests.clone()]);
+    folders.extend(
+        [&node.layout.pause, &node.layout.config]
+            .into_iter()
+            .filter_map(NodePath::parent),
+    );
+    let Some(looked) = looked else { return folders };
+    folders.extend(looked.observation.files.keys().filter_map(NodePath::parent));
+    for (pattern, listing) in &looked.observation.listings {
+        folders.insert(pattern.folder.clone());
+        let listed = listing.known().into_iter().flatten();
+        folders.extend(listed.filter_map(|(path, _)| path.parent()));
+    }
+    folders
+}
+
+fn status(settings: &Settings, passed: &Passed) -> String {
+    let findings = &passed.looked.findings;
+    let count = |verdict| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict == verdict)
+            .count()
+    };
+    let (drift, unknown) = (count(Verdict::Drift), count(Verdict::Unknown));
+    let mode = format!("{:?}", settings.config.mode).to_lowercase();
+    let pause = passed
+        .looked
+        .paused
+        .as_ref()
+        .map_or_else(String::new, |why| format!("; PAUSED: {why}"));
+    let in_flight = passed.outcomes.last().filter(|outcome| outcome.is_in_flight());
+    let busy = in_flight.map_or_else(String::new, |outcome| format!("; in flight: {}", outcome.what));
+    format!(
+        "{mode}: {} controls, {drift} in drift, {unknown} unknown{busy}{pause}",
+        findings.len()
+    )
+}
+
+/// systemd only listens: what it cannot be told changes nothing of the work.
+fn tell_systemd(told: Result<(), SystemdError>) {
+    if let Err(error) = told {
+        tracing::trace!("{error}, ignoring");
+    }
+}

@@ -1,0 +1,435 @@
+//! Findings to plans, situation by situation.
+
+use std::collections::BTreeMap;
+
+use super::build::{Circumstances, build};
+use super::change::{Deed, Plan, WithheldReason};
+use super::finding::{Evidence, Finding, Mend, Verdict};
+use super::in_flight_tests::{BEFORE, at, facts, failing, node, old, process};
+use super::select::{Selected, select};
+use crate::config::{Action, Config};
+use crate::domain::{
+    Component, ControlPlane, Digest, EntryContent, Fact, FileId, FolderEntry, Health, Mode, Observation,
+    Owner,
+};
+use crate::journal::{Act, Fault, JournalState, KnownManifest, Refusal, RefusedFlag};
+
+/// A node that may be restarted.
+fn healthy() -> Observation {
+    let mut observation = node(BEFORE, vec![old()], Health::Ok);
+    let nodes = ["node1".to_owned()].into();
+    observation.control_plane = Fact::Known(ControlPlane {
+        nodes,
+        source: "nodes",
+    });
+    observation
+}
+
+struct Case {
+    config: Config,
+    journal: JournalState,
+    asked: bool,
+    settling: bool,
+    failed: BTreeMap<Digest, String>,
+    paused: Option<String>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            config: Config {
+                mode: Action::Enforce,
+                ..Config::default()
+            },
+            journal: JournalState {
+                baseline: Some(vec![]),
+                ..JournalState::default()
+            },
+            asked: false,
+            settling: false,
+            failed: BTreeMap::new(),
+            paused: None,
+        }
+    }
+}
+
+impl Case {
+    fn plan(&self, findings: &[Finding], observation: &Observation) -> Plan {
+        let circumstances = Circumstances {
+            config: &self.config,
+            journal: &self.journal,
+            now: at(10_000),
+            asked: self.asked,
+            any_time: false,
+            failed: &self.failed,
+            retry: false,
+            settling: self.settling,
+            paused: self.paused.clone(),
+        };
+        build(&selected(&self.config), findings, observation, &circumstances)
+    }
+}
+
+fn selected(config: &Config) -> Vec<Selected> {
+    select(config).unwrap()
+}
+
+fn finding(id: &str, mend: Option<Mend>) -> Finding {
+    let selected = selected(&Config::default());
+    let control = selected
+        .into_iter()
+        .map(|s| s.control)
+        .find(|control| control.id.as_str() == id)
+        .unwrap();
+    let evidence = Evidence {
+        object: format!("object of {id}"),
+        verdict: Verdict::Drift,
+        expected: "x".to_owned(),
+        actual: "y".to_owned(),
+        mend,
+    };
+    Finding::new(control, vec![evidence])
+}
+
+fn profiling() -> Finding {
+    let name = "profiling".parse().unwrap();
+    finding(
+        "CIS-1.4.1",
+        Some(Mend::Flag {
+            component: Component::Scheduler,
+            name,
+            value: "false".to_owned(),
+        }),
+    )
+}
+
+fn mode_of(id: &str, ceiling: u32) -> Finding {
+    let path = "/etc/kubernetes/admin.conf".parse().unwrap();
+    let (id_of_file, from) = (FileId { device: 1, inode: 1 }, Mode::from_bits(0o777));
+    finding(
+        id,
+        Some(Mend::Mode {
+            path,
+            id: id_of_file,
+            from,
+            ceiling: Mode::from_bits(ceiling),
+        }),
+    )
+}
+
+fn reasons(plan: &Plan) -> Vec<&WithheldReason> {
+    plan.withheld.iter().map(|withheld| &withheld.reason).collect()
+}
+
+#[test]
+fn a_drifting_flag_becomes_one_edit_that_adds_one_line() {
+    let plan = Case::default().plan(&[profiling()], &healthy());
+    let [change] = plan.changes.as_slice() else {
+        panic!("{plan:?}")
+    };
+    let Deed::EditManifest(edit) = &change.deed else {
+        panic!("{change:?}")
+    };
+    assert_eq!(edit.after, format!("{BEFORE}    - --profiling=false\n"));
+    assert_eq!(
+        (edit.processes.clone(), edit.pods.clone()),
+        (vec![old().id], vec!["old".to_owned()])
+    );
+    assert_eq!(plan.withheld, vec![]);
+}
+
+#[test]
+fn two_ceilings_of_one_file_become_one_change_to_the_tighter_mode_and_the_mode_goes_before_the_owner() {
+    let path: crate::domain::NodePath = "/etc/kubernetes/admin.conf".parse().unwrap();
+    let owner = Mend::Owner {
+        path,
+        id: FileId { device: 1, inode: 1 },
+        from: Owner { uid: 1, gid: 1 },
+        to: Owner::ROOT,
+    };
+    let findings = [
+        finding("CIS-1.1.14", Some(owner)),
+        mode_of("CIS-1.1.13", 0o644),
+        mode_of("CIS-1.1.15", 0o600),
+    ];
+    let plan = Case::default().plan(&findings, &healthy());
+    let [Deed::SetMode { to, .. }, Deed::SetOwner { .. }] =
+        plan.changes.iter().map(|c| c.deed.clone()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(to, Mode::from_bits(0o600));
+}
+
+#[test]
+fn audit_and_pause_hold_everything_back_and_an_explicit_command_acts_in_audit() {
+    let findings = [profiling(), mode_of("CIS-1.1.13", 0o600)];
+    let audit = Case {
+        config: Config::default(),
+        ..Case::default()
+    };
+    let plan = audit.plan(&findings, &healthy());
+    assert_eq!(
+        (plan.changes.len(), reasons(&plan)),
+        (0, vec![&WithheldReason::Audit; 2])
+    );
+    let asked = Case {
+        config: Config::default(),
+        asked: true,
+        ..Case::default()
+    };
+    assert_eq!(asked.plan(&findings, &healthy()).changes.len(), 2);
+    let paused = Case {
+        paused: Some("release".to_owned()),
+        asked: true,
+        ..Case::default()
+    };
+    let plan = paused.plan(&findings, &healthy());
+    assert_eq!(
+        (plan.changes.len(), reasons(&plan)),
+        (0, vec![&WithheldReason::Paused("release".to_owned()); 2])
+    );
+}
+
+#[test]
+fn what_makes_a_restart_unsafe_holds_the_edit_back_and_lets_the_mode_go_on() {
+    type Break = fn(&mut Observation);
+    let breaks: [(&str, Break); 7] = [
+        ("several-control-plane-nodes", |o| {
+            let nodes = ["a".to_owned(), "b".to_owned()].into();
+            o.control_plane = Fact::Known(ControlPlane {
+                nodes,
+                source: "etcd members",
+            });
+        }),
+        ("control-plane-unknown", |o| {
+            o.control_plane = Fact::unknown("nobody answers")
+        }),
+        ("kubelet-down", |o| o.kubelet.process = Fact::Absent),
+        ("kubeadm-runs", |o| {
+            let mut kubeadm = process(1, &[], "none");
+            kubeadm.age_ms = 14 * 60_000;
+            o.kubeadm = Fact::Known(vec![kubeadm]);
+        }),
+        ("unhealthy", |o| {
+            o.health.insert(Component::Scheduler, Fact::Known(failing()));
+        }),
+        ("unhealthy", |o| {
+            o.processes.insert(Component::Scheduler, Fact::Known(vec![]));
+        }),
+        ("unhealthy", |o| {
+            o.health.insert(Component::Scheduler, Fact::Absent);
+        }),
+    ];
+    for (kind, break_it) in breaks {
+        let mut observation = healthy();
+        break_it(&mut observation);
+        let plan = Case::default().plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &observation);
+        let kinds: Vec<&str> = plan
+            .withheld
+            .iter()
+            .map(|withheld| withheld.reason.kind())
+            .collect();
+        assert_eq!(kinds, [kind]);
+        assert!(
+            matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn kubeadm_is_waited_for_fifteen_minutes_and_then_only_warned_of() {
+    let mut observation = healthy();
+    let mut kubeadm = process(1, &[], "none");
+    kubeadm.age_ms = 15 * 60_000 + 1;
+    observation.kubeadm = Fact::Known(vec![kubeadm]);
+    let plan = Case::default().plan(&[profiling()], &observation);
+    assert_eq!((plan.changes.len(), plan.warnings.len()), (1, 1));
+}
+
+#[test]
+fn files_that_have_just_changed_hold_back_restarts_only() {
+    let case = Case {
+        settling: true,
+        ..Case::default()
+    };
+    let plan = case.plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &healthy());
+    assert!(matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })));
+}
+
+fn refusal(flag: Option<RefusedFlag>, image: &str, change: Digest) -> Refusal {
+    let edited = Case::default().plan(&[profiling()], &healthy());
+    let Deed::EditManifest(edit) = &edited.changes[0].deed else {
+        panic!()
+    };
+    let act = Act::EditManifest(crate::journal::EditedManifest {
+        component: edit.component,
+        path: edit.path.clone(),
+        before: Digest::of(edit.before.as_bytes()),
+        after: Digest::of(edit.after.as_bytes()),
+        backup: "/b".parse().unwrap(),
+        image: image.to_owned(),
+        processes: vec![],
+        pods: vec![],
+        flags: edit.flags.clone(),
+        touches_encryption: false,
+    });
+    let fault = Fault {
+        why: "it ended".to_owned(),
+        last_words: vec!["Error: no".to_owned()],
+        flag,
+    };
+    Refusal {
+        change,
+        act,
+        fault,
+        recovered: true,
+        at: at(1),
+    }
+}
+
+#[test]
+fn a_refused_change_is_not_tried_again_until_its_inputs_change() {
+    let id = Case::default().plan(&[profiling()], &healthy()).changes[0].id;
+    let mut case = Case::default();
+    case.journal.refusals = vec![refusal(None, "x", id)];
+    let plan = case.plan(&[profiling()], &healthy());
+    let words = WithheldReason::Refused("it ended. Its last words: Error: no".to_owned());
+    assert_eq!((plan.changes.len(), reasons(&plan)), (0, vec![&words]));
+    let changed = BEFORE.replace("leader-elect=true", "leader-elect=false");
+    let mut other = healthy();
+    other.manifests = node(&changed, vec![], Health::Ok).manifests;
+    assert_eq!(case.plan(&[profiling()], &other).changes.len(), 1);
+}
+
+#[test]
+fn a_flag_at_fault_is_left_out_and_does_not_hold_up_the_others() {
+    let flag = |name: &str, value: &str| RefusedFlag {
+        name: name.parse().unwrap(),
+        value: value.to_owned(),
+    };
+    let image = "registry.k8s.io/kube-scheduler:v1.35.4";
+    let mut case = Case::default();
+    case.journal.refusals = vec![refusal(
+        Some(flag("profiling", "false")),
+        image,
+        Digest::of(b"another"),
+    )];
+    let mut other = profiling();
+    other.evidence[0].mend = Some(Mend::Flag {
+        component: Component::Scheduler,
+        name: "v".parse().unwrap(),
+        value: "2".to_owned(),
+    });
+    let plan = case.plan(&[profiling(), other.clone()], &healthy());
+    let [change] = plan.changes.as_slice() else {
+        panic!("{plan:?}")
+    };
+    let Deed::EditManifest(edit) = &change.deed else {
+        panic!()
+    };
+    assert_eq!(edit.flags, [flag("v", "2")]);
+    assert_eq!(plan.withheld[0].reason.kind(), "refused");
+    // Another image may bear it.
+    case.journal.refusals[0].act = match case.journal.refusals[0].act.clone() {
+        Act::EditManifest(edit) => Act::EditManifest(crate::journal::EditedManifest {
+            image: "old".to_owned(),
+            ..edit
+        }),
+        act => act,
+    };
+    let plan = case.plan(&[profiling(), other], &healthy());
+    assert_eq!((plan.changes.len(), plan.withheld.len()), (1, 0));
+}
+
+#[test]
+fn a_flag_that_names_a_file_waits_until_that_is_there_and_mounted() {
+    let mut wanted = profiling();
+    let name = "audit-policy-file".parse().unwrap();
+    let mend = Mend::Flag {
+        component: Component::Scheduler,
+        name,
+        value: "/etc/kubernetes/audit.yaml".to_owned(),
+    };
+    wanted.evidence[0].mend = Some(mend);
+    let plan = Case::default().plan(&[wanted.clone()], &healthy());
+    assert_eq!(plan.withheld[0].reason.kind(), "file-missing");
+    let mounted = format!(
+        "{BEFORE}    volumeMounts:\n    - mountPath: /etc/kubernetes\n      name: k8s\n  volumes:\n  - hostPath:\n      path: /etc/kubernetes\n    name: k8s\n"
+    );
+    let mut observation = healthy();
+    observation.manifests = node(&mounted, vec![], Health::Ok).manifests;
+    let path: crate::domain::NodePath = "/etc/kubernetes/audit.yaml".parse().unwrap();
+    observation.files.insert(path.clone(), Fact::Absent);
+    assert_eq!(
+        Case::default().plan(&[wanted.clone()], &observation).withheld[0]
+            .reason
+            .kind(),
+        "file-missing"
+    );
+    observation.files.insert(path, Fact::Known(facts()));
+    assert_eq!(Case::default().plan(&[wanted], &observation).changes.len(), 1);
+}
+
+#[test]
+fn an_edit_that_someone_keeps_undoing_is_backed_off_from() {
+    let mut case = Case::default();
+    let act = refusal(None, "x", Digest::of(b"x")).act;
+    case.journal.finished = (0..5).map(|n| (act.clone(), at(9_000 + n))).collect();
+    let plan = case.plan(&[profiling()], &healthy());
+    assert_eq!(
+        (plan.changes.len(), plan.withheld[0].reason.kind()),
+        (0, "flapping")
+    );
+    case.journal.finished = (0..5).map(|n| (act.clone(), at(5_000 + n))).collect();
+    assert_eq!(
+        case.plan(&[profiling()], &healthy()).changes.len(),
+        1,
+        "an hour later"
+    );
+}
+
+#[test]
+fn what_lay_in_the_folder_at_the_first_start_is_known_from_then_on() {
+    let mut observation = healthy();
+    let digest = Digest::of(b"kube-vip");
+    let content = EntryContent::Pod {
+        namespace: "kube-system".to_owned(),
+        name: "kube-vip".to_owned(),
+        digest,
+    };
+    let entry = FolderEntry {
+        name: "kube-vip.yaml".to_owned(),
+        exact_name: true,
+        facts: facts(),
+        content,
+    };
+    if let Fact::Known(entries) = &mut observation.manifest_folder {
+        entries.push(entry);
+    }
+    let first = Case {
+        journal: JournalState::default(),
+        ..Case::default()
+    };
+    let known = vec![KnownManifest {
+        name: "kube-vip.yaml".to_owned(),
+        digest,
+    }];
+    assert_eq!(first.plan(&[], &observation).baseline, Some(known));
+    assert_eq!(Case::default().plan(&[], &observation).baseline, None);
+}
+
+#[test]
+fn a_change_that_failed_a_moment_ago_is_not_tried_again_yet() {
+    let id = Case::default().plan(&[profiling()], &healthy()).changes[0].id;
+    let case = Case {
+        failed: BTreeMap::from([(id, "no space".to_owned())]),
+        ..Case::default()
+    };
+    let plan = case.plan(&[profiling()], &healthy());
+    assert_eq!(
+        (plan.changes.len(), plan.withheld[0].reason.kind()),
+        (0, "waiting")
+    );
+}

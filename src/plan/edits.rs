@@ -1,0 +1,264 @@
+//! The edit of one manifest: all that is wanted of it at once, less what the node refused, and only if every file that a
+//! flag names is there.
+
+use std::time::Duration;
+
+use super::build::{Circumstances, not_asked, times};
+use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, NodePath, Observation};
+use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
+use crate::manifest::{self, CommandLine, Edit, Mounted, command_line, mounted_from, path_of_value};
+
+/// A flag that a control wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) control: ControlId,
+    pub(super) name: FlagName,
+    pub(super) value: String,
+}
+
+/// Someone else undoes an edit: after so many restarts within [`FLAP_WITHIN`] Holdfast backs off.
+const FLAP_EDITS: usize = 5;
+const FLAP_WITHIN: Duration = Duration::from_secs(3600);
+
+/// The edit that sets what is wanted, and what is left out of it because the node refused it.
+///
+/// # Errors
+/// What is withheld, when no edit can be made.
+pub(super) fn edit_of(
+    component: Component,
+    wanted: &[Wanted],
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Result<(Change, Vec<Withheld>), Vec<Withheld>> {
+    let all = |reason| vec![withheld(component, wanted.iter(), reason)];
+    let manifest = match not_asked(observation.manifests.get(&component)) {
+        Fact::Known(manifest) => manifest,
+        Fact::Absent => return Err(all(WithheldReason::NotEditable("it is not there".to_owned()))),
+        Fact::Unknown(why) => return Err(all(WithheldReason::NotEditable(why.to_string()))),
+    };
+    let image = image_of(component, manifest).unwrap_or_default();
+    let (wanted, mut left_out) = without_refused_flags(component, wanted, &image, circumstances);
+    if wanted.is_empty() {
+        return Err(left_out);
+    }
+    match change(component, &wanted, manifest, image, observation, circumstances) {
+        Ok(change) => Ok((change, left_out)),
+        Err(reason) => {
+            left_out.push(withheld(component, wanted.iter().copied(), reason));
+            Err(left_out)
+        }
+    }
+}
+
+fn change(
+    component: Component,
+    wanted: &[&Wanted],
+    manifest: &Manifest,
+    image: String,
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Result<Change, WithheldReason> {
+    let edits: Vec<Edit> = wanted
+        .iter()
+        .map(|w| Edit::SetFlag {
+            name: w.name.clone(),
+            value: w.value.clone(),
+        })
+        .collect();
+    let after = manifest::edit(&manifest.text, component, &edits).map_err(|refusal| {
+        WithheldReason::NotEditable(format!("{refusal}; {}", by_hand(component, wanted)))
+    })?;
+    files_are_there(component, &after, observation).map_err(WithheldReason::FileMissing)?;
+    let path = manifest.path.clone();
+    let id = Digest::of(format!("edit {path} {image}\0{}\0{after}", manifest.text).as_bytes());
+    let known = circumstances
+        .journal
+        .refusals
+        .iter()
+        .find(|refusal| refusal.change == id);
+    if let Some(refusal) = known.filter(|_| !circumstances.retry) {
+        return Err(WithheldReason::Refused(told(&refusal.fault)));
+    }
+    let flags: Vec<RefusedFlag> = wanted
+        .iter()
+        .map(|w| RefusedFlag {
+            name: w.name.clone(),
+            value: w.value.clone(),
+        })
+        .collect();
+    flapping(component, &flags, circumstances)?;
+    let processes = observation
+        .processes
+        .get(&component)
+        .and_then(Fact::known)
+        .cloned()
+        .unwrap_or_default();
+    let touches_encryption = flags
+        .iter()
+        .any(|flag| flag.name.as_str().starts_with("encryption-provider-config"));
+    let edit = ManifestEdit {
+        component,
+        path,
+        before: manifest.text.clone(),
+        after,
+        flags,
+        image,
+        processes: processes.iter().map(|process| process.id).collect(),
+        pods: processes
+            .iter()
+            .filter_map(|process| process.pod_uid.clone())
+            .collect(),
+        touches_encryption,
+    };
+    let controls = wanted.iter().map(|wanted| wanted.control.clone()).collect();
+    Ok(Change {
+        id,
+        controls,
+        deed: Deed::EditManifest(edit),
+    })
+}
+
+fn image_of(component: Component, manifest: &Manifest) -> Option<String> {
+    let index = command_line(component, &manifest.pod).ok()?.container();
+    manifest
+        .pod
+        .containers
+        .get(index)
+        .map(|container| container.image.clone())
+}
+
+fn by_hand(component: Component, wanted: &[&Wanted]) -> String {
+    let flags: Vec<String> = wanted
+        .iter()
+        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
+        .collect();
+    format!("set {} in the command of {component} by hand", flags.join(" "))
+}
+
+/// What the node said when it refused a change.
+fn told(fault: &Fault) -> String {
+    match fault.last_words.last() {
+        Some(words) => format!("{}. Its last words: {words}", fault.why),
+        None => fault.why.clone(),
+    }
+}
+
+/// A flag that the component's own log named as being at fault is left out, so that it does not hold up the others: until
+/// its value or the image changes.
+fn without_refused_flags<'a>(
+    component: Component,
+    wanted: &'a [Wanted],
+    image: &str,
+    circumstances: &Circumstances<'_>,
+) -> (Vec<&'a Wanted>, Vec<Withheld>) {
+    let fault_of = |wanted: &Wanted| {
+        let refusals = circumstances.journal.refusals.iter().rev();
+        refusals.filter(|_| !circumstances.retry).find_map(|refusal| {
+            match (&refusal.act, &refusal.fault.flag) {
+                (Act::EditManifest(edit), Some(flag))
+                    if edit.component == component
+                        && edit.image == image
+                        && flag.name == wanted.name
+                        && flag.value == wanted.value =>
+                {
+                    Some(&refusal.fault)
+                }
+                _ => None,
+            }
+        })
+    };
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for flag in wanted {
+        match fault_of(flag) {
+            None => kept.push(flag),
+            Some(fault) => {
+                left_out.push(withheld(
+                    component,
+                    [flag].into_iter(),
+                    WithheldReason::Refused(told(fault)),
+                ));
+            }
+        }
+    }
+    (kept, left_out)
+}
+
+fn withheld<'a>(
+    component: Component,
+    wanted: impl Iterator<Item = &'a Wanted> + Clone,
+    reason: WithheldReason,
+) -> Withheld {
+    let flags: Vec<String> = wanted
+        .clone()
+        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
+        .collect();
+    Withheld {
+        controls: wanted.map(|wanted| wanted.control.clone()).collect(),
+        object: format!("{component} {}", flags.join(" ")),
+        reason,
+    }
+}
+
+fn flapping(
+    component: Component,
+    flags: &[RefusedFlag],
+    circumstances: &Circumstances<'_>,
+) -> Result<(), WithheldReason> {
+    let same = |act: &Act| {
+        matches!(act, Act::EditManifest(EditedManifest { component: of, flags: set, .. })
+            if *of == component && set.iter().any(|flag| flags.contains(flag)))
+    };
+    let times = times(circumstances, FLAP_WITHIN, same);
+    if times < FLAP_EDITS || circumstances.asked {
+        return Ok(());
+    }
+    Err(WithheldReason::Flapping(format!(
+        "it was mended {times} times in an hour, each time by a restart"
+    )))
+}
+
+/// Every file or folder that a flag of the edited manifest names exists on the node and is mounted. A flag that names a
+/// place in the container's own file system was there before, and is left alone.
+fn files_are_there(component: Component, after: &str, observation: &Observation) -> Result<(), String> {
+    let pod = manifest::parse(after.as_bytes()).map_err(|error| error.to_string())?;
+    let line = command_line(component, &pod).map_err(|error| error.to_string())?;
+    for (name, path) in named_paths(component, &line) {
+        let container = pod
+            .containers
+            .get(line.container())
+            .ok_or_else(|| "it has no container".to_owned())?;
+        let before = observation.manifests.get(&component).and_then(Fact::known);
+        let had_it = before.is_some_and(|manifest| {
+            command_line(component, &manifest.pod).is_ok_and(|line| line.scalar(&name) == Some(path.as_str()))
+        });
+        let source = match mounted_from(&pod, container, &path) {
+            Mounted::From(source) => source,
+            Mounted::NotMounted | Mounted::Unclear(_) if had_it => continue,
+            Mounted::NotMounted => {
+                return Err(format!(
+                    "{name} names {path}, which is not mounted into the pod of {component}"
+                ));
+            }
+            Mounted::Unclear(why) => {
+                return Err(format!("{name} names a path that cannot be checked: {why}"));
+            }
+        };
+        match not_asked(observation.files.get(&source)) {
+            Fact::Known(_) => {}
+            Fact::Absent => return Err(format!("{name} names {path}, and {source} is not there")),
+            Fact::Unknown(why) => {
+                return Err(format!("{name} names {path}, which cannot be looked at: {why}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The paths that the flags of a command line name, as the container sees them.
+pub(crate) fn named_paths(component: Component, line: &CommandLine) -> Vec<(FlagName, NodePath)> {
+    let flags = line.flags();
+    flags
+        .filter_map(|(name, value)| Some((name.clone(), path_of_value(component, name, value)?)))
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! Whether a component may be restarted now, and if not, why.
+
+use super::build::{Circumstances, not_asked};
+use super::change::WithheldReason;
+use crate::config::WindowState;
+use crate::domain::{Component, Fact, Health, Observation, Process};
+
+/// kubeadm is waited for this long; what runs longer hangs, or is something else.
+const KUBEADM_PATIENCE_MS: u64 = 15 * 60 * 1000;
+
+/// Why the component may not be restarted now; `None` when it may.
+pub(super) fn why_not(
+    component: Component,
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Option<WithheldReason> {
+    settling(circumstances)
+        .or_else(|| several_nodes(observation))
+        .or_else(|| outside_window(circumstances))
+        .or_else(|| kubelet_down(observation))
+        .or_else(|| kubeadm_runs(observation))
+        .or_else(|| unhealthy(component, observation))
+}
+
+/// What an operator should know although nothing is held back for it.
+pub(super) fn warnings(observation: &Observation) -> Vec<String> {
+    let long = observation
+        .kubeadm
+        .known()
+        .into_iter()
+        .flatten()
+        .filter(|process| is_long(process));
+    long.map(|process| {
+        let minutes = process.age_ms / 60_000;
+        format!("kubeadm (process {}) has been running for {minutes} minutes; Holdfast no longer holds off for it", process.id.pid)
+    })
+    .collect()
+}
+
+const fn is_long(process: &Process) -> bool {
+    process.age_ms > KUBEADM_PATIENCE_MS
+}
+
+fn settling(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
+    let why = "the node's files have just changed; waiting until they are quiet";
+    circumstances
+        .settling
+        .then(|| WithheldReason::Waiting(why.to_owned()))
+}
+
+fn several_nodes(observation: &Observation) -> Option<WithheldReason> {
+    match &observation.control_plane {
+        Fact::Known(control_plane) if control_plane.nodes.len() <= 1 => None,
+        Fact::Known(control_plane) => {
+            let names: Vec<&str> = control_plane.nodes.iter().map(String::as_str).collect();
+            let who = format!("{} by {}", names.join(", "), control_plane.source);
+            Some(WithheldReason::SeveralControlPlaneNodes(who))
+        }
+        Fact::Absent => Some(WithheldReason::ControlPlaneUnknown(
+            "no source names any".to_owned(),
+        )),
+        Fact::Unknown(why) => Some(WithheldReason::ControlPlaneUnknown(why.to_string())),
+    }
+}
+
+fn outside_window(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
+    let window = circumstances
+        .config
+        .disruption
+        .window
+        .as_ref()
+        .filter(|_| !circumstances.any_time)?;
+    match window.state(circumstances.now.wall) {
+        WindowState::Open => None,
+        WindowState::Closed(opens) => Some(WithheldReason::OutsideWindow(Some(opens))),
+    }
+}
+
+fn kubelet_down(observation: &Observation) -> Option<WithheldReason> {
+    match &observation.kubelet.process {
+        Fact::Known(_) => None,
+        Fact::Absent => Some(WithheldReason::KubeletDown(
+            "it is not running (systemctl start kubelet)".to_owned(),
+        )),
+        Fact::Unknown(why) => Some(WithheldReason::KubeletDown(why.to_string())),
+    }
+}
+
+fn kubeadm_runs(observation: &Observation) -> Option<WithheldReason> {
+    match &observation.kubeadm {
+        Fact::Known(running) => {
+            let waited_for = running.iter().filter(|process| !is_long(process));
+            let seconds = waited_for.map(|process| process.age_ms / 1000).max()?;
+            Some(WithheldReason::KubeadmRuns { seconds })
+        }
+        Fact::Absent => None,
+        Fact::Unknown(why) => Some(WithheldReason::Waiting(format!(
+            "whether kubeadm runs cannot be told: {why}"
+        ))),
+    }
+}
+
+/// A component that is not healthy before an edit could not prove healthy after it.
+fn unhealthy(component: Component, observation: &Observation) -> Option<WithheldReason> {
+    match not_asked(observation.processes.get(&component)) {
+        Fact::Known(processes) if !processes.is_empty() => {}
+        Fact::Known(_) | Fact::Absent => {
+            return Some(WithheldReason::Unhealthy(format!(
+                "no process of {component} runs"
+            )));
+        }
+        Fact::Unknown(why) => return Some(WithheldReason::Unhealthy(why.to_string())),
+    }
+    match not_asked(observation.health.get(&component)) {
+        Fact::Known(Health::Ok) => None,
+        Fact::Known(Health::Failing(why)) => Some(WithheldReason::Unhealthy(why.to_string())),
+        Fact::Absent => {
+            let why = format!(
+                "the manifest of {component} has no HTTP probe, so its health could not be proven after an edit"
+            );
+            Some(WithheldReason::Unhealthy(why))
+        }
+        Fact::Unknown(why) => Some(WithheldReason::Unhealthy(why.to_string())),
+    }
+}

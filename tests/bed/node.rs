@@ -1,0 +1,233 @@
+//! A node of the test bed: fresh for each test, and gone at its end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where tests put Holdfast on the node.
+pub const HOLDFAST: &str = "/usr/bin/holdfast";
+
+/// A running kubeadm node.
+pub struct Node {
+    root: PathBuf,
+}
+
+/// What a command on the node printed, and its exit code.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+fn bed(words: &[&str]) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/bed"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn must(mut command: Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().expect("the bed starts");
+    assert!(output.status.success(), "{command:?} failed: {:?}", output.status);
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+impl Node {
+    /// A fresh node with Holdfast installed, without a configuration.
+    pub fn fresh() -> Self {
+        must(bed(&["up"]));
+        let node = Self {
+            root: must(bed(&["root"])).into(),
+        };
+        let target = node.path(HOLDFAST);
+        std::fs::copy(env!("CARGO_BIN_EXE_holdfast"), target).expect("Holdfast is installed");
+        node
+    }
+
+    /// Where a file of the node is on this machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    pub fn write(&self, path: &str, content: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, content).expect("written");
+    }
+
+    /// The configuration of Holdfast.
+    pub fn configure(&self, text: &str) {
+        self.write("/etc/holdfast/config.yaml", text);
+    }
+
+    /// Runs a command on the node.
+    pub fn run(&self, words: &[&str]) -> Said {
+        Self::said(bed(&["exec", "--"]).args(words).output().expect("the bed starts"))
+    }
+
+    /// Runs a shell line on the node, which must succeed.
+    pub fn sh(&self, line: &str) -> String {
+        let said = self.run(&["sh", "-c", line]);
+        assert_eq!(said.code, 0, "`{line}`: {}{}", said.out, said.err);
+        said.out
+    }
+
+    /// Runs Holdfast on the node.
+    pub fn holdfast(&self, words: &[&str]) -> Said {
+        let all: Vec<&str> = std::iter::once(HOLDFAST).chain(words.iter().copied()).collect();
+        self.run(&all)
+    }
+
+    /// The JSON that Holdfast prints.
+    pub fn json(&self, words: &[&str]) -> (i32, serde_json::Value) {
+        let all: Vec<&str> = words.iter().copied().chain(["--output", "json"]).collect();
+        let said = self.holdfast(&all);
+        let value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        (said.code, value)
+    }
+
+    fn said(output: Output) -> Said {
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts the daemon as a unit of the node's systemd.
+    pub fn start_daemon(&self) {
+        self.sh(&format!(
+            "systemd-run --unit=holdfast --property=Type=notify --property=NotifyAccess=all --property=WatchdogSec=60 \
+             --property=TimeoutStopSec=30 {HOLDFAST} run"
+        ));
+    }
+
+    /// The messages of the daemon, oldest first, as lines `PRIORITY MESSAGE`.
+    pub fn log(&self) -> Vec<String> {
+        let printed = self.sh("journalctl --sync; journalctl -u holdfast -o json --all --no-pager");
+        let entries = printed
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        entries
+            .filter_map(|entry| {
+                Some(format!(
+                    "{} {}",
+                    entry["PRIORITY"].as_str()?,
+                    entry["MESSAGE"].as_str()?
+                ))
+            })
+            .collect()
+    }
+
+    /// Waits until that is so.
+    pub fn await_that(&self, what: &str, limit: Duration, mut is_so: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert!(
+                begun.elapsed() < limit,
+                "not within {limit:?}: {what}\n{}",
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let said = self.run(&["journalctl", "-u", "holdfast", "--no-pager", "-n", "30"]);
+        said.out
+    }
+
+    pub fn mode(&self, path: &str) -> u32 {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::symlink_metadata(self.path(path))
+            .expect("a file")
+            .permissions()
+            .mode()
+            & 0o7777
+    }
+
+    pub fn set_mode(&self, path: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(self.path(path), std::fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    /// True when the API server is ready.
+    pub fn is_ready(&self) -> bool {
+        self.run(&["kubectl", "--request-timeout=3s", "get", "--raw", "/readyz"])
+            .out
+            .trim()
+            == "ok"
+    }
+
+    /// True when scheduler and controller manager renew their leases.
+    pub fn leaders_work(&self) -> bool {
+        let renewed = |lease: &str| {
+            let path = "jsonpath={.spec.renewTime}";
+            self.run(&["kubectl", "-n", "kube-system", "get", "lease", lease, "-o", path])
+                .out
+        };
+        let leases = ["kube-scheduler", "kube-controller-manager"];
+        let before = leases.map(renewed);
+        std::thread::sleep(Duration::from_secs(4));
+        leases
+            .map(renewed)
+            .iter()
+            .zip(&before)
+            .all(|(now, before)| !now.is_empty() && now != before)
+    }
+
+    /// The PIDs, on this machine, of the node's processes of that name; each start has another.
+    pub fn processes(&self, name: &str) -> Vec<String> {
+        let said = self.run(&["pgrep", "-f", &format!("^{name} ")]);
+        said.out.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let ended = bed(&["down"]).status();
+        if !std::thread::panicking() {
+            assert!(
+                ended.is_ok_and(|status| status.success()),
+                "the node does not end"
+            );
+        }
+    }
+}
+
+/// The lines that differ between two texts: removed with `-`, added with `+`.
+pub fn changed_lines(before: &str, after: &str) -> Vec<String> {
+    let diff = similar::TextDiff::from_lines(before, after);
+    diff.iter_all_changes()
+        .filter(|change| change.tag() != similar::ChangeTag::Equal)
+        .map(|change| format!("{}{}", change.tag(), change.value().trim_end()))
+        .collect()
+}
+
+/// The inode-independent state of a folder of the node: names, modes and contents.
+pub fn snapshot(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let entries = std::fs::read_dir(&next).expect("a folder");
+        for entry in entries.map(|entry| entry.expect("an entry")) {
+            let (path, metadata) = (entry.path(), entry.metadata().expect("facts"));
+            let content = if metadata.is_file() {
+                std::fs::read(&path).expect("a file")
+            } else {
+                Vec::new()
+            };
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push((path, metadata.permissions().mode(), content));
+        }
+    }
+    found.sort();
+    found
+}
