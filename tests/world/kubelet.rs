@@ -90,6 +90,8 @@ impl Shared {
 pub fn run(shared: &Shared) {
     let mut pods = Pods::default();
     let mut kubelet: Option<(i32, FileSource)> = None;
+    // Only the first one has been running before the world began.
+    let mut age = shared.options.kubelet_age;
     loop {
         let now = Instant::now();
         let (ending, wanted) = {
@@ -102,7 +104,7 @@ pub fn run(shared: &Shared) {
         }
         shared.proc_folder.refresh_uptime();
         if wanted && kubelet.is_none() {
-            kubelet = Some(start(shared, now));
+            kubelet = Some(start(shared, std::mem::take(&mut age), now));
         } else if !wanted && let Some((pid, _)) = kubelet.take() {
             shared.proc_folder.end(pid);
         }
@@ -119,7 +121,7 @@ pub fn run(shared: &Shared) {
     }
 }
 
-fn start(shared: &Shared, now: Instant) -> (i32, FileSource) {
+fn start(shared: &Shared, age: Duration, now: Instant) -> (i32, FileSource) {
     let argv = [
         "/usr/bin/kubelet",
         "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
@@ -131,7 +133,7 @@ fn start(shared: &Shared, now: Instant) -> (i32, FileSource) {
         executable: shared.root.join("usr/bin/kubelet"),
         cgroup: "/system.slice/kubelet.service".to_owned(),
         uid: 0,
-        age: shared.options.kubelet_age,
+        age,
     });
     let source = FileSource::new(shared.root.join(MANIFESTS), shared.scaled(LIST_PERIOD), now);
     (pid, source)

@@ -3,7 +3,11 @@
 //!
 //! The adapters that run on it are Holdfast's own. What is said to work with Kubernetes is shown on the test bed; where
 //! the two differ, the world is wrong.
-#![allow(dead_code, reason = "each test crate uses a part of the world")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test crate uses a part of the world"
+)]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -230,6 +234,20 @@ impl World {
         Component::ALL
             .into_iter()
             .all(|component| self.is_ready(component))
+    }
+
+    /// The log of a component's newest run of the pod with that UID, and of the run before it, in the CRI format.
+    pub fn pod_logs(&self, component: Component, uid: &str) -> Vec<String> {
+        let folder = format!("/var/log/pods/kube-system_{component}-{NODE_NAME}_{uid}/{component}");
+        let Ok(entries) = std::fs::read_dir(self.path(&folder)) else {
+            return Vec::new();
+        };
+        let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u32>().ok();
+        let mut logs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        logs.sort_by_key(|path| std::cmp::Reverse(number(path)));
+        logs.iter()
+            .filter_map(|log| std::fs::read_to_string(log).ok())
+            .collect()
     }
 
     /// All that happened to containers.

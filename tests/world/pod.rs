@@ -233,6 +233,9 @@ fn sorted(value: &serde_json::Value) -> serde_json::Value {
             serde_json::Value::Object(entries.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
         }
         serde_json::Value::Array(items) => serde_json::Value::Array(items.iter().map(sorted).collect()),
-        plain => plain.clone(),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => value.clone(),
     }
 }

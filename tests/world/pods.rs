@@ -44,7 +44,7 @@ impl Pods {
         for (key, slot) in &mut self.slots {
             let wanted = desired.get(key).is_some_and(|pod| pod.uid == slot.pod.uid);
             if !wanted && !slot.stopping {
-                slot.stop(shared, now);
+                slot.stop(shared);
             }
         }
         for (key, pod) in desired {
@@ -137,10 +137,10 @@ impl Slot {
         }
     }
 
-    fn stop(&mut self, shared: &Shared, now: Instant) {
+    fn stop(&mut self, shared: &Shared) {
         self.stopping = true;
         for process in self.containers.iter_mut().filter_map(|c| c.process.as_mut()) {
-            process.terminate(shared, now);
+            process.terminate(shared);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The process of a container: refuses its flags or serves, and takes its time to start and to end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ const LAST_BREATH: Duration = Duration::from_millis(10);
 pub struct Process {
     pub pid: i32,
     key: String,
+    log: PathBuf,
     phase: Phase,
     /// A process without a probe has none, and is ready by being there.
     health: Option<HealthServer>,
@@ -59,13 +61,6 @@ impl Process {
             age: Duration::ZERO,
         });
         let key = pod.key();
-        let what = What::Started {
-            pid,
-            uid: pod.uid.clone(),
-            restart,
-            argv: argv.clone(),
-        };
-        shared.history.add(&key, what);
         let refusal = flags::refusal(&shared.root, pod, container);
         let phase = if refusal.is_some() {
             Phase::Ending {
@@ -79,10 +74,19 @@ impl Process {
             }
         };
         let lines = refusal.unwrap_or_else(|| vec![first_words(pod.name())]);
-        pod_log::write(&shared.root, pod, container, restart, &lines);
+        let log = pod_log::write(&shared.root, pod, container, restart, &lines);
+        // Who sees the start in the history finds its log.
+        let what = What::Started {
+            pid,
+            uid: pod.uid.clone(),
+            restart,
+            argv: argv.clone(),
+        };
+        shared.history.add(&key, what);
         Self {
             pid,
             key,
+            log,
             phase,
             health: None,
             port: pod.probe_port(container),
@@ -93,7 +97,7 @@ impl Process {
 
     /// SIGTERM: it stops listening at once. The API server then hangs until it is killed, at the end of the pod's grace
     /// period; the others end in a tenth of it.
-    pub fn terminate(&mut self, shared: &Shared, now: Instant) {
+    pub fn terminate(&mut self, shared: &Shared) {
         let grace = shared.options.grace;
         let time = if self.key == "kube-system/kube-apiserver" {
             grace
@@ -103,7 +107,10 @@ impl Process {
         shared.history.add(&self.key, What::Stopping { pid: self.pid });
         self.health = None;
         self.set_ready(shared, false);
-        self.phase = Phase::Ending { at: now + time };
+        // Not from the tick's time: closing the listener may have taken some.
+        self.phase = Phase::Ending {
+            at: Instant::now() + time,
+        };
     }
 
     /// Lets time pass; false when the process has ended.
@@ -144,7 +151,13 @@ impl Process {
     fn listen(&mut self) -> bool {
         match self.port.map(HealthServer::open) {
             Some(Ok(server)) => self.health = Some(server),
-            Some(Err(_)) => return false,
+            Some(Err(cause)) => {
+                pod_log::append(
+                    &self.log,
+                    &[format!("Error: failed to listen on 127.0.0.1: {cause}")],
+                );
+                return false;
+            }
             None => {}
         }
         true
