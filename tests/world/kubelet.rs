@@ -1,0 +1,140 @@
+//! The stand-in for the kubelet: one thread that follows the manifests folder and runs its pods. Stopped, it leaves the
+//! containers running, as the real one does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::file_source::FileSource;
+use super::history::History;
+use super::pods::Pods;
+use super::proc_folder::{ProcFolder, Program};
+use super::{MANIFESTS, Options};
+
+/// `fileCheckFrequency` of the kubelet, before it is scaled.
+const LIST_PERIOD: Duration = Duration::from_secs(20);
+/// How soon a change is noticed.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What the world and the thread of the kubelet share.
+pub struct Shared {
+    pub root: PathBuf,
+    pub options: Options,
+    pub proc_folder: ProcFolder,
+    pub history: History,
+    pub state: Mutex<State>,
+    next_container: AtomicU64,
+}
+
+/// What is wanted of the thread, and what it tells.
+#[derive(Default)]
+pub struct State {
+    pub ending: bool,
+    pub kubelet_wanted: bool,
+    /// The kubelet's process, while it runs.
+    pub kubelet: Option<i32>,
+    /// Pods whose health endpoint answers 500.
+    pub unhealthy: BTreeSet<String>,
+    pub running: BTreeMap<String, Running>,
+}
+
+/// A running component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    pub pid: i32,
+    /// Of the pod.
+    pub uid: String,
+    pub argv: Vec<String>,
+    pub ready: bool,
+}
+
+impl Shared {
+    pub fn new(root: &Path, options: Options) -> Self {
+        let state = State {
+            kubelet_wanted: options.kubelet,
+            ..State::default()
+        };
+        Self {
+            root: root.to_owned(),
+            options,
+            proc_folder: ProcFolder::new(root),
+            history: History::new(),
+            state: Mutex::new(state),
+            next_container: AtomicU64::new(1),
+        }
+    }
+
+    /// A time of the real kubelet in this world.
+    pub fn scaled(&self, real: Duration) -> Duration {
+        real.mul_f64(self.options.time_scale)
+    }
+
+    /// 64 hexadecimal digits, as containerd's.
+    pub fn container_id(&self) -> String {
+        let number = self.next_container.fetch_add(1, Ordering::Relaxed);
+        format!("{number:064x}")
+    }
+
+    pub fn is_unhealthy(&self, pod: &str) -> bool {
+        self.lock().unhealthy.contains(pod)
+    }
+
+    pub fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics with it")
+    }
+}
+
+/// Runs until the world ends.
+pub fn run(shared: &Shared) {
+    let mut pods = Pods::default();
+    let mut kubelet: Option<(i32, FileSource)> = None;
+    // Only the first one has been running before the world began.
+    let mut age = shared.options.kubelet_age;
+    loop {
+        let now = Instant::now();
+        let (ending, wanted) = {
+            let state = shared.lock();
+            (state.ending, state.kubelet_wanted)
+        };
+        if ending {
+            pods.end(shared);
+            return;
+        }
+        shared.proc_folder.refresh_uptime();
+        if wanted && kubelet.is_none() {
+            kubelet = Some(start(shared, std::mem::take(&mut age), now));
+        } else if !wanted && let Some((pid, _)) = kubelet.take() {
+            shared.proc_folder.end(pid);
+        }
+        if let Some((_, source)) = &mut kubelet {
+            pods.steer(shared, source.look(now), now);
+        }
+        pods.pass_time(shared, now);
+        {
+            let mut state = shared.lock();
+            state.kubelet = kubelet.as_ref().map(|(pid, _)| *pid);
+            state.running = pods.running();
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+fn start(shared: &Shared, age: Duration, now: Instant) -> (i32, FileSource) {
+    let argv = [
+        "/usr/bin/kubelet",
+        "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
+        "--kubeconfig=/etc/kubernetes/kubelet.conf",
+        "--config=/var/lib/kubelet/config.yaml",
+    ];
+    let pid = shared.proc_folder.start(&Program {
+        argv: argv.map(str::to_owned).to_vec(),
+        executable: shared.root.join("usr/bin/kubelet"),
+        cgroup: "/system.slice/kubelet.service".to_owned(),
+        uid: 0,
+        age,
+    });
+    let source = FileSource::new(shared.root.join(MANIFESTS), shared.scaled(LIST_PERIOD), now);
+    (pid, source)
+}

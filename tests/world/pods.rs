@@ -1,0 +1,190 @@
+//! The pods that run: started, restarted with back-off, ended with grace, one at a time for each name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::file_source::Desired;
+use super::kubelet::{Running, Shared};
+use super::pod::Pod;
+use super::proc_folder::Program;
+use super::process::Process;
+
+/// The kubelet's times, before they are scaled.
+const RELIST: Duration = Duration::from_secs(1);
+const BACK_OFF: Duration = Duration::from_secs(10);
+const MAX_BACK_OFF: Duration = Duration::from_mins(5);
+
+/// The pods, by `namespace/name`.
+#[derive(Default)]
+pub struct Pods {
+    slots: BTreeMap<String, Slot>,
+    /// No pod of that name is started before this.
+    not_before: BTreeMap<String, Instant>,
+}
+
+struct Slot {
+    pod: Arc<Pod>,
+    cgroup: String,
+    /// The process of the sandbox.
+    pause: i32,
+    containers: Vec<Container>,
+    stopping: bool,
+}
+
+struct Container {
+    process: Option<Process>,
+    restarts: u32,
+    next_start: Instant,
+}
+
+impl Pods {
+    /// What the kubelet does: ends what is not wanted, starts what is.
+    pub fn steer(&mut self, shared: &Shared, desired: &Desired, now: Instant) {
+        for (key, slot) in &mut self.slots {
+            let wanted = desired.get(key).is_some_and(|pod| pod.uid == slot.pod.uid);
+            if !wanted && !slot.stopping {
+                slot.stop(shared);
+            }
+        }
+        for (key, pod) in desired {
+            let waiting = self.not_before.get(key).is_some_and(|time| now < *time);
+            if waiting || self.slots.contains_key(key) {
+                continue;
+            }
+            if pod.prepare_volumes(&shared.root).is_ok() {
+                self.slots.insert(key.clone(), Slot::start(shared, pod, now));
+            } else {
+                self.not_before.insert(key.clone(), now + shared.scaled(RELIST));
+            }
+        }
+        for slot in self.slots.values_mut().filter(|slot| !slot.stopping) {
+            slot.restart_ended(shared, now);
+        }
+    }
+
+    /// What goes on without the kubelet: processes become ready, and end.
+    pub fn pass_time(&mut self, shared: &Shared, now: Instant) {
+        let etcd_ready = self.slots.get("kube-system/etcd").is_some_and(Slot::is_ready);
+        for slot in self.slots.values_mut() {
+            slot.pass_time(shared, now, etcd_ready);
+        }
+        let gone: Vec<String> = self
+            .slots
+            .iter()
+            .filter(|(_, s)| s.is_gone())
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in gone {
+            if let Some(slot) = self.slots.remove(&key) {
+                shared.proc_folder.end(slot.pause);
+            }
+            self.not_before.insert(key, now + shared.scaled(RELIST));
+        }
+    }
+
+    /// Ends every process at once: the node goes away.
+    pub fn end(&mut self, shared: &Shared) {
+        for slot in self.slots.values_mut() {
+            for process in slot.containers.iter_mut().filter_map(|c| c.process.as_mut()) {
+                process.end(shared);
+            }
+            shared.proc_folder.end(slot.pause);
+        }
+        self.slots.clear();
+        self.not_before.clear();
+    }
+
+    /// The processes of the first containers, by pod.
+    pub fn running(&self) -> BTreeMap<String, Running> {
+        let running = |(key, slot): (&String, &Slot)| {
+            let process = slot.containers.first()?.process.as_ref()?;
+            let running = Running {
+                pid: process.pid,
+                uid: slot.pod.uid.clone(),
+                argv: slot.pod.argv(0),
+                ready: process.ready,
+            };
+            Some((key.clone(), running))
+        };
+        self.slots.iter().filter_map(running).collect()
+    }
+}
+
+impl Slot {
+    fn start(shared: &Shared, pod: &Arc<Pod>, now: Instant) -> Self {
+        let cgroup = format!("/kubepods/burstable/pod{}", pod.uid);
+        let pause = shared.proc_folder.start(&Program {
+            argv: vec!["/pause".to_owned()],
+            executable: shared.root.join("usr/local/bin/pause"),
+            cgroup: format!("{cgroup}/{}", shared.container_id()),
+            uid: 65_535,
+            age: Duration::ZERO,
+        });
+        let containers = (0..pod.containers())
+            .map(|index| Container {
+                process: Some(Process::start(shared, pod, index, 0, &cgroup, now)),
+                restarts: 0,
+                next_start: now,
+            })
+            .collect();
+        Self {
+            pod: Arc::clone(pod),
+            cgroup,
+            pause,
+            containers,
+            stopping: false,
+        }
+    }
+
+    fn stop(&mut self, shared: &Shared) {
+        self.stopping = true;
+        for process in self.containers.iter_mut().filter_map(|c| c.process.as_mut()) {
+            process.terminate(shared);
+        }
+    }
+
+    fn restart_ended(&mut self, shared: &Shared, now: Instant) {
+        for (index, container) in self.containers.iter_mut().enumerate() {
+            if container.process.is_none() && now >= container.next_start {
+                container.restarts += 1;
+                let process = Process::start(shared, &self.pod, index, container.restarts, &self.cgroup, now);
+                container.process = Some(process);
+            }
+        }
+    }
+
+    fn pass_time(&mut self, shared: &Shared, now: Instant, etcd_ready: bool) {
+        for container in &mut self.containers {
+            let ended = container
+                .process
+                .as_mut()
+                .is_some_and(|process| !process.pass_time(shared, now, etcd_ready));
+            if ended {
+                container.process = None;
+                container.next_start = now + back_off(shared, container.restarts);
+            }
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.stopping
+            && self
+                .containers
+                .iter()
+                .all(|container| container.process.is_none())
+    }
+
+    fn is_ready(&self) -> bool {
+        let ready = |container: &Container| container.process.as_ref().is_some_and(|process| process.ready);
+        self.containers.iter().all(ready)
+    }
+}
+
+/// The first restart comes at once, the next ones after 10 s, 20 s, 40 s and so on, 5 min at most.
+fn back_off(shared: &Shared, restarts: u32) -> Duration {
+    let Some(doublings) = restarts.checked_sub(1) else {
+        return Duration::ZERO;
+    };
+    shared.scaled((BACK_OFF * 2_u32.pow(doublings.min(5))).min(MAX_BACK_OFF))
+}
