@@ -1,8 +1,30 @@
-//! The processes of the node, from `/proc`.
+//! The processes of the node, from `/proc`: those of the control plane, the kubelet and kubeadm.
+//!
+//! A name is not enough to tell whose process it is: the cgroup says which pod it is in, and whether that pod is this node's own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an adapter: it reads /proc, and nothing else"
+)]
+
+mod cgroup;
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::{Component, Fact, Process, Reason};
+use self::cgroup::{Base, Place};
+use crate::domain::{Component, Fact, Process, ProcessId, Reason};
+
+/// The names that are looked for; of all other processes only the command line is read, so that a look stays cheap.
+const NAMES: [&str; 6] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "etcd",
+    "kubelet",
+    "kubeadm",
+];
 
 /// The processes of the node.
 #[derive(Debug, Clone)]
@@ -10,11 +32,19 @@ pub struct Processes {
     proc_folder: PathBuf,
 }
 
-/// All processes at one look.
+/// The processes of the control plane, the kubelet and kubeadm at one look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
-    /// Every process whose files could be read; kernel threads are left out.
+    /// Every process that was started under one of those names, by number. Kernel threads, zombies and the processes of another
+    /// node that runs in a container of this one are left out.
     pub processes: Vec<Process>,
+}
+
+/// The two fields of `/proc/PID/stat` that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    zombie: bool,
+    start_ticks: u64,
 }
 
 impl Processes {
@@ -26,20 +56,135 @@ impl Processes {
         }
     }
 
-    /// All processes now.
+    /// The processes now. One that ends while it is looked at is left out.
     ///
     /// # Errors
-    /// When `/proc` cannot be listed, or is not that of a running node (`--root` at a mounted file system).
+    /// When `/proc` cannot be read, shows only some of the processes (`hidepid`), or is not that of a running node (`--root` at a
+    /// mounted file system).
     pub fn look(&self) -> Result<Table, Reason> {
-        Err(Reason::new(format!(
-            "{} is not read yet",
-            self.proc_folder.display()
-        )))
+        let uptime_ms = self.uptime_ms()?;
+        let ticks_per_second = ticks_per_second()?;
+        // Under `hidepid` an ordinary user sees their own processes only: everything would look as if it were not running.
+        let base = match text(&self.proc_folder.join("1/cgroup"))? {
+            Some(cgroup) => Base::of_first_process(&cgroup),
+            None => {
+                return Err(Reason::new(format!(
+                    "{} does not show process 1, so it may not show others either: run as root",
+                    self.proc_folder.display()
+                )));
+            }
+        };
+        let mut processes = Vec::new();
+        for pid in self.pids()? {
+            if let Some((process, start_ticks)) = self.read(pid, &base)? {
+                let started_ms = start_ticks.saturating_mul(1000) / ticks_per_second;
+                processes.push(Process {
+                    age_ms: uptime_ms.saturating_sub(started_ms),
+                    ..process
+                });
+            }
+        }
+        processes.sort_by_key(|process| process.id);
+        Ok(Table { processes })
     }
 
-    /// Whether root started it and root alone can write its executable: `Unknown` when the executable cannot be looked at.
-    pub fn is_roots_own(&self, _process: &Process) -> Fact<bool> {
-        Fact::unknown("not read yet")
+    /// Whether root started it and root alone can write its executable. `Absent` when it has ended, `Unknown` when the executable
+    /// cannot be looked at.
+    ///
+    /// The executable is reached through `/proc/PID/exe`, which leads to the very file that runs, whatever folder it has in whatever
+    /// mount namespace.
+    pub fn is_roots_own(&self, process: &Process) -> Fact<bool> {
+        if process.uid != 0 {
+            return Fact::Known(false);
+        }
+        let folder = self.folder(process.id.pid);
+        let executable = match std::fs::metadata(folder.join("exe")) {
+            Ok(metadata) => metadata,
+            Err(error) if has_ended(&error) => return Fact::Absent,
+            Err(error) => {
+                return Fact::unknown(format!(
+                    "the executable of process {} cannot be looked at: {error}",
+                    process.id.pid
+                ));
+            }
+        };
+        // The number may be another process's by now; its executable says nothing about the one that was asked for.
+        match stat(&folder) {
+            Ok(Some(stat)) if stat.start_ticks == process.id.start_ticks => {
+                Fact::Known(executable.uid() == 0 && executable.mode() & 0o022 == 0)
+            }
+            Ok(_) => Fact::Absent,
+            Err(reason) => Fact::Unknown(reason),
+        }
+    }
+
+    fn folder(&self, pid: i32) -> PathBuf {
+        self.proc_folder.join(pid.to_string())
+    }
+
+    fn uptime_ms(&self) -> Result<u64, Reason> {
+        let path = self.proc_folder.join("uptime");
+        let uptime = text(&path)?.ok_or_else(|| {
+            Reason::new(format!(
+                "{} is not there: this is the file system of a node that is not running here",
+                path.display()
+            ))
+        })?;
+        uptime
+            .split_whitespace()
+            .next()
+            .and_then(milliseconds)
+            .ok_or_else(|| not_understood(&path))
+    }
+
+    fn pids(&self) -> Result<Vec<i32>, Reason> {
+        let cannot =
+            |error: io::Error| Reason::new(format!("cannot list {}: {error}", self.proc_folder.display()));
+        let mut pids = Vec::new();
+        for entry in std::fs::read_dir(&self.proc_folder).map_err(cannot)? {
+            let name = entry.map_err(cannot)?.file_name();
+            pids.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()));
+        }
+        Ok(pids)
+    }
+
+    /// The process with its start time; `None` when it is none of those looked for, or has ended.
+    fn read(&self, pid: i32, base: &Base) -> Result<Option<(Process, u64)>, Reason> {
+        let folder = self.folder(pid);
+        if !argv(&folder)?.is_some_and(|argv| is_looked_for(&argv)) {
+            return Ok(None);
+        }
+        // The rest lies between two looks at the start time, so that all of it is of one process, and the arguments are read again
+        // within: between the two it could have been replaced by exec.
+        let before = stat(&folder)?;
+        let argv = argv(&folder)?.filter(|argv| is_looked_for(argv));
+        let status = text(&folder.join("status"))?;
+        let cgroup = text(&folder.join("cgroup"))?;
+        let after = stat(&folder)?;
+        let (Some(before), Some(argv), Some(status), Some(cgroup)) = (before, argv, status, cgroup) else {
+            return Ok(None);
+        };
+        if before.zombie || after != Some(before) {
+            return Ok(None);
+        }
+        let pod_uid = match Place::of(&cgroup, base) {
+            Place::AnotherNode => return Ok(None),
+            Place::Pod(uid) => Some(uid),
+            Place::Host => None,
+        };
+        let uid = real_uid(&status).ok_or_else(|| not_understood(&folder.join("status")))?;
+        let id = ProcessId {
+            pid,
+            start_ticks: before.start_ticks,
+        };
+        let process = Process {
+            id,
+            argv,
+            uid,
+            age_ms: 0,
+            pod_uid,
+        };
+        Ok(Some((process, before.start_ticks)))
     }
 }
 
@@ -47,13 +192,122 @@ impl Table {
     /// The processes of that component's static pod: started under its name, in the cgroup of a static pod (whose UID is a hash of
     /// 32 hexadecimal digits) or of the pod with the UID `own_uid`, and in no pod within a pod.
     #[must_use]
-    pub fn of_component(&self, _component: Component, _own_uid: Option<&str>) -> Vec<Process> {
-        Vec::new()
+    pub fn of_component(&self, component: Component, own_uid: Option<&str>) -> Vec<Process> {
+        let is_static = |uid: &str| {
+            Some(uid) == own_uid || (uid.len() == 32 && uid.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        self.named(component.name())
+            .filter(|process| process.pod_uid.as_deref().is_some_and(is_static))
+            .cloned()
+            .collect()
     }
 
     /// The processes whose first argument's last path component is `name`, outside of any pod.
     #[must_use]
-    pub fn of_host(&self, _name: &str) -> Vec<Process> {
-        Vec::new()
+    pub fn of_host(&self, name: &str) -> Vec<Process> {
+        self.named(name)
+            .filter(|process| process.pod_uid.is_none())
+            .cloned()
+            .collect()
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Process> {
+        self.processes
+            .iter()
+            .filter(move |process| base_name(&process.argv) == Some(name))
     }
 }
+
+fn base_name(argv: &[String]) -> Option<&str> {
+    argv.first().and_then(|first| first.rsplit('/').next())
+}
+
+fn is_looked_for(argv: &[String]) -> bool {
+    base_name(argv).is_some_and(|name| NAMES.contains(&name))
+}
+
+/// The arguments; `None` when there are none (a kernel thread, a zombie) or the process has ended.
+fn argv(folder: &Path) -> Result<Option<Vec<String>>, Reason> {
+    let Some(bytes) = bytes(&folder.join("cmdline"))? else {
+        return Ok(None);
+    };
+    let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    if whole.is_empty() {
+        return Ok(None);
+    }
+    let words = whole.split(|byte| *byte == 0);
+    Ok(Some(
+        words
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect(),
+    ))
+}
+
+fn stat(folder: &Path) -> Result<Option<Stat>, Reason> {
+    let path = folder.join("stat");
+    text(&path)?
+        .map(|stat| parse_stat(&stat).ok_or_else(|| not_understood(&path)))
+        .transpose()
+}
+
+/// State and start time (fields 3 and 22). The name before them is in parentheses and may hold anything, also parentheses.
+fn parse_stat(stat: &str) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?;
+    let start_ticks = fields.nth(18)?.parse().ok()?;
+    Some(Stat {
+        zombie: matches!(state, "Z" | "X"),
+        start_ticks,
+    })
+}
+
+fn real_uid(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// `12.34` seconds as 12340.
+fn milliseconds(seconds: &str) -> Option<u64> {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let whole: u64 = whole.parse().ok()?;
+    whole.checked_mul(1000)?.checked_add(thousandths.parse().ok()?)
+}
+
+fn ticks_per_second() -> Result<u64, Reason> {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .and_then(|ticks| u64::try_from(ticks).ok());
+    ticks
+        .filter(|ticks| *ticks > 0)
+        .ok_or_else(|| Reason::new("the system does not tell its clock ticks per second (sysconf CLK_TCK)"))
+}
+
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
+/// The content of a file of `/proc`; `None` when the process has ended.
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Reason> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if has_ended(&error) => Ok(None),
+        Err(error) => Err(Reason::new(format!("cannot read {}: {error}", path.display()))),
+    }
+}
+
+fn text(path: &Path) -> Result<Option<String>, Reason> {
+    Ok(bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn not_understood(path: &Path) -> Reason {
+    Reason::new(format!(
+        "{} does not look as the kernel writes it",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests;

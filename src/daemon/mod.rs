@@ -11,7 +11,7 @@ use tracing::{error, info};
 use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::{Held, LockError};
-use crate::adapters::systemd::{self, SystemdError};
+use crate::adapters::systemd::{self, NotTold};
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
 use crate::config::Config;
@@ -295,7 +295,7 @@ fn status(settings: &Settings, passed: &Passed) -> String {
 }
 
 /// systemd only listens: what it cannot be told changes nothing of the work.
-fn tell_systemd(told: Result<(), SystemdError>) {
+fn tell_systemd(told: Result<(), NotTold>) {
     if let Err(error) = told {
         tracing::trace!("{error}, ignoring");
     }
