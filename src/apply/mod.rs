@@ -118,7 +118,8 @@ impl Applier<'_> {
                     fault: fault.clone(),
                     recovered,
                 })?;
-                Result::Refused { fault, recovered }
+                let by_hand = (!recovered).then(|| by_hand(&progress.act)).flatten();
+                Result::Refused { fault, recovered, by_hand }
             }
         };
         Ok(Outcome::new(change, controls, progress.act.to_string(), result))
@@ -198,6 +199,17 @@ impl Applier<'_> {
             },
         }
     }
+}
+
+/// The commands that help without an API server.
+fn by_hand(act: &Act) -> Option<String> {
+    let Act::EditManifest(edit) = act else { return None };
+    let (path, backup, component) = (&edit.path, &edit.backup, edit.component);
+    Some(format!(
+        "install -o root -g root -m 0600 {backup} {path}   # the manifest before the edit\n\
+         crictl logs --tail 20 $(crictl ps -a --name {component} --latest --quiet)   # what it says\n\
+         journalctl -u kubelet --since -10min   # what the kubelet says of it"
+    ))
 }
 
 fn failed(error: &FileError) -> Result {

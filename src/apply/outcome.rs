@@ -39,6 +39,8 @@ pub enum Result {
         fault: Fault,
         /// True when the component proved healthy again with its former manifest.
         recovered: bool,
+        /// What an operator can do by hand, with the API down, when it did not.
+        by_hand: Option<String>,
     },
     /// It will not be completed.
     Abandoned {

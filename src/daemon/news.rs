@@ -206,7 +206,7 @@ fn tell_outcome(outcome: &Outcome) {
         } => {
             let why = told(fault);
             error!(MESSAGE_ID = REFUSED, holdfast.control = %controls,
-                "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why}");
+                "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}");
         }
         Result::Abandoned { why } => {
             debug!(MESSAGE_ID = FAILED, holdfast.control = %controls, "given up: {what}: {why}");

@@ -65,6 +65,10 @@ pub fn ask_for_restart(node: &Node, components: &BTreeSet<Component>, observatio
     }
     for component in components {
         let health = health(node, *component, observation);
+        if !matches!(health, Fact::Known(crate::domain::Health::Ok)) {
+            let logs = pod_logs::newest(&node.files, &node.layout, *component);
+            observation.pod_logs.insert(*component, logs);
+        }
         observation.health.insert(*component, health);
     }
     observation.control_plane = node

@@ -2,8 +2,11 @@
 
 use super::build::{Circumstances, not_asked};
 use super::change::WithheldReason;
+use super::last_words::fault_in;
 use crate::config::WindowState;
 use crate::domain::{Component, Fact, Health, Observation, Process};
+use crate::journal::RefusedFlag;
+use crate::manifest::{CommandLine, command_line};
 
 /// kubeadm is waited for this long; what runs longer hangs, or is something else.
 const KUBEADM_PATIENCE_MS: u64 = 15 * 60 * 1000;
@@ -102,24 +105,37 @@ fn kubeadm_runs(observation: &Observation) -> Option<WithheldReason> {
 
 /// A component that is not healthy before an edit could not prove healthy after it.
 fn unhealthy(component: Component, observation: &Observation) -> Option<WithheldReason> {
-    match not_asked(observation.processes.get(&component)) {
-        Fact::Known(processes) if !processes.is_empty() => {}
-        Fact::Known(_) | Fact::Absent => {
-            return Some(WithheldReason::Unhealthy(format!(
-                "no process of {component} runs"
-            )));
-        }
+    let why = match not_asked(observation.processes.get(&component)) {
+        Fact::Known(processes) if processes.is_empty() => format!("no process of {component} runs"),
+        Fact::Absent => format!("no process of {component} runs"),
         Fact::Unknown(why) => return Some(WithheldReason::Unhealthy(why.to_string())),
+        Fact::Known(_) => match not_asked(observation.health.get(&component)) {
+            Fact::Known(Health::Ok) => return None,
+            Fact::Known(Health::Failing(why)) | Fact::Unknown(why) => why.to_string(),
+            Fact::Absent => {
+                format!("the manifest of {component} has no HTTP probe, so its health could not be proven after an edit")
+            }
+        },
+    };
+    Some(WithheldReason::Unhealthy(with_last_words(why, component, observation)))
+}
+
+/// Adds what the component itself said last, and which of its flags that names.
+fn with_last_words(why: String, component: Component, observation: &Observation) -> String {
+    let Some(logs) = observation.pod_logs.get(&component).and_then(Fact::known) else { return why };
+    let manifest = observation.manifests.get(&component).and_then(Fact::known);
+    let line = manifest.and_then(|manifest| command_line(component, &manifest.pod).ok());
+    let set = |line: &CommandLine| {
+        let flags = line.flags();
+        flags.map(|(name, value)| RefusedFlag { name: name.clone(), value: value.to_owned() }).collect::<Vec<_>>()
+    };
+    let fault = fault_in(why, logs, &line.as_ref().map(set).unwrap_or_default());
+    let mut told = fault.why;
+    if let Some(words) = fault.last_words.last() {
+        told = format!("{told}. Its last words: {words}");
     }
-    match not_asked(observation.health.get(&component)) {
-        Fact::Known(Health::Ok) => None,
-        Fact::Known(Health::Failing(why)) => Some(WithheldReason::Unhealthy(why.to_string())),
-        Fact::Absent => {
-            let why = format!(
-                "the manifest of {component} has no HTTP probe, so its health could not be proven after an edit"
-            );
-            Some(WithheldReason::Unhealthy(why))
-        }
-        Fact::Unknown(why) => Some(WithheldReason::Unhealthy(why.to_string())),
+    if let (Some(flag), Some(manifest)) = (fault.flag, manifest) {
+        told = format!("{told}. At fault: {}={}; correct it with an editor in {}", flag.name, flag.value, manifest.path);
     }
+    told
 }
