@@ -195,6 +195,7 @@ fn tell_outcome(outcome: &Outcome) {
         Result::Refused {
             fault,
             recovered: true,
+            ..
         } => {
             let why = told(fault);
             error!(MESSAGE_ID = REFUSED, holdfast.control = %controls,
@@ -203,8 +204,9 @@ fn tell_outcome(outcome: &Outcome) {
         Result::Refused {
             fault,
             recovered: false,
+            by_hand,
         } => {
-            let why = told(fault);
+            let (why, by_hand) = (told(fault), by_hand.as_deref().unwrap_or_default());
             error!(MESSAGE_ID = REFUSED, holdfast.control = %controls,
                 "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}");
         }

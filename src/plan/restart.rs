@@ -111,7 +111,8 @@ fn unhealthy(component: Component, observation: &Observation) -> Option<Withheld
         Fact::Unknown(why) => return Some(WithheldReason::Unhealthy(why.to_string())),
         Fact::Known(_) => match not_asked(observation.health.get(&component)) {
             Fact::Known(Health::Ok) => return None,
-            Fact::Known(Health::Failing(why)) | Fact::Unknown(why) => why.to_string(),
+            Fact::Known(Health::Failing(why)) => why.to_string(),
+            Fact::Unknown(why) => why.to_string(),
             Fact::Absent => {
                 format!("the manifest of {component} has no HTTP probe, so its health could not be proven after an edit")
             }
