@@ -1,14 +1,25 @@
 //! The operator's configuration: text in, checked values out. Nothing here opens a file.
 
+mod check;
+mod check_controls;
+mod duration;
+mod nearest;
 mod pause;
 mod raw;
+mod syntax;
+mod tree;
+mod values;
 mod window;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use pause::{InvalidPause, Pause};
-pub use raw::{ConfigError, parse};
+pub use raw::{ConfigError, parse, parse_bytes};
 pub use window::{Window, WindowState};
 
 use crate::domain::{Component, ControlId, FlagName};
