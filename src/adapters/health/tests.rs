@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how long a probe takes is what one of these tests is about"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream as StdStream};
 use std::sync::mpsc;
