@@ -1,1 +1,3 @@
-//! x
+//! The command line: arguments in, one call on the path, exit code out.
+
+pub mod args;
