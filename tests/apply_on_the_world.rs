@@ -50,19 +50,28 @@ fn mode(world: &World, path: &str) -> u32 {
 }
 
 fn set_mode(world: &World, path: &str, mode: u32) {
-    std::fs::set_permissions(world.path(path), std::fs::Permissions::from_mode(mode)).expect("a file of ours");
+    std::fs::set_permissions(world.path(path), std::fs::Permissions::from_mode(mode))
+        .expect("a file of ours");
 }
 
 /// The names in the manifests folder, hidden ones too.
 fn in_folder(world: &World) -> BTreeSet<String> {
     let entries = std::fs::read_dir(world.root().join(MANIFESTS)).expect("it is there");
     entries
-        .map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("it can be listed")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect()
 }
 
 fn four_manifests() -> BTreeSet<String> {
-    Component::ALL.map(|component| component.manifest_file().to_owned()).into()
+    Component::ALL
+        .map(|component| component.manifest_file().to_owned())
+        .into()
 }
 
 #[test]
@@ -85,7 +94,11 @@ fn apply_mends_with_one_restart_each_and_a_second_one_has_nothing_to_do() {
     let before = texts(&world);
     let applied = operator.apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
-    assert_eq!(starts(&world), [2, 2, 2, 1], "scheduler, controller manager, API server, etcd");
+    assert_eq!(
+        starts(&world),
+        [2, 2, 2, 1],
+        "scheduler, controller manager, API server, etcd"
+    );
     assert!(world.all_ready());
     for (component, (before, after)) in Component::ALL.into_iter().zip(before.iter().zip(texts(&world))) {
         let meant: &[&str] = match component {
@@ -95,10 +108,17 @@ fn apply_mends_with_one_restart_each_and_a_second_one_has_nothing_to_do() {
             }
         };
         assert_eq!(changed_lines(before, &after), meant, "{component}");
-        assert_eq!(mode(&world, &format!("/{MANIFESTS}/{}", component.manifest_file())), 0o600);
+        assert_eq!(
+            mode(&world, &format!("/{MANIFESTS}/{}", component.manifest_file())),
+            0o600
+        );
     }
     assert_eq!(in_folder(&world), four_manifests());
-    assert!(applied.ended().iter().all(|outcome| outcome.result == Came::Made), "{:#?}", applied.outcomes);
+    assert!(
+        applied.ended().iter().all(|outcome| outcome.result == Came::Made),
+        "{:#?}",
+        applied.outcomes
+    );
 
     let again = operator.apply();
     assert_eq!((&again.outcomes, &again.last.plan.changes), (&vec![], &vec![]));
@@ -119,7 +139,10 @@ fn comments_quotes_and_order_of_an_edited_manifest_survive() {
     world.replace(&world.manifest(SCHEDULER), &by_hand);
     assert!(world.wait_until(SOON, |world| world.all_ready()));
     Operator::new(world.node(), "").apply();
-    assert_eq!(changed_lines(&by_hand, &read(&world, SCHEDULER)), ["+    - --profiling=false"]);
+    assert_eq!(
+        changed_lines(&by_hand, &read(&world, SCHEDULER)),
+        ["+    - --profiling=false"]
+    );
 }
 
 #[test]
@@ -135,7 +158,10 @@ fn a_wrong_value_is_mended_in_its_place() {
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
     assert_eq!(
         changed_lines(&by_hand, &read(&world, SCHEDULER)),
-        ["-    - --profiling=true # for now", "+    - --profiling=false # for now"]
+        [
+            "-    - --profiling=true # for now",
+            "+    - --profiling=false # for now"
+        ]
     );
 }
 
@@ -162,7 +188,10 @@ fn a_value_that_the_node_refuses_is_undone_told_and_remembered() {
     };
     assert_eq!(fault.flag, Some(at_fault));
     let words = "invalid argument \"maybe\" for \"--profiling\" flag";
-    assert!(fault.last_words.iter().any(|line| line.contains(words)), "{fault:#?}");
+    assert!(
+        fault.last_words.iter().any(|line| line.contains(words)),
+        "{fault:#?}"
+    );
     assert_eq!(read(&world, API_SERVER), former, "the former bytes");
     assert!(world.all_ready());
     // The others were not held up.
@@ -190,7 +219,10 @@ fn a_value_that_the_node_refuses_is_undone_told_and_remembered() {
     // Its input changes: it is made.
     let applied = Operator::new(world.node(), "").apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
-    assert_eq!(changed_lines(&former, &read(&world, API_SERVER)), ["+    - --profiling=false"]);
+    assert_eq!(
+        changed_lines(&former, &read(&world, API_SERVER)),
+        ["+    - --profiling=false"]
+    );
 }
 
 #[test]
@@ -216,9 +248,14 @@ fn a_component_that_does_not_prove_healthy_is_put_back_within_the_deadline() {
             }
         });
         let undone_after = undone_after.expect("it was undone");
-        assert!((deadline..2 * deadline).contains(&undone_after), "{undone_after:?}");
+        assert!(
+            (deadline..2 * deadline).contains(&undone_after),
+            "{undone_after:?}"
+        );
         let ended = applied.ended();
-        let of_scheduler = ended.iter().find(|outcome| outcome.what.contains("kube-scheduler"));
+        let of_scheduler = ended
+            .iter()
+            .find(|outcome| outcome.what.contains("kube-scheduler"));
         let Some(Came::Refused { recovered, .. }) = of_scheduler.map(|outcome| &outcome.result) else {
             panic!("{:#?}", applied.outcomes);
         };
@@ -236,7 +273,10 @@ fn an_unhealthy_component_is_not_restarted_and_the_others_are() {
     world.set_unhealthy(API_SERVER, true);
     assert!(world.wait_until(SOON, |world| !world.is_ready(API_SERVER)));
     let applied = Operator::new(world.node(), "").apply();
-    assert_eq!(withheld(&applied.last)["CIS-1.2.15"], BTreeSet::from(["unhealthy"]));
+    assert_eq!(
+        withheld(&applied.last)["CIS-1.2.15"],
+        BTreeSet::from(["unhealthy"])
+    );
     assert_eq!(starts(&world), [2, 2, 1, 1]);
 }
 
@@ -301,7 +341,12 @@ fn a_kubeadm_that_hangs_is_warned_of_and_no_longer_waited_for() {
     world.run_kubeadm(Duration::from_mins(16));
     let applied = Operator::new(world.node(), "").apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
-    assert_eq!(applied.last.plan.warnings.len(), 1, "{:?}", applied.last.plan.warnings);
+    assert_eq!(
+        applied.last.plan.warnings.len(),
+        1,
+        "{:?}",
+        applied.last.plan.warnings
+    );
 }
 
 fn pause_file(world: &World, text: &str) {
@@ -335,7 +380,10 @@ fn a_pause_stops_every_change_until_it_is_over() {
     }
     pause_file(&world, &pause_until(ago));
     let applied = Operator::new(world.node(), "mode: enforce\n").apply();
-    assert_eq!((ids_with(&applied.last, Verdict::Drift), mode(&world, admin)), (left(), 0o600));
+    assert_eq!(
+        (ids_with(&applied.last, Verdict::Drift), mode(&world, admin)),
+        (left(), 0o600)
+    );
 }
 
 #[test]
@@ -345,11 +393,20 @@ fn a_pause_does_not_stop_a_recovery() {
     let operator = Operator::new(world.node(), "controls:\n  CIS-1.2.15: { value: \"maybe\" }\n");
     let applied = operator.apply_telling(&mut |outcome| {
         if outcome.result == Came::Begun {
-            pause_file(&world, &pause_until(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)));
+            pause_file(
+                &world,
+                &pause_until(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)),
+            );
         }
     });
     // The first edit was begun before the pause; the rest was not begun at all.
-    let begun = |text: &str| applied.outcomes.iter().filter(|o| o.what.contains(text) && o.result == Came::Begun).count();
+    let begun = |text: &str| {
+        applied
+            .outcomes
+            .iter()
+            .filter(|o| o.what.contains(text) && o.result == Came::Begun)
+            .count()
+    };
     assert_eq!((begun("edit"), applied.last.plan.in_flight), (1, None));
     assert!(world.wait_until(SOON, World::all_ready));
     assert_eq!(read(&world, API_SERVER), former);
@@ -358,19 +415,27 @@ fn a_pause_does_not_stop_a_recovery() {
 #[test]
 fn required_flags_are_set_with_the_rest_in_one_restart() {
     let world = World::new();
-    let config = "requiredFlags:\n  kube-scheduler: { v: 2, client-ca-file: /etc/kubernetes/scheduler.conf }\n";
+    let config =
+        "requiredFlags:\n  kube-scheduler: { v: 2, client-ca-file: /etc/kubernetes/scheduler.conf }\n";
     let applied = Operator::new(world.node(), config).apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
     assert_eq!(starts(&world), [2, 2, 2, 1]);
     let argv = world.running_argv(SCHEDULER).expect("it runs");
-    for flag in ["--profiling=false", "--v=2", "--client-ca-file=/etc/kubernetes/scheduler.conf"] {
+    for flag in [
+        "--profiling=false",
+        "--v=2",
+        "--client-ca-file=/etc/kubernetes/scheduler.conf",
+    ] {
         assert!(argv.iter().any(|argument| argument == flag), "{flag}: {argv:?}");
     }
 }
 
 #[test]
 fn a_flag_whose_file_is_missing_or_not_mounted_is_left_out_and_holds_up_no_other() {
-    for (path, made) in [("/etc/kubernetes/pki/gone.yaml", false), ("/etc/kubernetes/audit.yaml", true)] {
+    for (path, made) in [
+        ("/etc/kubernetes/pki/gone.yaml", false),
+        ("/etc/kubernetes/audit.yaml", true),
+    ] {
         let world = World::new();
         if made {
             std::fs::write(world.path(path), "").expect("the world's folder is writable");
@@ -399,21 +464,43 @@ fn what_was_there_at_the_first_start_is_known_and_what_comes_later_is_not() {
     plant(&world, "kube-vip.yaml", KUBE_VIP);
     let operator = Operator::new(world.node(), "mode: enforce\n");
     let before = operator.plan();
-    let known: Vec<&str> = before.plan.baseline.iter().flatten().map(|known| known.name.as_str()).collect();
+    let known: Vec<&str> = before
+        .plan
+        .baseline
+        .iter()
+        .flatten()
+        .map(|known| known.name.as_str())
+        .collect();
     assert_eq!(known, ["kube-vip.yaml"], "announced");
     let applied = operator.apply();
-    assert_eq!((&applied.last.plan.baseline, ids_with(&applied.last, Verdict::Drift)), (&None, left()));
+    assert_eq!(
+        (
+            &applied.last.plan.baseline,
+            ids_with(&applied.last, Verdict::Drift)
+        ),
+        (&None, left())
+    );
 
     plant(&world, "miner.yaml", &KUBE_VIP.replace("kube-vip", "miner"));
     let applied = operator.apply();
-    let drift = finding(&applied.last, "X-FILE-02").with_verdict(Verdict::Drift).map(|piece| piece.object.as_str());
-    assert_eq!(drift.collect::<Vec<_>>(), ["/etc/kubernetes/manifests/miner.yaml"]);
-    assert_eq!(withheld(&applied.last)["X-FILE-02"], BTreeSet::from(["needs-operator"]));
+    let drift = finding(&applied.last, "X-FILE-02")
+        .with_verdict(Verdict::Drift)
+        .map(|piece| piece.object.as_str());
+    assert_eq!(
+        drift.collect::<Vec<_>>(),
+        ["/etc/kubernetes/manifests/miner.yaml"]
+    );
+    assert_eq!(
+        withheld(&applied.last)["X-FILE-02"],
+        BTreeSet::from(["needs-operator"])
+    );
     assert!(in_folder(&world).contains("miner.yaml"), "only reported");
 
     // A known one with another content is unknown again.
     plant(&world, "kube-vip.yaml", &KUBE_VIP.replace("v1.0.0", "v6.6.6"));
-    let drift = finding(&operator.check(), "X-FILE-02").with_verdict(Verdict::Drift).count();
+    let drift = finding(&operator.check(), "X-FILE-02")
+        .with_verdict(Verdict::Drift)
+        .count();
     assert_eq!(drift, 2);
 }
 
@@ -421,11 +508,18 @@ fn what_was_there_at_the_first_start_is_known_and_what_comes_later_is_not() {
 fn with_quarantine_on_an_unknown_manifest_is_moved_out_of_the_folder() {
     let world = World::new();
     plant(&world, "kube-vip.yaml", KUBE_VIP);
-    let operator = Operator::new(world.node(), "mode: enforce\nmanifests: { quarantine: true, known: [keepalived.yaml] }\n");
+    let operator = Operator::new(
+        world.node(),
+        "mode: enforce\nmanifests: { quarantine: true, known: [keepalived.yaml] }\n",
+    );
     operator.apply();
     let miner = KUBE_VIP.replace("kube-vip", "miner");
     plant(&world, "miner.yaml", &miner);
-    plant(&world, "keepalived.yaml", &KUBE_VIP.replace("kube-vip", "keepalived"));
+    plant(
+        &world,
+        "keepalived.yaml",
+        &KUBE_VIP.replace("kube-vip", "keepalived"),
+    );
     let applied = operator.apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
     let mut expected = four_manifests();
@@ -446,13 +540,37 @@ fn in_audit_an_unasked_pass_touches_nothing() {
     let admin = "/etc/kubernetes/admin.conf";
     set_mode(&world, admin, 0o644);
     let before = texts(&world);
-    let Operator { node, config, selected } = Operator::new(world.node(), "mode: audit\ncontrols: { CIS-1.4.1: { mode: enforce } }\n");
+    let Operator {
+        node,
+        config,
+        selected,
+    } = Operator::new(
+        world.node(),
+        "mode: audit\ncontrols: { CIS-1.4.1: { mode: enforce } }\n",
+    );
     let held = Held::take(&node.here(&node.layout.run), Duration::ZERO).expect("the lock is free");
-    let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now()).expect("a journal");
-    let passed = pass(&node, &config, &selected, &held, &mut journal, &Intent::default(), &mut |_| {}).expect("a pass");
+    let mut journal =
+        JournalStore::open(&node.files, &node.layout, &held, node.clock.now()).expect("a journal");
+    let passed = pass(
+        &node,
+        &config,
+        &selected,
+        &held,
+        &mut journal,
+        &Intent::default(),
+        &mut |_| {},
+    )
+    .expect("a pass");
     // But for the one control that has a mode of its own.
-    let whats: Vec<&str> = passed.outcomes.iter().map(|outcome| outcome.what.as_str()).collect();
-    assert_eq!(whats, ["edit of /etc/kubernetes/manifests/kube-scheduler.yaml, which restarts kube-scheduler"]);
+    let whats: Vec<&str> = passed
+        .outcomes
+        .iter()
+        .map(|outcome| outcome.what.as_str())
+        .collect();
+    assert_eq!(
+        whats,
+        ["edit of /etc/kubernetes/manifests/kube-scheduler.yaml, which restarts kube-scheduler"]
+    );
     assert_eq!(withheld(&passed.looked)["CIS-1.2.15"], BTreeSet::from(["audit"]));
     assert_eq!((mode(&world, admin), &texts(&world)[1..]), (0o644, &before[1..]));
 }
@@ -465,7 +583,14 @@ fn a_node_that_restarts_slowly_is_waited_for() {
         ..Options::default()
     });
     let applied = Operator::new(world.node(), "").apply();
-    assert_eq!((ids_with(&applied.last, Verdict::Drift), starts(&world)), (left(), [2, 2, 2, 1]));
-    let waited = applied.outcomes.iter().filter(|outcome| matches!(outcome.result, Came::Waiting { .. })).count();
+    assert_eq!(
+        (ids_with(&applied.last, Verdict::Drift), starts(&world)),
+        (left(), [2, 2, 2, 1])
+    );
+    let waited = applied
+        .outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome.result, Came::Waiting { .. }))
+        .count();
     assert!(waited >= 6, "{:#?}", applied.outcomes);
 }

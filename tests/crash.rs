@@ -78,7 +78,9 @@ fn manifests(world: &World) -> BTreeMap<String, String> {
         let name = path.file_name().expect("an entry").to_string_lossy().into_owned();
         (name, std::fs::read_to_string(&path).expect("a text"))
     };
-    entries.map(|entry| read(entry.expect("an entry").path())).collect()
+    entries
+        .map(|entry| read(entry.expect("an entry").path()))
+        .collect()
 }
 
 /// Every file below a folder.
@@ -88,7 +90,13 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     };
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths
-        .flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
         .collect()
 }
 
@@ -107,7 +115,10 @@ fn without_ports(world: &World, texts: BTreeMap<String, String>) -> BTreeMap<Str
             text.replace(&world.port(component).to_string(), "PORT")
         })
     };
-    texts.into_iter().map(|(name, text)| (name, plain(text))).collect()
+    texts
+        .into_iter()
+        .map(|(name, text)| (name, plain(text)))
+        .collect()
 }
 
 fn undisturbed(config: &str) -> Undisturbed {
@@ -129,7 +140,10 @@ fn node_is_whole(world: &World, expected: &Undisturbed, point: &str) {
     let now = without_ports(world, manifests(world));
     assert!(now.keys().eq(expected.before.keys()), "{point}: {:?}", now.keys());
     for (name, text) in &now {
-        assert!(parse(text.as_bytes()).is_ok_and(|pod| pod.name == name.trim_end_matches(".yaml")), "{point}: {name}");
+        assert!(
+            parse(text.as_bytes()).is_ok_and(|pod| pod.name == name.trim_end_matches(".yaml")),
+            "{point}: {name}"
+        );
         let known = [expected.before.get(name), expected.after.get(name)];
         let refused = text.contains("--profiling=maybe");
         assert!(known.contains(&Some(text)) || refused, "{point}: {name}: {text}");
@@ -139,18 +153,32 @@ fn node_is_whole(world: &World, expected: &Undisturbed, point: &str) {
 fn completed(world: &World, config: &str, expected: &Undisturbed, point: &str) -> Applied {
     let operator = Operator::new(world.node(), config);
     let applied = operator.apply();
-    assert!(world.wait_until(SOON, World::all_ready), "{point}: {:#?}", applied.outcomes);
-    let stuck = applied.outcomes.iter().any(|outcome| matches!(outcome.result, Came::Stuck { .. } | Came::Failed { .. }));
+    assert!(
+        world.wait_until(SOON, World::all_ready),
+        "{point}: {:#?}",
+        applied.outcomes
+    );
+    let stuck = applied
+        .outcomes
+        .iter()
+        .any(|outcome| matches!(outcome.result, Came::Stuck { .. } | Came::Failed { .. }));
     assert!(!stuck, "{point}: {:#?}", applied.outcomes);
     assert_eq!(without_ports(world, manifests(world)), expected.after, "{point}");
     assert_eq!(ids_with(&applied.last, Verdict::Drift), expected.drift, "{point}");
     assert_eq!(applied.last.plan.changes, vec![], "{point}");
     let journal = operator.journal();
-    assert_eq!((journal.in_flight, journal.refusals.len()), (None, expected.refusals), "{point}");
+    assert_eq!(
+        (journal.in_flight, journal.refusals.len()),
+        (None, expected.refusals),
+        "{point}"
+    );
     let leftovers: Vec<PathBuf> = ["etc", "var/lib/holdfast", "usr/lib", "var/lib/kubelet"]
         .into_iter()
         .flat_map(|folder| files_below(&world.root().join(folder)))
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        })
         .collect();
     assert_eq!(leftovers, Vec::<PathBuf>::new(), "{point}");
     applied
@@ -167,7 +195,10 @@ fn kill_at_every_record(side: &str, config: &str, healthy_at_once: bool) -> usiz
         }
         node_is_whole(&world, &expected, &point);
         if healthy_at_once {
-            assert!(world.wait_until(SOON, World::all_ready), "{point}: with nobody's help");
+            assert!(
+                world.wait_until(SOON, World::all_ready),
+                "{point}: with nobody's help"
+            );
         }
         completed(&world, config, &expected, &point);
         if healthy_at_once {
@@ -216,7 +247,10 @@ fn an_apply_that_nobody_kills_leaves_what_is_expected() {
 fn journal_file(world: &World) -> PathBuf {
     let folder = world.path("/var/lib/holdfast");
     let files = files_below(&folder).into_iter();
-    let mut journals = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("journal")));
+    let mut journals = files.filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("journal"))
+    });
     journals.next().expect("there is a journal")
 }
 
@@ -226,10 +260,16 @@ fn a_record_that_the_power_cut_short_counts_as_not_written() {
     for record in 2..=RECORDS {
         let point = format!("after:{record}, torn");
         let world = World::new();
-        assert_eq!(apply_until(&world, MENDS, &format!("after:{record}")), Ended::Killed);
+        assert_eq!(
+            apply_until(&world, MENDS, &format!("after:{record}")),
+            Ended::Killed
+        );
         let journal = journal_file(&world);
         let bytes = std::fs::read(&journal).expect("it is there");
-        let last = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let last = bytes[..bytes.len() - 1]
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         // At the beginning, in the middle, and just before the newline.
         let kept = match record % 3 {
             0 => last + 1,

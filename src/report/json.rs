@@ -268,6 +268,7 @@ fn in_flight(progress: &Progress) -> InFlightBody<'_> {
         Step::Undo(_) => "undo",
         Step::PutBack => "put-back",
         Step::Refuse { .. } => "refuse",
+        Step::Stuck { .. } => "stuck",
     };
     InFlightBody {
         change: progress.change,
@@ -282,7 +283,7 @@ fn change(change: &Change) -> ChangeBody<'_> {
         id: change.id,
         controls: &change.controls,
         kind: "",
-        path: change.path(),
+        path: change.deed.path(),
         restarts: change.restarts(),
         from: None,
         to: None,

@@ -64,6 +64,7 @@ pub(super) fn step_words(step: &Step) -> String {
             };
             format!("it is recorded as refused by the node: {}; {after}", fault.why)
         }
+        Step::Stuck { why } => format!("it is stuck: {why}"),
     }
 }
 

@@ -97,7 +97,9 @@ pub(super) fn plan() -> Plan {
             name: "profiling".parse().unwrap(),
             value: "false".to_owned(),
         }],
+        image: String::new(),
         processes: vec![],
+        pods: vec![],
         touches_encryption: false,
     });
     let withheld = |id: &str, object: &str, reason| Withheld {
@@ -126,5 +128,6 @@ pub(super) fn plan() -> Plan {
                 WithheldReason::NeedsOperator("a look".to_owned()),
             ),
         ],
+        warnings: vec![],
     }
 }

@@ -27,15 +27,27 @@ fn as_json(text: &str) -> String {
 const NOT_UNDERSTOOD: [Case; 18] = [
     ("empty", |_| Vec::new(), "it is empty"),
     ("comments alone", |_| b"# later\n".to_vec(), "it is empty"),
-    ("binary", |_| b"\x7fELF\x02\x01\x01\x00\x00".to_vec(), "it is not text"),
-    ("not UTF-8", |text| [text.as_bytes(), b"# caf\xe9\n"].concat(), "it is not text"),
+    (
+        "binary",
+        |_| b"\x7fELF\x02\x01\x01\x00\x00".to_vec(),
+        "it is not text",
+    ),
+    (
+        "not UTF-8",
+        |text| [text.as_bytes(), b"# caf\xe9\n"].concat(),
+        "it is not text",
+    ),
     (
         "over 256 KiB",
         |text| format!("{text}{}", "# filled\n".repeat(40_000)).into_bytes(),
         "262144 bytes",
     ),
     ("no YAML", |_| b"apiVersion: v1\nkind: [\n".to_vec(), "line "),
-    ("cut short", |text| text.as_bytes()[..text.len() / 3].to_vec(), "it is no"),
+    (
+        "cut short",
+        |text| text.as_bytes()[..text.len() / 3].to_vec(),
+        "it is no",
+    ),
     (
         "several documents",
         |text| format!("{text}---\n{text}").into_bytes(),
@@ -43,7 +55,10 @@ const NOT_UNDERSTOOD: [Case; 18] = [
     ),
     (
         "indented by a tab",
-        |text| text.replace("    - kube-scheduler\n", "\t- kube-scheduler\n").into_bytes(),
+        |text| {
+            text.replace("    - kube-scheduler\n", "\t- kube-scheduler\n")
+                .into_bytes()
+        },
         "line 13, column 1",
     ),
     (
@@ -53,7 +68,10 @@ const NOT_UNDERSTOOD: [Case; 18] = [
     ),
     (
         "a key twice",
-        |text| text.replace("spec:\n", "spec:\n  hostNetwork: false\n").into_bytes(),
+        |text| {
+            text.replace("spec:\n", "spec:\n  hostNetwork: false\n")
+                .into_bytes()
+        },
         "hostNetwork",
     ),
     (
@@ -64,7 +82,8 @@ const NOT_UNDERSTOOD: [Case; 18] = [
     (
         "a merge key",
         |text| {
-            text.replace("status: {}\n", "x: &x {a: 1}\nstatus:\n  <<: *x\n").into_bytes()
+            text.replace("status: {}\n", "x: &x {a: 1}\nstatus:\n  <<: *x\n")
+                .into_bytes()
         },
         "merge key (<<) (line ",
     ),
@@ -83,7 +102,8 @@ const NOT_UNDERSTOOD: [Case; 18] = [
         |text| {
             let (head, rest) = text.split_once("  - command:\n").expect("kubeadm's");
             let (_, tail) = rest.split_once("    image:").expect("kubeadm's");
-            let command = "  - command:\n    - sh\n    - -c\n    - exec kube-scheduler --leader-elect=true\n    image:";
+            let command =
+                "  - command:\n    - sh\n    - -c\n    - exec kube-scheduler --leader-elect=true\n    image:";
             format!("{head}{command}{tail}").into_bytes()
         },
         "a shell (sh) starts it",
@@ -103,7 +123,8 @@ const NOT_UNDERSTOOD: [Case; 18] = [
         |text| {
             let (head, rest) = text.split_once("  - command:\n").expect("kubeadm's");
             let (container, tail) = rest.split_once("  hostNetwork:").expect("kubeadm's");
-            format!("{head}  - command:\n{container}  - command:\n{container}  hostNetwork:{tail}").into_bytes()
+            format!("{head}  - command:\n{container}  - command:\n{container}  hostNetwork:{tail}")
+                .into_bytes()
         },
         "2 of the pod's containers",
     ),
@@ -112,10 +133,17 @@ const NOT_UNDERSTOOD: [Case; 18] = [
 /// All that a look tells of drifts, doubts and what is withheld.
 fn told(looked: &Looked) -> Vec<String> {
     let findings = looked.findings.iter().flat_map(|finding| {
-        let pieces = finding.evidence.iter().filter(|piece| piece.verdict >= Verdict::Unknown);
+        let pieces = finding
+            .evidence
+            .iter()
+            .filter(|piece| piece.verdict >= Verdict::Unknown);
         pieces.map(|piece| format!("{}: {}: {}", finding.id(), piece.object, piece.actual))
     });
-    let withheld = looked.plan.withheld.iter().map(|held| format!("{}: {}", held.object, held.reason));
+    let withheld = looked
+        .plan
+        .withheld
+        .iter()
+        .map(|held| format!("{}: {}", held.object, held.reason));
     findings.chain(withheld).collect()
 }
 
@@ -123,7 +151,11 @@ fn told(looked: &Looked) -> Vec<String> {
 fn others_went_on(world: &World, looked: &Looked, name: &str) {
     let drift = ids_with(looked, Verdict::Drift);
     for id in ["CIS-1.2.15", "CIS-1.3.2", "CIS-4.1.1", "CIS-4.1.9"] {
-        assert!(!drift.contains(id), "{name}: {id} was held up: {:#?}", told(looked));
+        assert!(
+            !drift.contains(id),
+            "{name}: {id} was held up: {:#?}",
+            told(looked)
+        );
     }
     let [_, controller_manager, api_server, etcd] = starts(world);
     assert_eq!([controller_manager, api_server, etcd], [2, 2, 1], "{name}");
@@ -138,16 +170,23 @@ fn a_manifest_that_is_not_understood_is_told_with_its_place_and_never_written() 
         std::fs::write(&manifest, &bytes).expect("a file of ours");
         set_mode(&world, "/etc/kubernetes/manifests/kube-scheduler.yaml", 0o600);
         let applied = Operator::new(world.node(), "mode: enforce\n").apply();
-        assert!(std::fs::read(&manifest).expect("it is there") == bytes, "{name}: it was written");
+        assert!(
+            std::fs::read(&manifest).expect("it is there") == bytes,
+            "{name}: it was written"
+        );
         others_went_on(&world, &applied.last, name);
         let told = told(&applied.last);
         assert!(
-            told.iter().any(|line| line.contains("kube-scheduler") && line.contains(place)),
+            told.iter()
+                .any(|line| line.contains("kube-scheduler") && line.contains(place)),
             "{name}: {place}: {told:#?}"
         );
         let held = ids_with(&applied.last, Verdict::Drift);
         let unknown = ids_with(&applied.last, Verdict::Unknown);
-        assert!(held.contains("CIS-1.4.1") || unknown.contains("CIS-1.4.1"), "{name}: never a pass");
+        assert!(
+            held.contains("CIS-1.4.1") || unknown.contains("CIS-1.4.1"),
+            "{name}: never a pass"
+        );
     }
 }
 
@@ -163,7 +202,11 @@ const UNDERSTOOD: [Understood; 7] = [
     (
         "a flag twice",
         |text| before_first_flag(text, "    - --profiling=false\n    - --profiling=true\n"),
-        &["-    - --profiling=false", "-    - --profiling=true", "+    - --profiling=false"],
+        &[
+            "-    - --profiling=false",
+            "-    - --profiling=true",
+            "+    - --profiling=false",
+        ],
     ),
     (
         "the value on a line of its own",
@@ -177,12 +220,22 @@ const UNDERSTOOD: [Understood; 7] = [
     ),
     (
         "a second container of another name",
-        |text| text.replace("  hostNetwork:", "  - name: side\n    image: side\n    command: [side]\n  hostNetwork:"),
+        |text| {
+            text.replace(
+                "  hostNetwork:",
+                "  - name: side\n    image: side\n    command: [side]\n  hostNetwork:",
+            )
+        },
         &["+    - --profiling=false"],
     ),
     (
         "an anchor elsewhere",
-        |text| text.replace("    tier: control-plane", "    tier: &tier control-plane\n    again: *tier"),
+        |text| {
+            text.replace(
+                "    tier: control-plane",
+                "    tier: &tier control-plane\n    again: *tier",
+            )
+        },
         &["+    - --profiling=false"],
     ),
     (
@@ -205,7 +258,12 @@ fn an_unusual_manifest_that_is_understood_is_edited_exactly() {
             world.running(SCHEDULER).map(|running| running.uid) != uid && world.all_ready()
         });
         let applied = Operator::new(world.node(), "mode: enforce\n").apply();
-        assert_eq!(changed_lines(&text, &read(&world, SCHEDULER)), lines, "{name} ({settled}): {:#?}", told(&applied.last));
+        assert_eq!(
+            changed_lines(&text, &read(&world, SCHEDULER)),
+            lines,
+            "{name} ({settled}): {:#?}",
+            told(&applied.last)
+        );
         assert_eq!(ids_with(&applied.last, Verdict::Drift), left(), "{name}");
         assert!(world.all_ready(), "{name}");
     }
@@ -220,7 +278,11 @@ fn a_json_manifest_is_edited_or_told() {
     others_went_on(&world, &applied.last, "JSON");
     assert_eq!(read(&world, SCHEDULER), text);
     let told = told(&applied.last);
-    assert!(told.iter().any(|line| line.contains("kube-scheduler") && line.contains("line ")), "{told:#?}");
+    assert!(
+        told.iter()
+            .any(|line| line.contains("kube-scheduler") && line.contains("line ")),
+        "{told:#?}"
+    );
 }
 
 #[test]
@@ -238,10 +300,17 @@ fn a_linked_manifest_is_told_and_not_written_through() {
         }
         let applied = Operator::new(world.node(), "mode: enforce\n").apply();
         others_went_on(&world, &applied.last, name);
-        assert_eq!(std::fs::read_to_string(&elsewhere).expect("it is there"), text, "{name}");
+        assert_eq!(
+            std::fs::read_to_string(&elsewhere).expect("it is there"),
+            text,
+            "{name}"
+        );
         let drift = ids_with(&applied.last, Verdict::Drift);
         assert!(drift.contains("X-FILE-07"), "{name}: {:#?}", told(&applied.last));
-        let is_link = std::fs::symlink_metadata(&manifest).expect("it is there").file_type().is_symlink();
+        let is_link = std::fs::symlink_metadata(&manifest)
+            .expect("it is there")
+            .file_type()
+            .is_symlink();
         assert_eq!(is_link, !hard, "{name}: it is what it was");
     }
 }
@@ -255,7 +324,10 @@ fn a_missing_manifest_is_not_made_up() {
     let applied = Operator::new(world.node(), "mode: enforce\n").apply();
     others_went_on(&world, &applied.last, "missing");
     assert!(!manifest.exists());
-    assert!(!ids_with(&applied.last, Verdict::Pass).contains("CIS-1.4.1"), "never a pass");
+    assert!(
+        !ids_with(&applied.last, Verdict::Pass).contains("CIS-1.4.1"),
+        "never a pass"
+    );
 }
 
 #[test]
@@ -264,7 +336,8 @@ fn a_copy_a_subfolder_and_a_stray_file_are_told_as_what_they_are() {
     let folder = world.root().join(MANIFESTS);
     let operator = Operator::new(world.node(), "mode: enforce\n");
     operator.apply();
-    std::fs::write(folder.join("kube-scheduler.yaml.bak"), read(&world, SCHEDULER)).expect("the folder is writable");
+    std::fs::write(folder.join("kube-scheduler.yaml.bak"), read(&world, SCHEDULER))
+        .expect("the folder is writable");
     std::fs::create_dir(folder.join("old")).expect("the folder is writable");
     std::fs::write(folder.join("notes.txt"), "remember\n").expect("the folder is writable");
     let applied = operator.apply();
@@ -274,7 +347,11 @@ fn a_copy_a_subfolder_and_a_stray_file_are_told_as_what_they_are() {
         ("HF-FOLDER-1", "old"),
         ("HF-FOLDER-2", "notes.txt"),
     ] {
-        assert!(told.iter().any(|line| line.starts_with(id) && line.contains(file)), "{id}: {told:#?}");
+        assert!(
+            told.iter()
+                .any(|line| line.starts_with(id) && line.contains(file)),
+            "{id}: {told:#?}"
+        );
     }
     for name in ["kube-scheduler.yaml.bak", "old", "notes.txt"] {
         assert!(folder.join(name).exists(), "{name}: only reported");
@@ -288,11 +365,17 @@ fn without_a_manifests_folder_nothing_passes_and_the_modes_are_mended() {
     std::fs::rename(&folder, world.path("/root/manifests")).expect("the same file system");
     std::fs::write(&folder, "no folder\n").expect("it is free");
     let applied = Operator::new(world.node(), "mode: enforce\n").apply();
-    let (drift, pass) = (ids_with(&applied.last, Verdict::Drift), ids_with(&applied.last, Verdict::Pass));
+    let (drift, pass) = (
+        ids_with(&applied.last, Verdict::Drift),
+        ids_with(&applied.last, Verdict::Pass),
+    );
     for id in ["CIS-1.2.15", "CIS-1.3.2", "CIS-1.4.1", "X-FILE-02", "HF-FOLDER-2"] {
         assert!(!pass.contains(id), "{id}: {:#?}", told(&applied.last));
     }
-    assert!(!drift.contains("CIS-4.1.1") && !drift.contains("CIS-4.1.9"), "{drift:?}");
+    assert!(
+        !drift.contains("CIS-4.1.1") && !drift.contains("CIS-4.1.9"),
+        "{drift:?}"
+    );
 }
 
 #[test]

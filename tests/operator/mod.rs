@@ -1,8 +1,5 @@
 //! An operator at a simulated node: looks, plans and applies as the commands do, through the library.
-#![allow(
-    dead_code,
-    reason = "each test crate uses a part of the operator"
-)]
+#![allow(dead_code, reason = "each test crate uses a part of the operator")]
 #![allow(
     clippy::expect_used,
     clippy::panic,
