@@ -62,6 +62,7 @@ impl JournalStore {
     /// # Errors
     /// When it cannot be read, trusted or written.
     pub fn open(files: &Files, layout: &Layout, held: &Held, now: Instant) -> Result<Self, StoreError> {
+        files.make_own_folder(&layout.state)?;
         let path = path(layout)?;
         let Journal { entries, whole } = read(files, &path)?;
         let state = replay(&path, &entries)?;
