@@ -4,7 +4,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::args::{ApplyArgs, Cli, Output};
-use super::{CliError, Setup, colour, report_input, say_text};
+use super::setup::{self, CliError, Setup};
+use super::{colour, heading, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
@@ -17,22 +18,20 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Applies the plan.
 pub(super) fn apply(cli: &Cli, how: &ApplyArgs) -> Result<ExitClass, CliError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(CliError::NotRoot);
-    }
+    setup::require_root()?;
     let setup = Setup::new(cli)?;
-    let intent = how.how.intent();
+    let intent = how.plan.intent();
     let shown = shown_plan(&setup, &intent)?;
     if cli.output == Output::Text {
-        say_text(&report::plan_text(&report_input(&shown), colour(cli)))?;
+        say(&report::plan_text(&shown.plan, &shown.findings, &heading(&shown), colour(cli)))?;
     }
     if shown.plan.changes.is_empty() && shown.plan.in_flight.is_none() && shown.plan.baseline.is_none() {
         return finish(cli, &shown, &[]);
     }
     let consent = how.yes || shown.plan.changes.is_empty() || ask(shown.plan.changes.len())?;
     if !consent {
-        say_text("Nothing was changed.\n")?;
-        return Ok(report::exit_class(&shown.findings));
+        say("Nothing was changed.\n")?;
+        return Ok(report::exit_code(&shown.findings));
     }
     let (last, outcomes) = make(cli, &setup, &intent, &shown)?;
     finish(cli, &last, &outcomes)
@@ -105,7 +104,7 @@ fn take_in(cli: &Cli, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome:
     }
     let repeated = outcomes.last() == Some(&outcome);
     if cli.output == Output::Text && !repeated {
-        say_text(&report::outcome_text(&outcome, colour(cli)))?;
+        say(&report::outcome_text(&outcome, colour(cli)))?;
     }
     if !repeated {
         outcomes.push(outcome);
@@ -115,9 +114,11 @@ fn take_in(cli: &Cli, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome:
 
 fn finish(cli: &Cli, last: &Looked, outcomes: &[Outcome]) -> Result<ExitClass, CliError> {
     match cli.output {
-        Output::Text => say_text(&report::left_text(&report_input(last), colour(cli)))?,
-        Output::Json => say_text(&report::apply_json(&report_input(last), outcomes))?,
+        // Without outcomes the plan that was shown says it all.
+        Output::Text if outcomes.is_empty() => {}
+        Output::Text => say(&report::left_text(&last.plan, &last.findings, &heading(last), colour(cli)))?,
+        Output::Json => say(&report::apply_json(&last.plan, outcomes, &heading(last)))?,
     }
     let failed = outcomes.iter().any(Outcome::is_failure);
-    Ok(if failed { ExitClass::Failed } else { report::exit_class(&last.findings) })
+    Ok(if failed { ExitClass::Failed } else { report::exit_code(&last.findings) })
 }

@@ -12,11 +12,11 @@ use crate::adapters::health::HealthProbe;
 use crate::adapters::journal_store::StoreError;
 use crate::adapters::lock::LockError;
 use crate::adapters::processes::Processes;
-use crate::config::{Config, ConfigError, parse};
+use crate::config::{Config, ConfigError, parse_bytes};
 use crate::daemon::{DaemonError, Settings};
 use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
 use crate::plan::select;
-use crate::report::{ExitClass, render_config_error};
+use crate::report::{Colour, ExitClass, config_error_text};
 
 /// A health endpoint that has not answered by then does not answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +54,9 @@ pub enum CliError {
     /// A file of Holdfast's own could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The log could not be set up.
+    #[error(transparent)]
+    Log(#[from] crate::adapters::system_log::LogError),
     /// The daemon could not run.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -82,6 +85,7 @@ impl CliError {
             | Self::Lock(_)
             | Self::Journal(_)
             | Self::File(_)
+            | Self::Log(_)
             | Self::Daemon(_)
             | Self::System { .. }
             | Self::PlanChanged => ExitClass::Failed,
@@ -111,6 +115,11 @@ impl Setup {
     }
 }
 
+/// Changing the node takes root.
+pub(super) fn require_root() -> Result<(), CliError> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(CliError::NotRoot) }
+}
+
 /// The node whose file system is mounted at `root`.
 pub(super) fn node(root: &Path) -> Result<Node, CliError> {
     let failed = |cause| CliError::Root { root: root.display().to_string(), cause };
@@ -137,9 +146,10 @@ fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
         Fact::Unknown(why) => return Err(CliError::Config(format!("{shown} cannot be read: {why}"))),
         Fact::Known(content) => {
             only_roots(&shown, &content.facts)?;
-            let text = String::from_utf8(content.bytes)
-                .map_err(|_| CliError::Config(format!("{shown} is not text in UTF-8")))?;
-            parse(&text).map_err(|error: ConfigError| CliError::Config(render_config_error(&shown, &text, &error)))?
+            parse_bytes(&content.bytes).map_err(|error: ConfigError| {
+                let text = String::from_utf8_lossy(&content.bytes);
+                CliError::Config(config_error_text(&error, &shown, &text, Colour::Never))
+            })?
         }
     };
     let selected = select(&config).map_err(|error| CliError::Config(format!("{shown}: {error}")))?;
