@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use super::args::{ApplyArgs, Cli, Output};
+use super::args::{self, Arguments, Output};
 use super::setup::{self, CliError, Setup};
-use super::{colour, heading, say};
+use super::{colour, heading, intent, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
@@ -17,24 +17,24 @@ use crate::report::{self, ExitClass};
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Applies the plan.
-pub(super) fn apply(cli: &Cli, how: &ApplyArgs) -> Result<ExitClass, CliError> {
+pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    let setup = Setup::new(cli)?;
-    let intent = how.plan.intent();
+    let setup = Setup::new(&arguments.global)?;
+    let intent = intent(how.scope);
     let shown = shown_plan(&setup, &intent)?;
-    if cli.output == Output::Text {
-        say(&report::plan_text(&shown.plan, &shown.findings, &heading(&shown), colour(cli)))?;
+    if arguments.global.output == Output::Text {
+        say(&report::plan_text(&shown.plan, &shown.findings, &heading(&shown), colour(arguments)))?;
     }
     if shown.plan.changes.is_empty() && shown.plan.in_flight.is_none() && shown.plan.baseline.is_none() {
-        return finish(cli, &shown, &[]);
+        return finish(arguments, &shown, &[]);
     }
     let consent = how.yes || shown.plan.changes.is_empty() || ask(shown.plan.changes.len())?;
     if !consent {
         say("Nothing was changed.\n")?;
         return Ok(report::exit_code(&shown.findings));
     }
-    let (last, outcomes) = make(cli, &setup, &intent, &shown)?;
-    finish(cli, &last, &outcomes)
+    let (last, outcomes) = make(arguments, &setup, &intent, &shown)?;
+    finish(arguments, &last, &outcomes)
 }
 
 fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
@@ -58,7 +58,7 @@ fn ask(changes: usize) -> Result<bool, CliError> {
 
 /// Makes pass after pass until nothing is in flight and nothing is left that can be made now. A signal to end lets the change in
 /// flight end first.
-fn make(cli: &Cli, setup: &Setup, intent: &Intent, shown: &Looked) -> Result<(Looked, Vec<Outcome>), CliError> {
+fn make(arguments: &Arguments, setup: &Setup, intent: &Intent, shown: &Looked) -> Result<(Looked, Vec<Outcome>), CliError> {
     let Setup { node, settings, .. } = setup;
     let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
     let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
@@ -73,7 +73,7 @@ fn make(cli: &Cli, setup: &Setup, intent: &Intent, shown: &Looked) -> Result<(Lo
     loop {
         let passed = reconcile::pass(node, &settings.config, &settings.selected, &held, &mut journal, &intent, &mut |_| {})?;
         for outcome in passed.outcomes {
-            take_in(cli, &mut outcomes, &mut intent, outcome)?;
+            take_in(arguments, &mut outcomes, &mut intent, outcome)?;
         }
         let stuck = outcomes.last().is_some_and(|outcome| matches!(outcome.result, crate::apply::Result::Stuck { .. }));
         let acted = !passed.looked.plan.changes.is_empty() && !intent.finishing;
@@ -94,7 +94,7 @@ fn make(cli: &Cli, setup: &Setup, intent: &Intent, shown: &Looked) -> Result<(Lo
 }
 
 /// Keeps what is final, shows it, and does not try again in this run what failed or was refused.
-fn take_in(cli: &Cli, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome: Outcome) -> Result<(), CliError> {
+fn take_in(arguments: &Arguments, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome: Outcome) -> Result<(), CliError> {
     use crate::apply::Result as Came;
     if let Came::Failed { why } = &outcome.result {
         intent.failed.insert(outcome.change, why.clone());
@@ -103,8 +103,8 @@ fn take_in(cli: &Cli, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome:
         intent.retry = false;
     }
     let repeated = outcomes.last() == Some(&outcome);
-    if cli.output == Output::Text && !repeated {
-        say(&report::outcome_text(&outcome, colour(cli)))?;
+    if arguments.global.output == Output::Text && !repeated {
+        say(&report::outcome_text(&outcome, colour(arguments)))?;
     }
     if !repeated {
         outcomes.push(outcome);
@@ -112,11 +112,11 @@ fn take_in(cli: &Cli, outcomes: &mut Vec<Outcome>, intent: &mut Intent, outcome:
     Ok(())
 }
 
-fn finish(cli: &Cli, last: &Looked, outcomes: &[Outcome]) -> Result<ExitClass, CliError> {
-    match cli.output {
+fn finish(arguments: &Arguments, last: &Looked, outcomes: &[Outcome]) -> Result<ExitClass, CliError> {
+    match arguments.global.output {
         // Without outcomes the plan that was shown says it all.
         Output::Text if outcomes.is_empty() => {}
-        Output::Text => say(&report::left_text(&last.plan, &last.findings, &heading(last), colour(cli)))?,
+        Output::Text => say(&report::left_text(&last.plan, &last.findings, &heading(last), colour(arguments)))?,
         Output::Json => say(&report::apply_json(&last.plan, outcomes, &heading(last)))?,
     }
     let failed = outcomes.iter().any(Outcome::is_failure);

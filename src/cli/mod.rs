@@ -9,8 +9,6 @@ mod setup;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::system_log::{self, Sink};
 use crate::controls::{Control, catalogue};
@@ -18,22 +16,22 @@ use crate::daemon;
 use crate::domain::ControlId;
 use crate::reconcile::{self, Intent, Looked};
 use crate::report::{self, Colour, ExitClass, Heading};
-use args::{Cli, Command, Output, When};
+use args::{Arguments, Command, Output, Scope};
 pub use setup::CliError;
 use setup::Setup;
 
 /// Runs the command that the arguments of this process name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    match run(&cli) {
-        Ok(class) => class.into(),
+    match run(&arguments) {
+        Ok(class) => ExitCode::from(class.code()),
         Err(error) => {
             complain(&format!("holdfast: {error}"));
-            error.class().into()
+            ExitCode::from(error.class().code())
         }
     }
 }
@@ -41,96 +39,96 @@ pub fn main() -> ExitCode {
 /// Help and version are no errors; all else is one of usage.
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
-    if !error.use_stderr() && printed.is_ok() {
-        return ExitCode::SUCCESS;
-    }
-    ExitClass::Usage.into()
-}
-
-fn run(cli: &Cli) -> Result<ExitClass, CliError> {
-    match &cli.command {
-        Command::Check => check(cli),
-        Command::Plan(how) => plan(cli, &how.intent()),
-        Command::Apply(how) => apply::apply(cli, how),
-        Command::Run => run_daemon(cli),
-        Command::Controls => controls(cli),
-        Command::Explain { control } => explain(cli, control),
-        Command::Pause { duration, reason } => pause::pause(cli, *duration, reason),
-        Command::Resume => pause::resume(cli),
+    match printed {
+        Ok(()) => ExitCode::from(args::exit_class(error).code()),
+        Err(_) => ExitCode::from(ExitClass::Failed.code()),
     }
 }
 
-fn check(cli: &Cli) -> Result<ExitClass, CliError> {
-    let Setup { node, settings, .. } = Setup::new(cli)?;
+fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    match &arguments.command {
+        Command::Check => check(arguments),
+        Command::Plan(scope) => plan(arguments, *scope),
+        Command::Apply(how) => apply::apply(arguments, how),
+        Command::Run(how) => run_daemon(arguments, how.log.as_deref()),
+        Command::Controls => controls(arguments),
+        Command::Explain(which) => explain(arguments, &which.control),
+        Command::Pause(how) => pause::pause(how.duration, &how.reason),
+        Command::Resume => pause::resume(),
+    }
+}
+
+fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let journal = JournalStore::peek(&node.files, &node.layout)?;
     let looked = reconcile::check(&node, &settings.config, &settings.selected, &journal);
-    say(&match cli.output {
-        Output::Text => report::findings_text(&looked.findings, &heading(&looked), colour(cli)),
+    say(&match arguments.global.output {
+        Output::Text => report::findings_text(&looked.findings, &heading(&looked), colour(arguments)),
         Output::Json => report::findings_json(&looked.findings, &heading(&looked)),
     })?;
     Ok(report::exit_code(&looked.findings))
 }
 
-fn plan(cli: &Cli, intent: &Intent) -> Result<ExitClass, CliError> {
-    let Setup { node, settings, .. } = Setup::new(cli)?;
+fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
+    let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let journal = JournalStore::peek(&node.files, &node.layout)?;
-    let looked = reconcile::look(&node, &settings.config, &settings.selected, &journal, intent);
-    say(&match cli.output {
-        Output::Text => report::plan_text(&looked.plan, &looked.findings, &heading(&looked), colour(cli)),
+    let looked = reconcile::look(&node, &settings.config, &settings.selected, &journal, &intent(scope));
+    say(&match arguments.global.output {
+        Output::Text => report::plan_text(&looked.plan, &looked.findings, &heading(&looked), colour(arguments)),
         Output::Json => report::plan_json(&looked.plan, &heading(&looked)),
     })?;
     Ok(report::exit_code(&looked.findings))
 }
 
-fn run_daemon(cli: &Cli) -> Result<ExitClass, CliError> {
+fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    let setup = Setup::new(cli)?;
-    system_log::init(Sink::Auto, cli.log.as_deref())?;
+    let setup = Setup::new(&arguments.global)?;
+    system_log::init(Sink::Auto, log)?;
     daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;
     Ok(ExitClass::Compliant)
 }
 
-fn controls(cli: &Cli) -> Result<ExitClass, CliError> {
+fn controls(arguments: &Arguments) -> Result<ExitClass, CliError> {
     let controls = catalogue();
-    say(&match cli.output {
-        Output::Text => report::controls_text(&controls, colour(cli)),
+    say(&match arguments.global.output {
+        Output::Text => report::controls_text(&controls, colour(arguments)),
         Output::Json => report::controls_json(&controls),
     })?;
     Ok(ExitClass::Compliant)
 }
 
-fn explain(cli: &Cli, id: &str) -> Result<ExitClass, CliError> {
-    let control = named(cli, id)?;
-    say(&match cli.output {
-        Output::Text => report::explain_text(&control, colour(cli)),
+fn explain(arguments: &Arguments, id: &ControlId) -> Result<ExitClass, CliError> {
+    let control = named(arguments, id)?;
+    say(&match arguments.global.output {
+        Output::Text => report::explain_text(&control, colour(arguments)),
         Output::Json => report::explain_json(&control),
     })?;
     Ok(ExitClass::Compliant)
 }
 
 /// The control of that id: of the catalogue, or one that the configuration's required flags make.
-fn named(cli: &Cli, text: &str) -> Result<Control, CliError> {
-    let id: ControlId = text.parse().map_err(|error: crate::domain::InvalidControlId| CliError::Usage(error.to_string()))?;
-    if let Some(control) = catalogue().into_iter().find(|control| control.id == id) {
+fn named(arguments: &Arguments, id: &ControlId) -> Result<Control, CliError> {
+    if let Some(control) = catalogue().into_iter().find(|control| control.id == *id) {
         return Ok(control);
     }
-    let setup = Setup::new(cli)?;
+    let setup = Setup::new(&arguments.global)?;
     let selected = setup.settings.selected.into_iter().map(|selected| selected.control);
     let unknown = || CliError::Usage(format!("there is no control {id}; `holdfast controls` lists them"));
-    selected.into_iter().find(|control| control.id == id).ok_or_else(unknown)
+    selected.into_iter().find(|control| control.id == *id).ok_or_else(unknown)
+}
+
+/// What an explicit command means: it acts in every mode.
+fn intent(scope: Scope) -> Intent {
+    Intent { asked: true, any_time: scope.any_time, retry: scope.retry, ..Intent::default() }
 }
 
 fn heading(looked: &Looked) -> Heading {
     Heading { paused: looked.paused.clone() }
 }
 
-fn colour(cli: &Cli) -> Colour {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match cli.color {
-        When::Always => Colour::Always,
-        When::Auto if std::io::stdout().is_terminal() && !plain => Colour::Always,
-        When::Auto | When::Never => Colour::Never,
-    }
+fn colour(arguments: &Arguments) -> Colour {
+    let no_color = std::env::var_os("NO_COLOR");
+    arguments.global.color.colour(std::io::stdout().is_terminal(), no_color.as_deref())
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) is no failure.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::args::Cli;
 use super::setup::{self, CliError};
 use super::say;
 use crate::adapters::lock::Held;
@@ -14,7 +13,7 @@ use crate::report::ExitClass;
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pauses for that long.
-pub(super) fn pause(_cli: &Cli, duration: Duration, reason: &str) -> Result<ExitClass, CliError> {
+pub(super) fn pause(duration: Duration, reason: &str) -> Result<ExitClass, CliError> {
     setup::require_root()?;
     let node = setup::node(std::path::Path::new("/"))?;
     let now = node.clock.now().wall;
@@ -32,7 +31,7 @@ pub(super) fn pause(_cli: &Cli, duration: Duration, reason: &str) -> Result<Exit
 }
 
 /// Ends a pause.
-pub(super) fn resume(_cli: &Cli) -> Result<ExitClass, CliError> {
+pub(super) fn resume() -> Result<ExitClass, CliError> {
     setup::require_root()?;
     let node = setup::node(std::path::Path::new("/"))?;
     let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::Cli;
+use super::args::Global;
 use crate::adapters::Node;
 use crate::adapters::clock::Clock;
 use crate::adapters::cluster::KubeadmCluster;
@@ -102,9 +102,9 @@ pub(super) struct Setup {
 
 impl Setup {
     /// Opens the node and reads the configuration.
-    pub(super) fn new(cli: &Cli) -> Result<Self, CliError> {
-        let node = node(cli.root.as_deref().unwrap_or(Path::new("/")))?;
-        let config_file = cli.config.clone();
+    pub(super) fn new(global: &Global) -> Result<Self, CliError> {
+        let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
+        let config_file = global.config.clone();
         let settings = settings(&node, config_file.as_deref())?;
         Ok(Self { node, settings, config_file })
     }

@@ -1,1 +1,44 @@
-//! Renders findings, plans and outcomes for a terminal and as JSON.
+//! Renders findings, plans and the catalogue: as text for a terminal, and as JSON for programs. Pure: values in, text
+//! out; who prints it decides on colour.
+
+mod catalogue;
+mod config_error;
+mod exit;
+mod findings;
+mod json;
+mod outcomes;
+mod paint;
+mod plan;
+mod words;
+
+pub use catalogue::{controls_text, explain_text};
+pub use config_error::config_error_text;
+pub use exit::{ExitClass, exit_code};
+pub use findings::{Summary, findings_text};
+pub use json::{SCHEMA_VERSION, apply_json, controls_json, explain_json, findings_json, plan_json};
+pub use outcomes::{left_text, outcome_text};
+pub use paint::{Colour, printable};
+pub use plan::plan_text;
+
+/// What stands above every report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heading {
+    /// Why Holdfast is paused and until when, if it is: `until 2026-11-24T03:00:00Z: disk swap`.
+    pub paused: Option<String>,
+}
+
+impl Heading {
+    fn text(&self, colour: Colour) -> String {
+        let Some(why) = &self.paused else {
+            return String::new();
+        };
+        let words = format!(
+            "PAUSED {}: nothing is changed but to recover; `holdfast resume` ends it",
+            printable(why)
+        );
+        format!("{}\n\n", colour.paint(paint::WARNING, &words))
+    }
+}
+
+#[cfg(test)]
+mod samples;

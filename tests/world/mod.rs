@@ -183,6 +183,7 @@ impl World {
     pub fn node(&self) -> Node {
         let files = Files::at(self.root()).expect("the root can be opened");
         Node {
+            root: self.root().to_owned(),
             layout: Layout::kubeadm(),
             files: files.taking_for_root(self.owner()),
             processes: Processes::at(&self.root().join("proc")),

@@ -1,0 +1,382 @@
+//! The command line: what can be asked, and how.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::config::{InvalidDuration, parse_duration};
+use crate::domain::ControlId;
+use crate::report::{Colour, ExitClass};
+
+/// Keeps a Kubernetes control-plane host hardened: says what is not as it should be, mends it, and watches it.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "holdfast",
+    version,
+    arg_required_else_help = false,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    after_help = "`holdfast --help` lists exit codes and examples.",
+    after_long_help = AFTER_HELP
+)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Global {
+    /// The configuration file, which must then be there [default: /etc/holdfast/config.yaml of the node, if it is there].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look at the node whose file system is mounted at DIR (check, plan, controls and explain only).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How the answer is written.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Output,
+    /// When the text is coloured; auto: on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: When,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Hold every control against the node, and change nothing.
+    Check,
+    /// Show what apply would change, with a diff for each edit, and change nothing.
+    Plan(Scope),
+    /// Mend what can be mended, after showing the plan and asking; acts in every mode.
+    Apply(Apply),
+    /// Run the daemon, in the foreground (systemd starts it so).
+    Run(Run),
+    /// List all controls.
+    Controls,
+    /// Say what a control asks, why, what its remedy costs, and how to set it.
+    Explain(Explain),
+    /// Stop every change but recovery for a while, of commands and of the daemon.
+    Pause(Pause),
+    /// End the pause.
+    Resume,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Apply {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// What may be changed.
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// What may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
+pub struct Scope {
+    /// Restart components outside the disruption window too.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Try again what the node refused before.
+    #[arg(long)]
+    pub retry: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
+pub struct Run {
+    /// What is logged: a level, like debug, or parts, like warn,holdfast=trace.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Explain {
+    /// Its id: CIS-1.2.15, or 1.2.15.
+    pub control: ControlId,
+}
+
+/// Arguments of `pause`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Pause {
+    /// For how long: 90s, 30m, 2h30m.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Duration,
+    /// Why; it is shown in every report.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0   compliant: every control that is judged holds, or what was asked was done
+  1   the command failed
+  2   drift was found, or is left
+  3   no drift, but something is unknown
+  64  the command line is wrong
+  78  the configuration is refused
+
+Examples:
+  holdfast check                                    what is not as it should be
+  holdfast explain CIS-1.2.15                       why it matters, and what its remedy costs
+  holdfast plan                                     what would be changed, with diffs
+  holdfast apply                                    change it, after asking
+  holdfast apply --yes --any-time                   change it now, restarts included
+  holdfast check --output json | jq .summary        for programs
+  holdfast check --root /mnt/node                   a node whose file system is mounted elsewhere
+  holdfast pause --for 2h --reason 'disk swap'      change nothing for two hours
+
+Files:
+  /etc/holdfast/config.yaml   the configuration
+  /etc/holdfast/pause         is there while Holdfast is paused
+  /var/lib/holdfast/          journal, backups, quarantine";
+
+impl Arguments {
+    /// The arguments, the first being the program's name.
+    ///
+    /// # Errors
+    /// When they are wrong, and also when only help or the version was asked for; [`exit_class`] tells which.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let read = Self::try_parse_from(arguments)?;
+        if read.global.root.is_some() && !read.command.takes_root() {
+            let message = format!(
+                "--root is for commands that change nothing: check, plan, controls and explain, not {}",
+                read.command.name()
+            );
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(read)
+    }
+}
+
+/// What the program exits with when the arguments could not be read.
+#[must_use]
+pub fn exit_class(error: &clap::Error) -> ExitClass {
+    if error.use_stderr() {
+        ExitClass::Usage
+    } else {
+        ExitClass::Compliant
+    }
+}
+
+impl Command {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Plan(_) => "plan",
+            Self::Apply(_) => "apply",
+            Self::Run(_) => "run",
+            Self::Controls => "controls",
+            Self::Explain(_) => "explain",
+            Self::Pause(_) => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    const fn takes_root(&self) -> bool {
+        match self {
+            Self::Check | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
+            Self::Apply(_) | Self::Run(_) | Self::Pause(_) | Self::Resume => false,
+        }
+    }
+}
+
+impl When {
+    /// Whether text for a reader is coloured: `terminal` says whether it goes to one, `no_color` what the environment
+    /// variable of that name holds (<https://no-color.org>: any text but an empty one counts).
+    #[must_use]
+    pub fn colour(self, terminal: bool, no_color: Option<&OsStr>) -> Colour {
+        let unwanted = no_color.is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => Colour::Always,
+            Self::Auto if terminal && !unwanted => Colour::Always,
+            Self::Auto | Self::Never => Colour::Never,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    parse_duration(text)
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        return Err("say why".to_owned());
+    }
+    Ok(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::read(
+            std::iter::once("holdfast")
+                .chain(line.split_whitespace())
+                .map(OsString::from),
+        )
+    }
+
+    fn class(line: &str) -> ExitClass {
+        exit_class(&read(line).unwrap_err())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        let expected = Arguments {
+            global: Global {
+                config: Some("/tmp/c.yaml".into()),
+                root: Some("/mnt".into()),
+                output: Output::Json,
+                color: When::Never,
+            },
+            command: Command::Check,
+        };
+        for line in [
+            "--config /tmp/c.yaml --root /mnt --output json --color never check",
+            "check --config /tmp/c.yaml --root /mnt --output json --color never",
+        ] {
+            assert_eq!(read(line).unwrap(), expected, "{line}");
+        }
+        let global = read("check").unwrap().global;
+        assert_eq!(
+            (global.config, global.root, global.output, global.color),
+            (None, None, Output::Text, When::Auto)
+        );
+    }
+
+    #[test]
+    fn each_command_is_read_with_its_arguments() {
+        let command = |line| read(line).unwrap().command;
+        assert_eq!(
+            command("apply --yes --any-time"),
+            Command::Apply(Apply {
+                yes: true,
+                scope: Scope {
+                    any_time: true,
+                    retry: false
+                }
+            })
+        );
+        assert_eq!(
+            command("explain 1.2.15"),
+            Command::Explain(Explain {
+                control: "CIS-1.2.15".parse().unwrap()
+            })
+        );
+        assert_eq!(
+            command("pause --for 2h30m --reason upgrade"),
+            Command::Pause(Pause {
+                duration: Duration::from_secs(9000),
+                reason: "upgrade".to_owned()
+            })
+        );
+        for name in ["check", "plan", "apply", "run", "controls", "resume"] {
+            assert_eq!(command(name).name(), name);
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_exit_64_and_help_and_version_exit_0() {
+        for line in [
+            "",
+            "chekc",
+            "check --colour never",
+            "check --output yaml",
+            "explain",
+            "explain nonsense",
+            "pause --for 2h",
+            "pause --for soon --reason x",
+            "apply --root /mnt",
+            "run --root /mnt",
+            "--root /mnt pause --for 2h --reason x",
+            "resume --root /mnt",
+        ] {
+            assert_eq!(class(line), ExitClass::Usage, "{line}");
+        }
+        for line in ["--help", "-h", "--version", "apply --help"] {
+            assert_eq!(class(line), ExitClass::Compliant, "{line}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_to_write() {
+        let words = |line: &str| read(line).unwrap_err().to_string();
+        assert!(words("chekc").contains("'check'"));
+        assert!(words("pause --for soon --reason x").contains("write it like 90s, 3m or 2h30m"));
+        assert!(words("explain nonsense").contains("write it like CIS-1.2.15"));
+        assert!(words("apply --root /mnt").contains("--root is for commands that change nothing"));
+    }
+
+    #[test]
+    fn help_lists_every_command_and_every_exit_code() {
+        let help = read("--help").unwrap_err().to_string();
+        for name in [
+            "check", "plan", "apply", "run", "controls", "explain", "pause", "resume",
+        ] {
+            assert!(help.contains(&format!("\n  {name} ")), "{name}\n{help}");
+        }
+        use ExitClass::{Compliant, Configuration, Drift, Failed, Unknown, Usage};
+        for class in [Compliant, Failed, Drift, Unknown, Usage, Configuration] {
+            assert!(
+                help.contains(&format!("\n  {:<4}", class.code())),
+                "{class:?}\n{help}"
+            );
+        }
+        assert!(help.contains("holdfast pause --for 2h"));
+    }
+
+    #[test]
+    fn colour_is_for_terminals_that_want_it() {
+        let set = Some(OsStr::new("1"));
+        let empty = Some(OsStr::new(""));
+        assert_eq!(When::Auto.colour(true, None), Colour::Always);
+        assert_eq!(When::Auto.colour(true, empty), Colour::Always);
+        assert_eq!(When::Auto.colour(true, set), Colour::Never);
+        assert_eq!(When::Auto.colour(false, None), Colour::Never);
+        assert_eq!(When::Always.colour(false, set), Colour::Always);
+        assert_eq!(When::Never.colour(true, None), Colour::Never);
+    }
+}

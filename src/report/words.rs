@@ -1,0 +1,224 @@
+//! Requirements, remedies and reasons in words.
+
+use crate::controls::{Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target};
+use crate::domain::{Component, NodePath, PathPattern};
+
+/// The section of a report that a control belongs to.
+pub(super) fn section(control: &Control) -> String {
+    let number = control.id.as_str().strip_prefix("CIS-").unwrap_or("");
+    let section: Vec<&str> = number.split('.').take(2).collect();
+    let title = match section.as_slice() {
+        ["1", "1"] => "Files of the control plane",
+        ["1", "2"] => "API server",
+        ["1", "3"] => "Controller manager",
+        ["1", "4"] => "Scheduler",
+        ["2", _] => "etcd",
+        ["3", _] => "Control plane configuration",
+        ["4", "1"] => "Files of the kubelet",
+        ["4", "2"] => "Kubelet",
+        [""] => {
+            return match control.requirement {
+                Requirement::Folder(_) => "Manifests folder",
+                Requirement::Flag { .. } => "Flags that the configuration requires",
+                Requirement::Mode { .. } | Requirement::Owner { .. } | Requirement::OwnerAccount { .. } => {
+                    "Other files"
+                }
+            }
+            .to_owned();
+        }
+        _ => "Other controls",
+    };
+    format!("CIS {}  {title}", section.join("."))
+}
+
+/// One word for what may be done about a drift.
+pub(super) const fn remedy_class(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::Safe => "safe",
+        Remedy::Restarts => "restarts",
+        Remedy::When(_) => "conditional",
+        Remedy::Quarantine => "quarantine",
+        Remedy::ReportOnly(_) => "report-only",
+    }
+}
+
+const fn precondition(precondition: Precondition) -> &'static str {
+    match precondition {
+        Precondition::ComponentsRunAsRoot => {
+            "no control-plane manifest sets runAsUser (else the files belong to the accounts that the components run as)"
+        }
+    }
+}
+
+/// What a remedy does, and what it costs or needs.
+pub(super) fn remedy(control: &Control) -> String {
+    match control.remedy {
+        Remedy::Safe => "Mended at once: the mode or owner is set. Nothing restarts.".to_owned(),
+        Remedy::Restarts => match control.restarts() {
+            Some(component) => format!(
+                "Mended by one edit of the manifest of {component}, which restarts {component} once{}. If it does not come \
+                 back healthy within disruption.deadline, the former manifest goes back.",
+                cost(component)
+            ),
+            None => "Mended by an edit that restarts one component.".to_owned(),
+        },
+        Remedy::When(what) => format!(
+            "Mended when it is proven that {}. Nothing restarts.",
+            precondition(what)
+        ),
+        Remedy::Quarantine => {
+            "Reported. With manifests.quarantine: true the file is moved out of the folder to \
+             /var/lib/holdfast/quarantine; its pod stops."
+                .to_owned()
+        }
+        Remedy::ReportOnly(needs) => format!("Only reported. A remedy needs {needs}."),
+    }
+}
+
+const fn cost(component: Component) -> &'static str {
+    match component {
+        Component::ApiServer => " (the API of this node is away for that time)",
+        Component::Etcd => " (the store of this node is away for that time)",
+        Component::ControllerManager | Component::Scheduler => "",
+    }
+}
+
+/// Why a drift is not mended although Holdfast could see it.
+pub(super) fn why_not_mended(control: &Control) -> String {
+    match control.remedy {
+        Remedy::ReportOnly(needs) => format!("only reported; a remedy needs {needs}"),
+        Remedy::When(what) => format!(
+            "only reported; it is mended when it is proven that {}",
+            precondition(what)
+        ),
+        Remedy::Quarantine => {
+            "only reported; see manifests.known and manifests.quarantine in the configuration".to_owned()
+        }
+        Remedy::Safe | Remedy::Restarts => "only reported; it is to be mended by hand".to_owned(),
+    }
+}
+
+/// What must hold.
+pub(super) fn requirement(requirement: &Requirement) -> String {
+    match requirement {
+        Requirement::Mode { target, ceiling } => format!(
+            "{}: mode {ceiling} or stricter, that is no permission bit outside {ceiling}.",
+            target_words(target)
+        ),
+        Requirement::Owner { target, owner } => format!("{}: owner {owner}.", target_words(target)),
+        Requirement::OwnerAccount { target, account } => {
+            format!("{}: owner {account}.", target_words(target))
+        }
+        Requirement::Flag {
+            component,
+            name,
+            rule,
+        } => match rule {
+            FlagRule::Is {
+                value,
+                default,
+                config_key,
+            } => {
+                let without =
+                    default.map_or_else(String::new, |value| format!(" Without the flag it is {value}."));
+                let key = config_key.map_or_else(String::new, |key| {
+                    format!(" With --config, the key {key} of that file decides instead.")
+                });
+                format!("{component} runs with {name}={value}.{without}{key}")
+            }
+            FlagRule::IsSet => format!("{component} runs with {name}."),
+            FlagRule::AtLeast { minimum, with, .. } => {
+                format!("{component} runs with {name}={minimum} or more, and with {with}.")
+            }
+        },
+        Requirement::Folder(rule) => folder_rule(*rule).to_owned(),
+    }
+}
+
+const fn folder_rule(rule: FolderRule) -> &'static str {
+    match rule {
+        FolderRule::NoUnknownManifest => {
+            "Every file in the manifests folder is a component's manifest, was there at the first start, or is listed under \
+             manifests.known."
+        }
+        FolderRule::NoDuplicatePod => "No two files in the manifests folder define the same pod.",
+        FolderRule::PlainFiles => {
+            "Every entry of the manifests folder is a plain file with one name: no symbolic link, no second hard link."
+        }
+        FolderRule::NoSubfolder => "No folder lies in the manifests folder.",
+        FolderRule::AllParsable => "The kubelet can read a pod from every file in the manifests folder.",
+    }
+}
+
+fn target_words(target: &Target) -> String {
+    match target {
+        Target::Manifest(component) => format!("The manifest of {component}"),
+        Target::Files(paths) => paths.iter().map(NodePath::as_str).collect::<Vec<_>>().join(", "),
+        Target::Matching(patterns) => patterns
+            .iter()
+            .map(PathPattern::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+        Target::Tree(folder) => format!("{folder} and all that lies below it"),
+        Target::EtcdData => "etcd's data folder (--data-dir of its manifest, else /var/lib/etcd)".to_owned(),
+        Target::KubeletUnit => "The kubelet's systemd unit and its drop-ins".to_owned(),
+        Target::KubeletConfig => {
+            "The kubelet's configuration file (its --config, else /var/lib/kubelet/config.yaml)".to_owned()
+        }
+        Target::KubeletClientCa => "The CA file that the kubelet verifies its clients with".to_owned(),
+        Target::KubeProxyKubeconfig => {
+            "The kubeconfig of a kube-proxy that runs as a process of the host".to_owned()
+        }
+    }
+}
+
+/// How to set the control in the configuration, as YAML that can be used as it is.
+pub(super) fn configuration(control: &Control) -> String {
+    let id = &control.id;
+    if let (
+        true,
+        Requirement::Flag {
+            component,
+            name,
+            rule: FlagRule::Is { value, .. },
+            ..
+        },
+    ) = (is_required_flag(control), &control.requirement)
+    {
+        let value = serde_json::Value::from(value.as_str());
+        return format!(
+            "requiredFlags:\n  {component}:\n    {}: {value}\ncontrols:\n  {id}:\n    mode: enforce\n",
+            name.as_str()
+        );
+    }
+    let value = match &control.requirement {
+        Requirement::Mode { ceiling, .. } => Some(ceiling.to_string()),
+        Requirement::Flag {
+            rule: FlagRule::Is { value, .. },
+            ..
+        } => Some(value.clone()),
+        Requirement::Flag {
+            rule: FlagRule::AtLeast { minimum, .. },
+            ..
+        } => Some(minimum.to_string()),
+        Requirement::Flag {
+            rule: FlagRule::IsSet,
+            ..
+        }
+        | Requirement::Owner { .. }
+        | Requirement::OwnerAccount { .. }
+        | Requirement::Folder(_) => None,
+    };
+    let value = value.map_or_else(String::new, |value| {
+        format!("    value: {}\n", serde_json::Value::from(value))
+    });
+    format!(
+        "controls:\n  {id}:\n    mode: enforce   # or off, or audit\n{value}    exception: {{ reason: \"why its drift is accepted\", \
+         until: 2030-01-31 }}\n"
+    )
+}
+
+/// True for a control that `requiredFlags` made.
+fn is_required_flag(control: &Control) -> bool {
+    control.id.as_str().starts_with("HF-FLAG-")
+}
