@@ -3,7 +3,8 @@
 use super::flags::NotUnderstood;
 use super::guard;
 use super::splice::Draft;
-use super::view::{self, ParseError};
+use super::view::ParseError;
+use super::yaml;
 use crate::domain::{Component, FlagName, NodePath};
 
 /// One change of a manifest. A change that is already so changes nothing.
@@ -17,7 +18,7 @@ pub enum Edit {
         /// Its value.
         value: String,
     },
-    /// One more occurrence of a flag that accumulates.
+    /// One more occurrence of a flag that accumulates, unless one with this value is there.
     InsertFlag {
         /// The flag.
         name: FlagName,
@@ -88,27 +89,21 @@ pub enum Refusal {
 /// # Errors
 /// When the manifest is not understood for certain, or the result would not be exactly what was asked.
 pub fn edit(text: &str, component: Component, edits: &[Edit]) -> Result<String, Refusal> {
-    view::text_of(text.as_bytes()).map_err(Refusal::NotAManifest)?;
-    no_merge_keys(text)?;
+    let document = yaml::text_of(text.as_bytes())
+        .and_then(yaml::document_of)
+        .map_err(Refusal::NotAManifest)?;
+    // A merge key makes one text mean things in several places: such a manifest is edited by hand.
+    if let Some(offset) = document.merge_key {
+        return Err(Refusal::Shape {
+            what: "it uses a merge key (<<)".to_owned(),
+            line: Some(yaml::position(text, offset).0),
+        });
+    }
     let mut draft = Draft::new(text.to_owned());
     for edit in edits {
         draft.apply(component, edit)?;
     }
-    guard::same_meaning(text, &draft.text, component, edits)?;
+    guard::same_meaning(document.value, &draft.text, component, edits)?;
     guard::only_announced_lines(text, &draft)?;
     Ok(draft.text)
-}
-
-/// Anchors and merge keys make one text mean things in several places: such a manifest is edited by hand.
-fn no_merge_keys(text: &str) -> Result<(), Refusal> {
-    let merge = text
-        .lines()
-        .position(|line| line.trim_start().trim_start_matches("- ").starts_with("<<:"));
-    match merge {
-        Some(index) => Err(Refusal::Shape {
-            what: "it uses a merge key (<<)".to_owned(),
-            line: Some(index + 1),
-        }),
-        None => Ok(()),
-    }
 }

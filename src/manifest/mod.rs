@@ -3,6 +3,7 @@
 //! A manifest is read as the kubelet reads it, and edited by splicing lines of its text: comments, order, quoting and
 //! indentation stay as they are. What is not understood for certain is never written.
 
+mod booleans;
 mod diff;
 mod edit;
 mod flags;
@@ -11,6 +12,8 @@ mod locate;
 mod paths;
 mod splice;
 mod view;
+mod yaml;
+mod yaml_1_1;
 
 pub use diff::unified_diff;
 pub use edit::{Edit, Refusal, edit};

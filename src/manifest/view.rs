@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::yaml::{Document, document_of, position, text_of};
 use crate::domain::{Container, HealthEndpoint, HostPathVolume, Mount, NodePath, Scheme, StaticPod};
 
 /// Larger manifests are not read (the kubelet's own limit is 10 MiB; kubeadm's are 4 KiB).
@@ -71,92 +72,19 @@ impl fmt::Display for ParseError {
 /// Says what is wrong and where. To the kubelet such a file is mostly like an absent one: its pod is stopped.
 pub fn parse(bytes: &[u8]) -> Result<StaticPod, ParseError> {
     let text = text_of(bytes)?;
-    let value = document_of(text)?;
-    pod_of(value)
-}
-
-/// The text of a manifest, when it is text that can be understood.
-pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ParseError> {
-    let whole = |kind| ParseError { kind, position: None };
-    if bytes.len() > MAX_BYTES {
-        return Err(whole(ParseErrorKind::TooLarge(bytes.len() as u64)));
-    }
-    if bytes.starts_with(b"\xef\xbb\xbf") || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
-    {
-        return Err(ParseError {
-            kind: ParseErrorKind::ByteOrderMark,
-            position: Some((1, 1)),
-        });
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| whole(ParseErrorKind::Binary))?;
-    if text
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-    {
-        return Err(whole(ParseErrorKind::Binary));
-    }
-    for (index, line) in text.lines().enumerate() {
-        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-        let tab = line.get(..indent).and_then(|white| white.find('\t'));
-        if let (Some(column), false) = (
-            tab,
-            line.trim().is_empty() || line.trim_start().starts_with(['{', '}', '[', ']', '"']),
-        ) {
-            return Err(ParseError {
-                kind: ParseErrorKind::Tab,
-                position: Some((index + 1, column + 1)),
-            });
-        }
-    }
-    Ok(text)
-}
-
-/// The one YAML document of a text, merge keys applied.
-pub(super) fn document_of(text: &str) -> Result<serde_yaml::Value, ParseError> {
-    let mut documents = serde_yaml::Deserializer::from_str(text);
-    let Some(first) = documents.next() else {
-        return Err(ParseError {
-            kind: ParseErrorKind::Empty,
-            position: None,
-        });
-    };
-    let mut value = serde_yaml::Value::deserialize(first).map_err(|error| syntax(&error))?;
-    if documents.next().is_some() {
-        return Err(ParseError {
-            kind: ParseErrorKind::SeveralDocuments,
-            position: None,
-        });
-    }
-    value.apply_merge().map_err(|error| syntax(&error))?;
-    if value.is_null() {
-        return Err(ParseError {
-            kind: ParseErrorKind::Empty,
-            position: None,
-        });
-    }
-    Ok(value)
-}
-
-fn syntax(error: &serde_yaml::Error) -> ParseError {
-    let position = error
-        .location()
-        .map(|location| (location.line(), location.column()));
-    let words = error.to_string();
-    // The parser's words end in the position, which stands in front already.
-    let why = words.split(" at line ").next().unwrap_or(&words).to_owned();
-    ParseError {
-        kind: ParseErrorKind::Syntax(why),
-        position,
-    }
+    pod_of(text, &document_of(text)?)
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawPod {
+struct Kind {
     api_version: Option<String>,
     kind: Option<String>,
-    #[serde(default)]
-    metadata: RawMetadata,
+}
+
+#[derive(Deserialize)]
+struct RawPod {
+    metadata: Option<RawMetadata>,
     spec: Option<RawSpec>,
 }
 
@@ -227,6 +155,7 @@ struct RawMount {
     #[serde(default)]
     read_only: Option<bool>,
     sub_path: Option<String>,
+    sub_path_expr: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -264,49 +193,66 @@ enum RawPortRef {
     Name(String),
 }
 
-fn pod_of(value: serde_yaml::Value) -> Result<StaticPod, ParseError> {
-    let not_a_pod = |why: String| ParseError {
+/// The pod of a value that was made from a document.
+pub(super) fn pod_of_value(value: serde_yaml::Value) -> Result<StaticPod, ParseError> {
+    pod_of("", &Document::of_value(value))
+}
+
+/// The pod of a document that was read from `text`.
+pub(super) fn pod_of(text: &str, document: &Document) -> Result<StaticPod, ParseError> {
+    let at = |key: &str| document.keys.get(key).map(|offset| position(text, *offset));
+    let not_a_pod = |why: String, position| ParseError {
         kind: ParseErrorKind::NotAPod(why),
-        position: None,
+        position,
     };
-    if !value.is_mapping() {
-        return Err(not_a_pod("the document is no mapping".to_owned()));
+    if !document.value.is_mapping() {
+        return Err(not_a_pod("the document is no mapping".to_owned(), None));
     }
-    let raw: RawPod = serde_yaml::from_value(value).map_err(|error| not_a_pod(error.to_string()))?;
-    match (raw.api_version.as_deref(), raw.kind.as_deref()) {
+    let Kind { api_version, kind } = document.typed(text).map_err(|(why, at)| not_a_pod(why, at))?;
+    match (api_version.as_deref(), kind.as_deref()) {
         (Some("v1"), Some("Pod")) => {}
-        (version, kind) => {
-            let [version, kind] = [version, kind].map(|word| word.unwrap_or("nothing"));
-            return Err(not_a_pod(format!(
-                "apiVersion is {version} and kind is {kind}, not v1 and Pod"
-            )));
+        (Some("v1"), other) => {
+            let why = format!("its kind is {}, not Pod", other.unwrap_or("not given"));
+            return Err(not_a_pod(why, at("kind")));
+        }
+        (other, _) => {
+            let why = format!("its apiVersion is {}, not v1", other.unwrap_or("not given"));
+            return Err(not_a_pod(why, at("apiVersion")));
         }
     }
-    let name = raw.metadata.name.filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| not_a_pod("it has no metadata.name".to_owned()))?;
-    let spec = raw.spec.ok_or_else(|| not_a_pod("it has no spec".to_owned()))?;
+    let raw: RawPod = document.typed(text).map_err(|(why, at)| not_a_pod(why, at))?;
+    let metadata = raw.metadata.unwrap_or_default();
+    let Some(name) = metadata.name.filter(|name| !name.is_empty()) else {
+        return Err(not_a_pod("it has no metadata.name".to_owned(), at("metadata")));
+    };
+    let Some(spec) = raw.spec else {
+        return Err(not_a_pod("it has no spec".to_owned(), at("spec")));
+    };
     let raw_containers = spec.containers.unwrap_or_default();
     if raw_containers.is_empty() {
-        return Err(not_a_pod("it has no containers".to_owned()));
+        return Err(not_a_pod("it has no containers".to_owned(), at("spec")));
     }
     let volumes = spec.volumes.unwrap_or_default();
-    let volume_names = volumes.iter().map(|volume| volume.name.clone()).collect();
+    let in_spec = |why| not_a_pod(why, at("spec"));
     Ok(StaticPod {
         name,
-        namespace: raw.metadata.namespace.unwrap_or_else(|| "default".to_owned()),
-        uid: raw.metadata.uid,
+        namespace: metadata
+            .namespace
+            .filter(|namespace| !namespace.is_empty())
+            .unwrap_or_else(|| "default".to_owned()),
+        uid: metadata.uid,
         containers: raw_containers
             .into_iter()
             .map(container)
             .collect::<Result<_, _>>()
-            .map_err(not_a_pod)?,
+            .map_err(in_spec)?,
         init_containers: spec.init_containers.map_or(0, |containers| containers.len()),
+        volume_names: volumes.iter().map(|volume| volume.name.clone()).collect(),
         host_paths: volumes
             .into_iter()
             .filter_map(host_path)
             .collect::<Result<_, _>>()
-            .map_err(not_a_pod)?,
-        volume_names,
+            .map_err(in_spec)?,
         run_as_user: spec.security_context.and_then(|context| context.run_as_user),
     })
 }
@@ -337,7 +283,10 @@ fn container(raw: RawContainer) -> Result<Container, String> {
             volume: mount.name,
             path: absolute(&mount.mount_path)?,
             read_only: mount.read_only.unwrap_or(false),
-            sub_path: mount.sub_path,
+            sub_path: [mount.sub_path, mount.sub_path_expr]
+                .into_iter()
+                .flatten()
+                .find(|path| !path.is_empty()),
         })
     };
     Ok(Container {
