@@ -411,7 +411,7 @@ impl Page {
                     .iter()
                     .position(|l| l == "  hostNetwork: true")
                     .unwrap();
-                let twin = ["  - name: twin", "    command: *words"];
+                let twin = ["  initContainers:", "  - name: twin", "    command: *words"];
                 self.lines.splice(at..at, twin.map(str::to_owned));
             }
             Mutation::MergeKey => {
@@ -851,7 +851,17 @@ fn assert_only_meant_lines(before: &str, after: &str, edit: &Edit, context: &str
 #[derive(Default, Debug, Clone, Copy)]
 struct Count {
     exact: usize,
+    /// The oracle, too, says that the name or the place is taken.
+    taken: usize,
     refused: usize,
+}
+
+/// How one edit ended.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Exact,
+    Taken,
+    Refused,
 }
 
 #[test]
@@ -885,7 +895,7 @@ fn random_edits_are_exact_or_refused() {
         let mut text = page.text();
         for _ in 0..4 {
             done += 1;
-            let exact = one(
+            let ending = one(
                 &mut text,
                 component,
                 odd.is_none(),
@@ -895,10 +905,10 @@ fn random_edits_are_exact_or_refused() {
             );
             for mutation in &mutations {
                 let count = counts.entry(*mutation).or_default();
-                if exact {
-                    count.exact += 1;
-                } else {
-                    count.refused += 1;
+                match ending {
+                    Ending::Exact => count.exact += 1,
+                    Ending::Taken => count.taken += 1,
+                    Ending::Refused => count.refused += 1,
                 }
             }
         }
@@ -906,9 +916,10 @@ fn random_edits_are_exact_or_refused() {
     println!("{done} edits, seed {SEED:#x}");
     for (mutation, count) in &counts {
         println!(
-            "{:>20} exact {:>6} refused {:>6}",
+            "{:>20} exact {:>6} taken {:>4} refused {:>6}",
             format!("{mutation:?}"),
             count.exact,
+            count.taken,
             count.refused
         );
     }
@@ -934,7 +945,7 @@ fn order_of(mutation: Mutation) -> usize {
     }
 }
 
-/// One edit; true when it was made.
+/// One edit, checked.
 fn one(
     text: &mut String,
     component: Component,
@@ -942,7 +953,7 @@ fn one(
     random: &mut Random,
     mutations: &[Mutation],
     reasons: &mut BTreeMap<String, usize>,
-) -> bool {
+) -> Ending {
     let parsed: Option<Value> = serde_yaml::from_str(text).ok().or_else(|| {
         // A last `---` begins an empty document.
         let first = serde_yaml::Deserializer::from_str(text).next()?;
@@ -954,7 +965,7 @@ fn one(
         };
         assert!(!plain, "not YAML: {mutations:?}\n{text}");
         assert!(manifest::edit(text, component, &[edit]).is_err(), "{text}");
-        return false;
+        return Ending::Refused;
     };
     before.apply_merge().unwrap();
     let index = container_of(&before, component);
@@ -977,7 +988,7 @@ fn one(
                 context()
             ),
         }
-        return false;
+        return Ending::Refused;
     }
     match (oracle(before.clone(), component, &edit), result) {
         (Expected::Value(expected), Ok(after)) => {
@@ -995,7 +1006,7 @@ fn one(
             let again = manifest::edit(&after, component, std::slice::from_ref(&edit));
             assert_eq!(again.as_ref(), Ok(&after), "not idempotent: {context}");
             *text = after;
-            true
+            Ending::Exact
         }
         (Expected::Taken, result) => {
             let taken = matches!(
@@ -1003,14 +1014,14 @@ fn one(
                 Err(Refusal::NameTaken { .. } | Refusal::MountTaken { .. })
             );
             assert!(taken || (!plain && result.is_err()), "{result:?} {}", context());
-            false
+            if taken { Ending::Taken } else { Ending::Refused }
         }
         (Expected::Value(expected), Err(refusal)) => {
             *reasons.entry(refusal_kind(&refusal)).or_default() += 1;
             let args = &expected["spec"]["containers"][index]["args"];
             let empty_args = args.as_sequence().is_some_and(Vec::is_empty);
             assert!(!plain || empty_args, "refused ({refusal}): {}", context());
-            false
+            Ending::Refused
         }
     }
 }

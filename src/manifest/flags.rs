@@ -342,3 +342,234 @@ fn comma_separated(record: &str) -> Vec<String> {
     }
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Component::{ApiServer, Etcd};
+
+    fn pod(yaml: &str) -> StaticPod {
+        let text =
+            format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{yaml}]}}\n");
+        crate::manifest::parse(text.as_bytes()).unwrap()
+    }
+
+    fn line_of(component: Component, words: &[&str]) -> Result<CommandLine, String> {
+        let words = serde_json::to_string(words).unwrap();
+        let pod = pod(&format!("{{name: {component}, command: {words}}}"));
+        command_line(component, &pod).map_err(|error| error.why)
+    }
+
+    fn flags(component: Component, words: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let all = [&[component.name()], words].concat();
+        let line = line_of(component, &all)?;
+        Ok(line
+            .flags()
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    fn name(name: &str) -> FlagName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_flag_is_read_as_pflag_reads_it() {
+        let table: [(&[&str], &[(&str, &str)]); 9] = [
+            (&["--v=2"], &[("v", "2")]),
+            (&["--v", "2"], &[("v", "2")]),
+            (&["--profiling"], &[("profiling", "true")]),
+            (&["--profiling", "--v=2"], &[("profiling", "true"), ("v", "2")]),
+            (&["--audit_log_path=-"], &[("audit-log-path", "-")]),
+            (&["--v", "-1"], &[("v", "-1")]),
+            (&["--a=b=c", "--d="], &[("a", "b=c"), ("d", "")]),
+            (&["--a=1", "--a=2"], &[("a", "1"), ("a", "2")]),
+            (
+                &["--a=$$(B)", "--b=$c", "--d=$(e", "--"],
+                &[("a", "$(B)"), ("b", "$c"), ("d", "$(e")],
+            ),
+        ];
+        for (words, expected) in table {
+            let expected = expected
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect();
+            assert_eq!(flags(ApiServer, words), Ok(expected), "{words:?}");
+        }
+        let one_dash = [
+            ("name".to_owned(), "a".to_owned()),
+            ("auto-tls".to_owned(), "true".to_owned()),
+        ];
+        assert_eq!(flags(Etcd, &["-name=a", "--auto-tls"]), Ok(one_dash.to_vec()));
+    }
+
+    #[test]
+    fn what_is_no_flag_is_not_understood() {
+        let table: [(Component, &[&str], &str); 12] = [
+            (ApiServer, &["--profiling", "false"], "\"false\" is no flag"),
+            (ApiServer, &["--v"], "--v has no value"),
+            (ApiServer, &["---v=1"], "\"---v=1\" is no flag"),
+            (ApiServer, &["----v=1"], "\"----v=1\" is no flag"),
+            (
+                ApiServer,
+                &["--v=1", "--", "--v=2"],
+                "\"--v=2\" after -- is no flag",
+            ),
+            (ApiServer, &[""], "\"\" is no flag"),
+            (
+                ApiServer,
+                &["-v=4"],
+                "the short flag -v=4 is not read here; write it out as --name=value",
+            ),
+            (
+                ApiServer,
+                &["--a=$(B)"],
+                "the variable in --a=$(B) is not known here",
+            ),
+            (
+                ApiServer,
+                &["--unknown", "--v=1"],
+                "--unknown is followed by --v=1; write it as --unknown=VALUE",
+            ),
+            (
+                Etcd,
+                &["--client_cert_auth=true"],
+                "\"--client_cert_auth=true\" is no flag",
+            ),
+            (
+                Etcd,
+                &["-"],
+                "\"\" is not a flag name: write letters, digits and dashes, like profiling",
+            ),
+            (
+                Etcd,
+                &["--config-file=/a"],
+                "--config-file makes etcd ignore all its other flags",
+            ),
+        ];
+        for (component, words, why) in table {
+            assert_eq!(flags(component, words), Err(why.to_owned()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_started_by_something_else_is_not_understood() {
+        let shell = |sh: &str| format!("a shell ({sh}) starts it, so its flags are not what they look like");
+        let one = "kube-apiserver --config=/a/kube-apiserver";
+        let table: [(&[&str], String); 4] = [
+            (&["sh", "-c", "kube-apiserver --v=1"], shell("sh")),
+            (&["/bin/bash", "-c", "exec kube-apiserver"], shell("/bin/bash")),
+            (
+                &["/usr/bin/env", "kube-apiserver"],
+                "another program (/usr/bin/env) starts it, so its flags are not what they look like"
+                    .to_owned(),
+            ),
+            (
+                &[one],
+                format!("its command is one string ({one}); write each argument as an item of the list"),
+            ),
+        ];
+        for (words, why) in table {
+            assert_eq!(line_of(ApiServer, words), Err(why), "{words:?}");
+        }
+        let args_only = pod("{name: kube-apiserver, args: [--v=1]}");
+        let why = command_line(ApiServer, &args_only).unwrap_err().to_string();
+        assert_eq!(
+            why,
+            "the command line of kube-apiserver cannot be judged: the manifest gives no command, so what runs is decided by the image's entrypoint"
+        );
+        assert!(line_of(ApiServer, &["/usr/local/bin/kube-apiserver", "--v=1"]).is_ok());
+    }
+
+    #[test]
+    fn the_component_is_found_among_several_containers() {
+        let pod_of = |names: &[&str]| {
+            let all: Vec<String> = names
+                .iter()
+                .map(|name| format!("{{name: {name}, command: [{name}], args: [--v=1]}}"))
+                .collect();
+            pod(&all.join(","))
+        };
+        let found = |names: &[&str]| {
+            command_line(ApiServer, &pod_of(names))
+                .map(|line| (line.container(), line.argv().to_vec()))
+                .map_err(|error| error.why)
+        };
+        let argv = ["kube-apiserver", "--v=1"].map(str::to_owned).to_vec();
+        assert_eq!(found(&["a", "kube-apiserver", "b"]), Ok((1, argv)));
+        assert_eq!(
+            found(&["a", "b"]),
+            Err("none of the pod's containers is kube-apiserver".to_owned())
+        );
+        let two =
+            pod("{name: a, command: [/x/kube-apiserver]}, {name: kube-apiserver, command: [kube-apiserver]}");
+        assert_eq!(
+            command_line(ApiServer, &two).unwrap_err().why,
+            "2 of the pod's containers could be kube-apiserver"
+        );
+    }
+
+    #[test]
+    fn a_variable_of_etcd_counts_unless_the_flag_is_given() {
+        let with = |variable: &str, flag: &str| {
+            let pod = pod(&format!(
+                "{{name: etcd, command: [etcd, {flag}], env: [{{name: {variable}, value: x}}]}}"
+            ));
+            command_line(Etcd, &pod).map(drop).map_err(|error| error.why)
+        };
+        let why = "the variable ETCD_CLIENT_CERT_AUTH sets a flag of etcd; write it as a flag";
+        assert_eq!(with("ETCD_CLIENT_CERT_AUTH", "--name=a"), Err(why.to_owned()));
+        assert_eq!(with("ETCD_CLIENT_CERT_AUTH", "--client-cert-auth"), Ok(()));
+        assert_eq!(with("ETCD_UNSUPPORTED_ARCH", "--name=a"), Ok(()));
+        assert_eq!(with("GOGC", "--name=a"), Ok(()));
+    }
+
+    #[test]
+    fn scalars_booleans_and_lists() {
+        let words = [
+            "kube-apiserver",
+            "--a=1",
+            "--a=2",
+            "--list=a,b",
+            "--list=c",
+            "--profiling",
+            "--watch-cache=F",
+            "--bad=yes",
+            "--none=",
+            "--quoted=\"x,y\",\"say \"\"z\"\"\"",
+        ];
+        let line = line_of(ApiServer, &words).unwrap();
+        let strings = |all: &[&str]| Some(all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(line.scalar(&name("a")), Some("2"));
+        assert_eq!(line.occurrences(&name("a")), 2);
+        assert_eq!(line.list(&name("list")), strings(&["a", "b", "c"]));
+        assert_eq!(line.list(&name("none")), strings(&[]));
+        assert_eq!(line.list(&name("absent")), None);
+        assert_eq!(line.list(&name("quoted")), strings(&["x,y", "say \"z\""]));
+        assert_eq!(line.boolean(&name("profiling")), Ok(Some(true)));
+        assert_eq!(line.boolean(&name("watch-cache")), Ok(Some(false)));
+        assert_eq!(line.boolean(&name("bad")), Err(NotABoolean("yes".to_owned())));
+        assert_eq!(line.boolean(&name("absent")), Ok(None));
+        assert_eq!(line.argv(), words);
+    }
+
+    #[test]
+    fn go_takes_twelve_words_for_booleans() {
+        for word in ["1", "t", "T", "true", "TRUE", "True"] {
+            assert_eq!(parse_boolean(word), Some(true));
+        }
+        for word in ["0", "f", "F", "false", "FALSE", "False"] {
+            assert_eq!(parse_boolean(word), Some(false));
+        }
+        for word in ["", "yes", "no", "on", "tRUE", " true"] {
+            assert_eq!(parse_boolean(word), None);
+        }
+    }
+
+    #[test]
+    fn an_escaped_value_expands_to_itself() {
+        for value in ["", "$", "$$", "a$b", "$(A)", "$$(A)", "$(", "a$$$b", "$()"] {
+            assert_eq!(expand(&escaped(value)).as_deref(), Ok(value));
+        }
+    }
+}

@@ -156,7 +156,13 @@ fn location(error: &serde_yaml::Error) -> Option<(usize, usize)> {
 /// The parser's words without the places in them, which stand in front already.
 fn words_of(error: &serde_yaml::Error) -> String {
     let words = error.to_string();
-    words.split(" at line ").next().unwrap_or(&words).to_owned()
+    let mut parts = words.split(" at line ");
+    let first = parts.next().unwrap_or("").to_owned();
+    let past_the_place = |part: &str| {
+        part.trim_start_matches(|c: char| c.is_ascii_digit() || " column".contains(c))
+            .to_owned()
+    };
+    parts.fold(first, |all, part| all + &past_the_place(part))
 }
 
 fn syntax(text: &str, error: &serde_yaml::Error, duplicate: Option<usize>) -> ParseError {
@@ -198,6 +204,28 @@ fn syntax(text: &str, error: &serde_yaml::Error, duplicate: Option<usize>) -> Pa
 fn line_and_column(place: &str) -> Option<(usize, usize)> {
     let (line, column) = place.split_once(" column ")?;
     Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+/// Text, and nothing that only reads like it: the parser would give a number as a `String`, the kubelet does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text(pub(super) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyText;
+        impl de::Visitor<'_> for OnlyText {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string (put it in quotes)")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Text, E> {
+                Ok(Text(word.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(OnlyText)
+    }
 }
 
 #[derive(Default)]
@@ -256,6 +284,11 @@ impl<'de> de::Visitor<'de> for Node<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    /// An empty stream.
+    fn visit_none<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
