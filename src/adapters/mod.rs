@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod cluster;
+mod failpoint;
 pub mod files;
 pub mod health;
 pub mod journal_store;

@@ -1,5 +1,7 @@
 //! What the journal says when it is read again: the fold of its entries.
 
+use std::collections::VecDeque;
+
 use super::{Act, Entry, Fault, JournalError, KnownManifest, Record};
 use crate::domain::{ControlId, Digest, Instant};
 
@@ -13,7 +15,7 @@ pub struct JournalState {
     /// The manifests that were there at the first start; `None` before it.
     pub baseline: Option<Vec<KnownManifest>>,
     /// The finished changes that may still count for flapping: what was changed, and when; oldest first.
-    pub finished: Vec<(Act, Instant)>,
+    pub finished: VecDeque<(Act, Instant)>,
 }
 
 /// A change that was begun and not ended.
@@ -55,8 +57,8 @@ pub struct Refusal {
     pub at: Instant,
 }
 
-/// More finished changes than this are not kept: enough for the flap guard's hour at any sane rate.
-const FINISHED_KEPT: usize = 512;
+/// More finished changes than this are not kept: enough for the flap guard's hour at more than one every two seconds.
+const FINISHED_KEPT: usize = 2048;
 
 impl JournalState {
     /// Reads a journal from its beginning.
@@ -154,10 +156,10 @@ impl JournalState {
     }
 
     fn finish(&mut self, begun: InFlight, entry: &Entry) {
-        self.finished.push((begun.act, entry.at.clone()));
-        if self.finished.len() > FINISHED_KEPT {
-            self.finished.remove(0);
+        if self.finished.len() >= FINISHED_KEPT {
+            self.finished.pop_front();
         }
+        self.finished.push_back((begun.act, entry.at.clone()));
     }
 
     /// The entries of a shorter journal that replays to the same state, but for finished changes before `keep_since`.
@@ -349,16 +351,30 @@ mod tests {
             JournalState::replay(&journal).unwrap(),
             JournalState::replay(&compacted).unwrap(),
         );
-        assert_eq!(after.finished, before.finished[1..]);
+        assert!(after.finished.iter().eq(before.finished.iter().skip(1)));
         assert_eq!(
             JournalState {
-                finished: vec![],
+                finished: VecDeque::new(),
                 ..after
             },
             JournalState {
-                finished: vec![],
+                finished: VecDeque::new(),
                 ..before
             }
         );
+    }
+
+    #[test]
+    fn of_very_many_finished_changes_the_newest_are_kept() {
+        let many = FINISHED_KEPT + 3;
+        let journal: Vec<Entry> = (0..i64::try_from(many).unwrap())
+            .flat_map(|second| {
+                let finished = Record::Finished { change: change("a") };
+                [started(second, "a"), entry(second, finished)]
+            })
+            .collect();
+        let state = JournalState::replay(&journal).unwrap();
+        assert_eq!(state.finished.len(), FINISHED_KEPT);
+        assert_eq!(state.finished.front().map(|(_, when)| when.clone()), Some(at(3)));
     }
 }

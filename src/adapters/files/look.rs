@@ -1,0 +1,227 @@
+//! Looking at a file: its facts and its content.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, fstat};
+
+use super::place::Place;
+use super::{Content, Files, expect_kind, fact, id};
+use crate::domain::{Fact, FileFacts, FileKind, NodePath};
+
+/// A file that changes while it is read is read once and then again three times.
+const READS: u32 = 4;
+
+impl Files {
+    /// The facts of a file, folder or link itself.
+    pub fn facts(&self, path: &NodePath) -> Fact<FileFacts> {
+        let stat = self.place(path).and_then(|place| place.stat());
+        fact("look at", path, stat).map(|stat| self.facts_of(&stat))
+    }
+
+    /// The content of a plain file of at most `max` bytes. A file that changes while it is read is read again, three times
+    /// at most.
+    pub fn read(&self, path: &NodePath, max: usize) -> Fact<Content> {
+        let read = self.place(path).and_then(|place| self.read_at(&place, max));
+        fact("read", path, read).map(|(content, _)| content)
+    }
+
+    /// The last `max` bytes of a plain file.
+    pub fn read_tail(&self, path: &NodePath, max: usize) -> Fact<Vec<u8>> {
+        let read = self.place(path).and_then(|place| tail(&place, max));
+        fact("read", path, read)
+    }
+
+    /// The content of the plain file at a place, and the descriptor that it was read from.
+    pub(super) fn read_at(&self, place: &Place, max: usize) -> io::Result<(Content, File)> {
+        for _ in 0..READS {
+            let (file, before) = open_plain(place)?;
+            let facts = self.facts_of(&before);
+            if facts.size > max as u64 {
+                return Err(io::Error::other(format!(
+                    "it has {} bytes, and at most {max} are read",
+                    facts.size
+                )));
+            }
+            let mut bytes = Vec::new();
+            // One byte more, so that a file that grows is seen to have grown.
+            (&file).take(facts.size + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == facts.size && is_untouched(&before, &fstat(&file)?) {
+                return Ok((Content { bytes, facts }, file));
+            }
+        }
+        Err(io::Error::other("it changes while it is read"))
+    }
+}
+
+/// Opens a plain file for reading. It is looked at first, because to open a device may already do something to it.
+fn open_plain(place: &Place) -> io::Result<(File, FileStat)> {
+    expect_kind(&place.stat()?, FileKind::Regular)?;
+    let file = place.open(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+    let stat = fstat(&file)?;
+    expect_kind(&stat, FileKind::Regular)?;
+    Ok((File::from(file), stat))
+}
+
+fn tail(place: &Place, max: usize) -> io::Result<Vec<u8>> {
+    let (mut file, stat) = open_plain(place)?;
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    file.seek(SeekFrom::Start(size.saturating_sub(max as u64)))?;
+    let mut bytes = Vec::new();
+    file.take(max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// True when nothing was written to the file in between.
+fn is_untouched(before: &FileStat, after: &FileStat) -> bool {
+    let stamp = |stat: &FileStat| {
+        (
+            id(stat),
+            stat.st_size,
+            (stat.st_mtime, stat.st_mtime_nsec),
+            (stat.st_ctime, stat.st_ctime_nsec),
+        )
+    };
+    stamp(before) == stamp(after)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests make the files that are looked at"
+)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::super::testing::{Tree, not_run, path};
+    use super::*;
+    use crate::domain::{Mode, Owner};
+
+    #[test]
+    fn the_facts_are_those_of_the_file() {
+        let tree = Tree::new();
+        tree.write("/etc/kubernetes/admin.conf", "abc");
+        std::fs::set_permissions(
+            tree.at("/etc/kubernetes/admin.conf"),
+            PermissionsExt::from_mode(0o4640),
+        )
+        .unwrap();
+        let facts = tree.facts("/etc/kubernetes/admin.conf");
+        let stat = nix::sys::stat::lstat(&tree.at("/etc/kubernetes/admin.conf")).unwrap();
+        assert_eq!(
+            facts,
+            FileFacts {
+                id: id(&stat),
+                kind: FileKind::Regular,
+                mode: Mode::from_bits(0o4640),
+                owner: Owner::ROOT,
+                links: 1,
+                size: 3,
+                modified_ns: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+            }
+        );
+    }
+
+    #[test]
+    fn only_plain_files_are_read_and_a_pipe_does_not_block() {
+        let tree = Tree::new();
+        tree.write("/target", "x");
+        tree.folder("/folder");
+        symlink("target", tree.at("/link")).unwrap();
+        nix::unistd::mkfifo(&tree.at("/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (at, noun) in [
+            ("/folder", "folder"),
+            ("/link", "symbolic link"),
+            ("/pipe", "special file"),
+        ] {
+            let unknown = format!("cannot read {at}: it is a {noun}, not a file");
+            assert_eq!(tree.files.read(&path(at), 10), Fact::unknown(unknown.clone()));
+            assert_eq!(tree.files.read_tail(&path(at), 10), Fact::unknown(unknown));
+        }
+        assert_eq!(tree.files.read(&path("/none"), 10), Fact::Absent);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_not_read_and_one_at_the_limit_is() {
+        let tree = Tree::new();
+        tree.write("/ten", "0123456789");
+        assert_eq!(
+            tree.files.read(&path("/ten"), 10).map(|content| content.bytes),
+            Fact::Known(b"0123456789".to_vec())
+        );
+        assert_eq!(
+            tree.files.read(&path("/ten"), 9),
+            Fact::unknown("cannot read /ten: it has 10 bytes, and at most 9 are read")
+        );
+        // A hole of a terabyte would not fit into memory.
+        let huge = File::create(tree.at("/huge")).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        assert!(
+            matches!(tree.files.read(&path("/huge"), 1 << 18), Fact::Unknown(_)),
+            "a huge file"
+        );
+    }
+
+    #[test]
+    fn a_file_that_never_rests_is_unknown() {
+        let tree = Tree::new();
+        let text = "x".repeat(1 << 20);
+        tree.write("/busy", &text);
+        let at = tree.at("/busy");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut length = 1 << 20;
+                let file = std::fs::OpenOptions::new().write(true).open(&at).unwrap();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    length += 1;
+                    file.set_len(length).unwrap();
+                }
+            });
+            // Either all four readings met a change, or one met none; a mixture of two states is never known.
+            for _ in 0..50 {
+                match tree.files.read(&path("/busy"), 1 << 28) {
+                    Fact::Known(content) => assert_eq!(content.bytes.len() as u64, content.facts.size),
+                    Fact::Absent => panic!("it is there"),
+                    Fact::Unknown(reason) => {
+                        assert_eq!(reason.as_str(), "cannot read /busy: it changes while it is read");
+                        break;
+                    }
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn the_tail_is_the_end_of_the_file_or_all_of_it() {
+        let tree = Tree::new();
+        tree.write("/log", "0123456789");
+        assert_eq!(
+            tree.files.read_tail(&path("/log"), 4),
+            Fact::Known(b"6789".to_vec())
+        );
+        assert_eq!(
+            tree.files.read_tail(&path("/log"), 40),
+            Fact::Known(b"0123456789".to_vec())
+        );
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_unknown_with_the_cause() {
+        let tree = Tree::new();
+        if tree.is_root {
+            not_run("root may read everything");
+            return;
+        }
+        tree.write("/locked/x", "x");
+        std::fs::set_permissions(tree.at("/locked"), PermissionsExt::from_mode(0o000)).unwrap();
+        let unknown = tree.files.facts(&path("/locked/x"));
+        std::fs::set_permissions(tree.at("/locked"), PermissionsExt::from_mode(0o700)).unwrap();
+        assert_eq!(
+            unknown,
+            Fact::unknown("cannot look at /locked/x: Permission denied (os error 13)")
+        );
+    }
+}
