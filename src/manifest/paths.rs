@@ -1,5 +1,6 @@
 //! Files that flags name, and where a container sees the node's files.
 
+use super::CommandLine;
 use crate::domain::{Component, Container, FlagName, NodePath, StaticPod};
 
 /// Where a path of a container comes from.
@@ -29,6 +30,27 @@ pub struct NamedPath {
     pub path: NodePath,
     /// What must be there.
     pub need: Need,
+}
+
+impl NamedPath {
+    /// What must be there, as the component sees it: the file or folder itself, or the folder that it is made in.
+    #[must_use]
+    pub fn must_exist(&self) -> NodePath {
+        let folder = (self.need == Need::FolderExists).then(|| self.path.parent()).flatten();
+        folder.unwrap_or_else(|| self.path.clone())
+    }
+}
+
+/// The paths that the flags of a command line name.
+#[must_use]
+pub fn named_paths(component: Component, line: &CommandLine) -> Vec<(FlagName, NamedPath)> {
+    let flags = line.flags();
+    flags
+        .flat_map(|(name, value)| {
+            let named = paths_of_value(component, name, value);
+            named.into_iter().map(|path| (name.clone(), path))
+        })
+        .collect()
 }
 
 /// The file or folder that a flag's value names, if it is a flag that names one.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
-use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, NodePath, Observation};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation};
 use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
-use crate::manifest::{self, CommandLine, Edit, Mounted, command_line, mounted_from, path_of_value};
+use crate::manifest::{self, Edit, Mounted, command_line, mounted_from, named_paths};
 
 /// A flag that a control wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,14 +223,16 @@ fn flapping(
 fn files_are_there(component: Component, after: &str, observation: &Observation) -> Result<(), String> {
     let pod = manifest::parse(after.as_bytes()).map_err(|error| error.to_string())?;
     let line = command_line(component, &pod).map_err(|error| error.to_string())?;
-    for (name, path) in named_paths(component, &line) {
+    for (name, named) in named_paths(component, &line) {
+        let path = named.must_exist();
         let container = pod
             .containers
             .get(line.container())
             .ok_or_else(|| "it has no container".to_owned())?;
         let before = observation.manifests.get(&component).and_then(Fact::known);
         let had_it = before.is_some_and(|manifest| {
-            command_line(component, &manifest.pod).is_ok_and(|line| line.scalar(&name) == Some(path.as_str()))
+            command_line(component, &manifest.pod)
+                .is_ok_and(|line| named_paths(component, &line).contains(&(name.clone(), named.clone())))
         });
         let source = match mounted_from(&pod, container, &path) {
             Mounted::From(source) => source,
@@ -253,12 +255,4 @@ fn files_are_there(component: Component, after: &str, observation: &Observation)
         }
     }
     Ok(())
-}
-
-/// The paths that the flags of a command line name, as the container sees them.
-pub(crate) fn named_paths(component: Component, line: &CommandLine) -> Vec<(FlagName, NodePath)> {
-    let flags = line.flags();
-    flags
-        .filter_map(|(name, value)| Some((name.clone(), path_of_value(component, name, value)?)))
-        .collect()
 }

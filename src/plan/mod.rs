@@ -23,7 +23,6 @@ mod targets;
 
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestEdit, Plan, Withheld, WithheldReason};
-pub(crate) use edits::named_paths;
 pub use finding::{Evidence, Finding, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};
