@@ -14,6 +14,6 @@ mod view;
 
 pub use diff::unified_diff;
 pub use edit::{Edit, Refusal, edit};
-pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, parse_boolean};
+pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, flags_of_process, parse_boolean};
 pub use paths::{Mounted, mounted_from, path_of_value};
 pub use view::{MAX_BYTES, ParseError, ParseErrorKind, parse};
