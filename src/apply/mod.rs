@@ -119,7 +119,11 @@ impl Applier<'_> {
                     recovered,
                 })?;
                 let by_hand = (!recovered).then(|| by_hand(&progress.act)).flatten();
-                Result::Refused { fault, recovered, by_hand }
+                Result::Refused {
+                    fault,
+                    recovered,
+                    by_hand,
+                }
             }
         };
         Ok(Outcome::new(change, controls, progress.act.to_string(), result))

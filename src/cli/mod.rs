@@ -72,9 +72,20 @@ fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
 fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let journal = JournalStore::peek(&node.files, &node.layout)?;
-    let looked = reconcile::look(&node, &settings.config, &settings.selected, &journal, &intent(scope));
+    let looked = reconcile::look(
+        &node,
+        &settings.config,
+        &settings.selected,
+        &journal,
+        &intent(scope),
+    );
     say(&match arguments.global.output {
-        Output::Text => report::plan_text(&looked.plan, &looked.findings, &heading(&looked), colour(arguments)),
+        Output::Text => report::plan_text(
+            &looked.plan,
+            &looked.findings,
+            &heading(&looked),
+            colour(arguments),
+        ),
         Output::Json => report::plan_json(&looked.plan, &heading(&looked)),
     })?;
     Ok(report::exit_code(&looked.findings))
@@ -112,32 +123,54 @@ fn named(arguments: &Arguments, id: &ControlId) -> Result<Control, CliError> {
         return Ok(control);
     }
     let setup = Setup::new(&arguments.global)?;
-    let selected = setup.settings.selected.into_iter().map(|selected| selected.control);
-    let unknown = || CliError::Usage(format!("there is no control {id}; `holdfast controls` lists them"));
-    selected.into_iter().find(|control| control.id == *id).ok_or_else(unknown)
+    let selected = setup
+        .settings
+        .selected
+        .into_iter()
+        .map(|selected| selected.control);
+    let unknown = || {
+        CliError::Usage(format!(
+            "there is no control {id}; `holdfast controls` lists them"
+        ))
+    };
+    selected
+        .into_iter()
+        .find(|control| control.id == *id)
+        .ok_or_else(unknown)
 }
 
 /// What an explicit command means: it acts in every mode.
 fn intent(scope: Scope) -> Intent {
-    Intent { asked: true, any_time: scope.any_time, retry: scope.retry, ..Intent::default() }
+    Intent {
+        asked: true,
+        any_time: scope.any_time,
+        retry: scope.retry,
+        ..Intent::default()
+    }
 }
 
 fn heading(looked: &Looked) -> Heading {
-    Heading { paused: looked.paused.clone() }
+    Heading {
+        paused: looked.paused.clone(),
+    }
 }
 
 fn colour(arguments: &Arguments) -> Colour {
     let no_color = std::env::var_os("NO_COLOR");
-    arguments.global.color.colour(std::io::stdout().is_terminal(), no_color.as_deref())
+    arguments
+        .global
+        .color
+        .colour(std::io::stdout().is_terminal(), no_color.as_deref())
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) is no failure.
 fn say(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CliError::System { act: "cannot write to standard output", cause: error })
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::System {
+            act: "cannot write to standard output",
+            cause: error,
+        }),
         _ => Ok(()),
     }
 }

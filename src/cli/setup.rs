@@ -69,7 +69,9 @@ pub enum CliError {
         cause: std::io::Error,
     },
     /// The node changed between the plan that was shown and the consent.
-    #[error("the node changed while the plan was being read, and the plan with it; nothing was changed. Run it again")]
+    #[error(
+        "the node changed while the plan was being read, and the plan with it; nothing was changed. Run it again"
+    )]
     PlanChanged,
 }
 
@@ -106,7 +108,11 @@ impl Setup {
         let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
         let config_file = global.config.clone();
         let settings = settings(&node, config_file.as_deref())?;
-        Ok(Self { node, settings, config_file })
+        Ok(Self {
+            node,
+            settings,
+            config_file,
+        })
     }
 
     /// Reads the configuration again.
@@ -117,12 +123,19 @@ impl Setup {
 
 /// Changing the node takes root.
 pub(super) fn require_root() -> Result<(), CliError> {
-    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(CliError::NotRoot) }
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(CliError::NotRoot)
+    }
 }
 
 /// The node whose file system is mounted at `root`.
 pub(super) fn node(root: &Path) -> Result<Node, CliError> {
-    let failed = |cause| CliError::Root { root: root.display().to_string(), cause };
+    let failed = |cause| CliError::Root {
+        root: root.display().to_string(),
+        cause,
+    };
     Ok(Node {
         root: root.to_owned(),
         layout: Layout::kubeadm(),
@@ -137,7 +150,10 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
 /// The configuration: the named file of this machine, which must be there, or the one of the node, without which the defaults hold.
 fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
     let (shown, content) = match named {
-        None => (node.layout.config.to_string(), node.files.read(&node.layout.config, CONFIG_BYTES)),
+        None => (
+            node.layout.config.to_string(),
+            node.files.read(&node.layout.config, CONFIG_BYTES),
+        ),
         Some(path) => read_named(path)?,
     };
     let config = match content {
@@ -160,9 +176,16 @@ fn read_named(path: &Path) -> Result<(String, Fact<crate::adapters::files::Conte
     let shown = path.display().to_string();
     let unusable = |why: String| CliError::Usage(format!("--config {shown}: {why}"));
     let absolute = std::path::absolute(path).map_err(|error| unusable(error.to_string()))?;
-    let text = absolute.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
-    let node_path: NodePath = text.parse().map_err(|error: crate::domain::InvalidPath| unusable(error.to_string()))?;
-    let files = Files::at(Path::new("/")).map_err(|cause| CliError::Root { root: "/".to_owned(), cause })?;
+    let text = absolute
+        .to_str()
+        .ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
+    let node_path: NodePath = text
+        .parse()
+        .map_err(|error: crate::domain::InvalidPath| unusable(error.to_string()))?;
+    let files = Files::at(Path::new("/")).map_err(|cause| CliError::Root {
+        root: "/".to_owned(),
+        cause,
+    })?;
     Ok((shown, files.read(&node_path, CONFIG_BYTES)))
 }
 
@@ -171,12 +194,18 @@ fn only_roots(shown: &str, facts: &FileFacts) -> Result<(), CliError> {
     let own = nix::unistd::geteuid().as_raw();
     let trusted = facts.owner.uid == Owner::ROOT.uid || (own != 0 && facts.owner.uid == own);
     if !trusted {
-        let why = format!("{shown} belongs to {}, and Holdfast takes orders from root alone: chown root:root {shown}", facts.owner);
+        let why = format!(
+            "{shown} belongs to {}, and Holdfast takes orders from root alone: chown root:root {shown}",
+            facts.owner
+        );
         return Err(CliError::Config(why));
     }
     if facts.mode.bits() & 0o022 != 0 {
         let tight = facts.mode.tightened_to(Mode::from_bits(0o7755));
-        let why = format!("{shown} has mode {}, so others can write it: chmod {tight} {shown}", facts.mode);
+        let why = format!(
+            "{shown} has mode {}, so others can write it: chmod {tight} {shown}",
+            facts.mode
+        );
         return Err(CliError::Config(why));
     }
     Ok(())

@@ -76,6 +76,18 @@ pub fn command_line(component: Component, pod: &StaticPod) -> Result<CommandLine
     })
 }
 
+/// The flags of a running component in order, by its arguments as `/proc/PID/cmdline` has them.
+///
+/// # Errors
+/// When an argument is no flag.
+pub fn flags_of_process(
+    component: Component,
+    argv: &[String],
+) -> Result<Vec<(FlagName, String)>, NotUnderstood> {
+    let flags = parse_flags(component, argv).map_err(|why| NotUnderstood { component, why })?;
+    Ok(flags.into_iter().map(|flag| (flag.name, flag.value)).collect())
+}
+
 fn container_index(component: Component, pod: &StaticPod) -> Result<usize, String> {
     let runs_it = |container: &Container| {
         let binary = container.command.first().map_or("", String::as_str);

@@ -17,6 +17,6 @@ mod yaml_1_1;
 
 pub use diff::unified_diff;
 pub use edit::{Edit, Refusal, edit};
-pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, parse_boolean};
+pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, flags_of_process, parse_boolean};
 pub use paths::{Mounted, NamedPath, Need, mounted_from, named_paths, path_of_value, paths_of_value};
 pub use view::{MAX_BYTES, ParseError, ParseErrorKind, parse};

@@ -36,7 +36,9 @@ impl NamedPath {
     /// What must be there, as the component sees it: the file or folder itself, or the folder that it is made in.
     #[must_use]
     pub fn must_exist(&self) -> NodePath {
-        let folder = (self.need == Need::FolderExists).then(|| self.path.parent()).flatten();
+        let folder = (self.need == Need::FolderExists)
+            .then(|| self.path.parent())
+            .flatten();
         folder.unwrap_or_else(|| self.path.clone())
     }
 }

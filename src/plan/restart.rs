@@ -114,21 +114,34 @@ fn unhealthy(component: Component, observation: &Observation) -> Option<Withheld
             Fact::Known(Health::Failing(why)) => why.to_string(),
             Fact::Unknown(why) => why.to_string(),
             Fact::Absent => {
-                format!("the manifest of {component} has no HTTP probe, so its health could not be proven after an edit")
+                format!(
+                    "the manifest of {component} has no HTTP probe, so its health could not be proven after an edit"
+                )
             }
         },
     };
-    Some(WithheldReason::Unhealthy(with_last_words(why, component, observation)))
+    Some(WithheldReason::Unhealthy(with_last_words(
+        why,
+        component,
+        observation,
+    )))
 }
 
 /// Adds what the component itself said last, and which of its flags that names.
 fn with_last_words(why: String, component: Component, observation: &Observation) -> String {
-    let Some(logs) = observation.pod_logs.get(&component).and_then(Fact::known) else { return why };
+    let Some(logs) = observation.pod_logs.get(&component).and_then(Fact::known) else {
+        return why;
+    };
     let manifest = observation.manifests.get(&component).and_then(Fact::known);
     let line = manifest.and_then(|manifest| command_line(component, &manifest.pod).ok());
     let set = |line: &CommandLine| {
         let flags = line.flags();
-        flags.map(|(name, value)| RefusedFlag { name: name.clone(), value: value.to_owned() }).collect::<Vec<_>>()
+        flags
+            .map(|(name, value)| RefusedFlag {
+                name: name.clone(),
+                value: value.to_owned(),
+            })
+            .collect::<Vec<_>>()
     };
     let fault = fault_in(why, logs, &line.as_ref().map(set).unwrap_or_default());
     let mut told = fault.why;
@@ -136,7 +149,10 @@ fn with_last_words(why: String, component: Component, observation: &Observation)
         told = format!("{told}. Its last words: {words}");
     }
     if let (Some(flag), Some(manifest)) = (fault.flag, manifest) {
-        told = format!("{told}. At fault: {}={}; correct it with an editor in {}", flag.name, flag.value, manifest.path);
+        told = format!(
+            "{told}. At fault: {}={}; correct it with an editor in {}",
+            flag.name, flag.value, manifest.path
+        );
     }
     told
 }

@@ -17,9 +17,7 @@ use crate::controls::Control;
 use crate::domain::{Component, ControlId, Digest, NodePath};
 use crate::journal::{KnownManifest, RefusedFlag};
 use crate::manifest::unified_diff;
-use crate::plan::{
-    Change, Deed, Evidence, Finding, Mend, Plan, Progress, Step, Verdict, Withheld,
-};
+use crate::plan::{Change, Deed, Evidence, Finding, Mend, Plan, Progress, Step, Verdict, Withheld};
 
 /// Of the schema that is described above.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -183,7 +181,9 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcomes::Failed { why } => ("failed", Some(why), None),
     };
     let (recovered, by_hand) = match &outcome.result {
-        Outcomes::Refused { recovered, by_hand, .. } => (Some(*recovered), by_hand.as_ref()),
+        Outcomes::Refused {
+            recovered, by_hand, ..
+        } => (Some(*recovered), by_hand.as_ref()),
         _ => (None, None),
     };
     json!({
@@ -373,7 +373,6 @@ fn withheld(withheld: &Withheld) -> WithheldBody<'_> {
         },
     }
 }
-
 
 #[cfg(test)]
 mod tests {

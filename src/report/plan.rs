@@ -19,7 +19,11 @@ pub fn plan_text(plan: &Plan, findings: &[Finding], heading: &Heading, colour: C
         .collect();
     let mut text = heading.text(colour);
     for warning in &plan.warnings {
-        text += &format!("{} {}\n\n", colour.paint(paint::WARNING, "Warning:"), printable(warning));
+        text += &format!(
+            "{} {}\n\n",
+            colour.paint(paint::WARNING, "Warning:"),
+            printable(warning)
+        );
     }
     if let Some(progress) = &plan.in_flight {
         text += &format!(
