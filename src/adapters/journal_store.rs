@@ -57,7 +57,7 @@ impl JournalStore {
         replay(&path, &entries)
     }
 
-    /// Opens the journal, made if it is not there. A last line that a crash cut short is cut off; a journal over 1 MiB is compacted.
+    /// Opens the journal; it and its folder are made if they are not there. A last line that a crash cut short is cut off; a journal over 1 MiB is compacted.
     ///
     /// # Errors
     /// When it cannot be read, trusted or written.
@@ -208,14 +208,12 @@ mod tests {
                 uid: nix::unistd::geteuid().as_raw(),
                 gid: nix::unistd::getegid().as_raw(),
             };
-            let node = Self {
+            Self {
                 files: Files::at(folder.path()).unwrap().taking_for_root(me),
                 held: Held::take(&folder.path().join("run"), Duration::ZERO).unwrap(),
                 layout: Layout::kubeadm(),
                 folder,
-            };
-            node.files.make_own_folder(&node.layout.state).unwrap();
-            node
+            }
         }
 
         fn at(&self) -> PathBuf {
@@ -355,6 +353,7 @@ mod tests {
     #[test]
     fn a_journal_that_cannot_be_read_is_no_empty_one() {
         let node = Node::new();
+        node.files.make_own_folder(&node.layout.state).unwrap();
         std::fs::create_dir(node.at()).unwrap();
         for error in [node.peek().unwrap_err(), node.open().unwrap_err()] {
             assert!(matches!(error, StoreError::Unreadable(_)), "{error}");

@@ -35,14 +35,9 @@ pub struct Arguments {
 /// What holds for every command.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Global {
-    /// The configuration file.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "/etc/holdfast/config.yaml"
-    )]
-    pub config: PathBuf,
+    /// The configuration file, which must then be there [default: /etc/holdfast/config.yaml of the node, if it is there].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Look at the node whose file system is mounted at DIR (check, plan, controls and explain only).
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -60,11 +55,11 @@ pub enum Command {
     /// Hold every control against the node, and change nothing.
     Check,
     /// Show what apply would change, with a diff for each edit, and change nothing.
-    Plan,
+    Plan(Scope),
     /// Mend what can be mended, after showing the plan and asking; acts in every mode.
     Apply(Apply),
     /// Run the daemon, in the foreground (systemd starts it so).
-    Run,
+    Run(Run),
     /// List all controls.
     Controls,
     /// Say what a control asks, why, what its remedy costs, and how to set it.
@@ -81,9 +76,28 @@ pub struct Apply {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
+    /// What may be changed.
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// What may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
+pub struct Scope {
     /// Restart components outside the disruption window too.
     #[arg(long)]
     pub any_time: bool,
+    /// Try again what the node refused before.
+    #[arg(long)]
+    pub retry: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
+pub struct Run {
+    /// What is logged: a level, like debug, or parts, like warn,holdfast=trace.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
 }
 
 /// Arguments of `explain`.
@@ -184,9 +198,9 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Check => "check",
-            Self::Plan => "plan",
+            Self::Plan(_) => "plan",
             Self::Apply(_) => "apply",
-            Self::Run => "run",
+            Self::Run(_) => "run",
             Self::Controls => "controls",
             Self::Explain(_) => "explain",
             Self::Pause(_) => "pause",
@@ -196,8 +210,8 @@ impl Command {
 
     const fn takes_root(&self) -> bool {
         match self {
-            Self::Check | Self::Plan | Self::Controls | Self::Explain(_) => true,
-            Self::Apply(_) | Self::Run | Self::Pause(_) | Self::Resume => false,
+            Self::Check | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
+            Self::Apply(_) | Self::Run(_) | Self::Pause(_) | Self::Resume => false,
         }
     }
 }
@@ -253,7 +267,7 @@ mod tests {
     fn global_options_stand_before_or_after_the_command() {
         let expected = Arguments {
             global: Global {
-                config: "/tmp/c.yaml".into(),
+                config: Some("/tmp/c.yaml".into()),
                 root: Some("/mnt".into()),
                 output: Output::Json,
                 color: When::Never,
@@ -269,7 +283,7 @@ mod tests {
         let global = read("check").unwrap().global;
         assert_eq!(
             (global.config, global.root, global.output, global.color),
-            ("/etc/holdfast/config.yaml".into(), None, Output::Text, When::Auto)
+            (None, None, Output::Text, When::Auto)
         );
     }
 
@@ -280,7 +294,10 @@ mod tests {
             command("apply --yes --any-time"),
             Command::Apply(Apply {
                 yes: true,
-                any_time: true
+                scope: Scope {
+                    any_time: true,
+                    retry: false
+                }
             })
         );
         assert_eq!(

@@ -1,3 +1,182 @@
-//! The command line: arguments in, one call on the path, exit code out.
+//! The command line: reads the arguments and the configuration, goes along the path as far as the command says, prints, and
+//! answers with an exit code.
 
+mod apply;
 pub mod args;
+mod pause;
+mod setup;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use crate::adapters::journal_store::JournalStore;
+use crate::adapters::system_log::{self, Sink};
+use crate::controls::{Control, catalogue};
+use crate::daemon;
+use crate::domain::ControlId;
+use crate::reconcile::{self, Intent, Looked};
+use crate::report::{self, Colour, ExitClass, Heading};
+use args::{Arguments, Command, Output, Scope};
+pub use setup::CliError;
+use setup::Setup;
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match run(&arguments) {
+        Ok(class) => ExitCode::from(class.code()),
+        Err(error) => {
+            complain(&format!("holdfast: {error}"));
+            ExitCode::from(error.class().code())
+        }
+    }
+}
+
+/// Help and version are no errors; all else is one of usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    match printed {
+        Ok(()) => ExitCode::from(args::exit_class(error).code()),
+        Err(_) => ExitCode::from(ExitClass::Failed.code()),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    match &arguments.command {
+        Command::Check => check(arguments),
+        Command::Plan(scope) => plan(arguments, *scope),
+        Command::Apply(how) => apply::apply(arguments, how),
+        Command::Run(how) => run_daemon(arguments, how.log.as_deref()),
+        Command::Controls => controls(arguments),
+        Command::Explain(which) => explain(arguments, &which.control),
+        Command::Pause(how) => pause::pause(how.duration, &how.reason),
+        Command::Resume => pause::resume(),
+    }
+}
+
+fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
+    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    let looked = reconcile::check(&node, &settings.config, &settings.selected, &journal);
+    say(&match arguments.global.output {
+        Output::Text => report::findings_text(&looked.findings, &heading(&looked), colour(arguments)),
+        Output::Json => report::findings_json(&looked.findings, &heading(&looked)),
+    })?;
+    Ok(report::exit_code(&looked.findings))
+}
+
+fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
+    let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
+    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    let looked = reconcile::look(
+        &node,
+        &settings.config,
+        &settings.selected,
+        &journal,
+        &intent(scope),
+    );
+    say(&match arguments.global.output {
+        Output::Text => report::plan_text(
+            &looked.plan,
+            &looked.findings,
+            &heading(&looked),
+            colour(arguments),
+        ),
+        Output::Json => report::plan_json(&looked.plan, &heading(&looked)),
+    })?;
+    Ok(report::exit_code(&looked.findings))
+}
+
+fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
+    setup::require_root()?;
+    let setup = Setup::new(&arguments.global)?;
+    system_log::init(Sink::Auto, log)?;
+    daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;
+    Ok(ExitClass::Compliant)
+}
+
+fn controls(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    let controls = catalogue();
+    say(&match arguments.global.output {
+        Output::Text => report::controls_text(&controls, colour(arguments)),
+        Output::Json => report::controls_json(&controls),
+    })?;
+    Ok(ExitClass::Compliant)
+}
+
+fn explain(arguments: &Arguments, id: &ControlId) -> Result<ExitClass, CliError> {
+    let control = named(arguments, id)?;
+    say(&match arguments.global.output {
+        Output::Text => report::explain_text(&control, colour(arguments)),
+        Output::Json => report::explain_json(&control),
+    })?;
+    Ok(ExitClass::Compliant)
+}
+
+/// The control of that id: of the catalogue, or one that the configuration's required flags make.
+fn named(arguments: &Arguments, id: &ControlId) -> Result<Control, CliError> {
+    if let Some(control) = catalogue().into_iter().find(|control| control.id == *id) {
+        return Ok(control);
+    }
+    let setup = Setup::new(&arguments.global)?;
+    let selected = setup
+        .settings
+        .selected
+        .into_iter()
+        .map(|selected| selected.control);
+    let unknown = || {
+        CliError::Usage(format!(
+            "there is no control {id}; `holdfast controls` lists them"
+        ))
+    };
+    selected
+        .into_iter()
+        .find(|control| control.id == *id)
+        .ok_or_else(unknown)
+}
+
+/// What an explicit command means: it acts in every mode.
+fn intent(scope: Scope) -> Intent {
+    Intent {
+        asked: true,
+        any_time: scope.any_time,
+        retry: scope.retry,
+        ..Intent::default()
+    }
+}
+
+fn heading(looked: &Looked) -> Heading {
+    Heading {
+        paused: looked.paused.clone(),
+    }
+}
+
+fn colour(arguments: &Arguments) -> Colour {
+    let no_color = std::env::var_os("NO_COLOR");
+    arguments
+        .global
+        .color
+        .colour(std::io::stdout().is_terminal(), no_color.as_deref())
+}
+
+/// Prints to standard output. A reader that has gone (`| head`) is no failure.
+fn say(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::System {
+            act: "cannot write to standard output",
+            cause: error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Tells standard error; when that is gone too, the exit code remains.
+#[expect(clippy::print_stderr, reason = "the command line speaks to its user here")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}

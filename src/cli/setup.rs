@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::Cli;
+use super::args::Global;
 use crate::adapters::Node;
 use crate::adapters::clock::Clock;
 use crate::adapters::cluster::KubeadmCluster;
@@ -12,11 +12,11 @@ use crate::adapters::health::HealthProbe;
 use crate::adapters::journal_store::StoreError;
 use crate::adapters::lock::LockError;
 use crate::adapters::processes::Processes;
-use crate::config::{Config, ConfigError, parse};
+use crate::config::{Config, ConfigError, parse_bytes};
 use crate::daemon::{DaemonError, Settings};
 use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
 use crate::plan::select;
-use crate::report::{ExitClass, render_config_error};
+use crate::report::{Colour, ExitClass, config_error_text};
 
 /// A health endpoint that has not answered by then does not answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +54,9 @@ pub enum CliError {
     /// A file of Holdfast's own could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The log could not be set up.
+    #[error(transparent)]
+    Log(#[from] crate::adapters::system_log::LogError),
     /// The daemon could not run.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -66,7 +69,9 @@ pub enum CliError {
         cause: std::io::Error,
     },
     /// The node changed between the plan that was shown and the consent.
-    #[error("the node changed while the plan was being read, and the plan with it; nothing was changed. Run it again")]
+    #[error(
+        "the node changed while the plan was being read, and the plan with it; nothing was changed. Run it again"
+    )]
     PlanChanged,
 }
 
@@ -82,6 +87,7 @@ impl CliError {
             | Self::Lock(_)
             | Self::Journal(_)
             | Self::File(_)
+            | Self::Log(_)
             | Self::Daemon(_)
             | Self::System { .. }
             | Self::PlanChanged => ExitClass::Failed,
@@ -98,11 +104,15 @@ pub(super) struct Setup {
 
 impl Setup {
     /// Opens the node and reads the configuration.
-    pub(super) fn new(cli: &Cli) -> Result<Self, CliError> {
-        let node = node(cli.root.as_deref().unwrap_or(Path::new("/")))?;
-        let config_file = cli.config.clone();
+    pub(super) fn new(global: &Global) -> Result<Self, CliError> {
+        let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
+        let config_file = global.config.clone();
         let settings = settings(&node, config_file.as_deref())?;
-        Ok(Self { node, settings, config_file })
+        Ok(Self {
+            node,
+            settings,
+            config_file,
+        })
     }
 
     /// Reads the configuration again.
@@ -111,9 +121,21 @@ impl Setup {
     }
 }
 
+/// Changing the node takes root.
+pub(super) fn require_root() -> Result<(), CliError> {
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(CliError::NotRoot)
+    }
+}
+
 /// The node whose file system is mounted at `root`.
 pub(super) fn node(root: &Path) -> Result<Node, CliError> {
-    let failed = |cause| CliError::Root { root: root.display().to_string(), cause };
+    let failed = |cause| CliError::Root {
+        root: root.display().to_string(),
+        cause,
+    };
     Ok(Node {
         root: root.to_owned(),
         layout: Layout::kubeadm(),
@@ -128,7 +150,10 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
 /// The configuration: the named file of this machine, which must be there, or the one of the node, without which the defaults hold.
 fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
     let (shown, content) = match named {
-        None => (node.layout.config.to_string(), node.files.read(&node.layout.config, CONFIG_BYTES)),
+        None => (
+            node.layout.config.to_string(),
+            node.files.read(&node.layout.config, CONFIG_BYTES),
+        ),
         Some(path) => read_named(path)?,
     };
     let config = match content {
@@ -137,9 +162,10 @@ fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
         Fact::Unknown(why) => return Err(CliError::Config(format!("{shown} cannot be read: {why}"))),
         Fact::Known(content) => {
             only_roots(&shown, &content.facts)?;
-            let text = String::from_utf8(content.bytes)
-                .map_err(|_| CliError::Config(format!("{shown} is not text in UTF-8")))?;
-            parse(&text).map_err(|error: ConfigError| CliError::Config(render_config_error(&shown, &text, &error)))?
+            parse_bytes(&content.bytes).map_err(|error: ConfigError| {
+                let text = String::from_utf8_lossy(&content.bytes);
+                CliError::Config(config_error_text(&error, &shown, &text, Colour::Never))
+            })?
         }
     };
     let selected = select(&config).map_err(|error| CliError::Config(format!("{shown}: {error}")))?;
@@ -150,9 +176,16 @@ fn read_named(path: &Path) -> Result<(String, Fact<crate::adapters::files::Conte
     let shown = path.display().to_string();
     let unusable = |why: String| CliError::Usage(format!("--config {shown}: {why}"));
     let absolute = std::path::absolute(path).map_err(|error| unusable(error.to_string()))?;
-    let text = absolute.to_str().ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
-    let node_path: NodePath = text.parse().map_err(|error: crate::domain::InvalidPath| unusable(error.to_string()))?;
-    let files = Files::at(Path::new("/")).map_err(|cause| CliError::Root { root: "/".to_owned(), cause })?;
+    let text = absolute
+        .to_str()
+        .ok_or_else(|| unusable("its path is not UTF-8".to_owned()))?;
+    let node_path: NodePath = text
+        .parse()
+        .map_err(|error: crate::domain::InvalidPath| unusable(error.to_string()))?;
+    let files = Files::at(Path::new("/")).map_err(|cause| CliError::Root {
+        root: "/".to_owned(),
+        cause,
+    })?;
     Ok((shown, files.read(&node_path, CONFIG_BYTES)))
 }
 
@@ -161,12 +194,18 @@ fn only_roots(shown: &str, facts: &FileFacts) -> Result<(), CliError> {
     let own = nix::unistd::geteuid().as_raw();
     let trusted = facts.owner.uid == Owner::ROOT.uid || (own != 0 && facts.owner.uid == own);
     if !trusted {
-        let why = format!("{shown} belongs to {}, and Holdfast takes orders from root alone: chown root:root {shown}", facts.owner);
+        let why = format!(
+            "{shown} belongs to {}, and Holdfast takes orders from root alone: chown root:root {shown}",
+            facts.owner
+        );
         return Err(CliError::Config(why));
     }
     if facts.mode.bits() & 0o022 != 0 {
         let tight = facts.mode.tightened_to(Mode::from_bits(0o7755));
-        let why = format!("{shown} has mode {}, so others can write it: chmod {tight} {shown}", facts.mode);
+        let why = format!(
+            "{shown} has mode {}, so others can write it: chmod {tight} {shown}",
+            facts.mode
+        );
         return Err(CliError::Config(why));
     }
     Ok(())

@@ -39,7 +39,7 @@ impl FromStr for ControlId {
         let plain = upper
             .bytes()
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-._:".contains(&b));
-        if ours && plain && upper.len() <= 120 {
+        if ours && plain && upper.len() <= 140 {
             return Ok(Self(upper));
         }
         Err(InvalidControlId(text.to_owned()))

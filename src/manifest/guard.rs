@@ -5,55 +5,62 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::edit::{Edit, Refusal};
-use super::flags::{Form, command_line};
+use super::flags::{Flag, Form, command_line, escaped};
 use super::splice::Draft;
-use super::view;
-use crate::domain::{Component, FlagName};
+use super::{view, yaml};
+use crate::domain::{Component, FlagName, NodePath};
 
 /// The second judge: the same edits made to the parsed value, by another way than the text.
 pub(super) fn same_meaning(
-    before: &str,
+    mut intended: Value,
     after: &str,
     component: Component,
     edits: &[Edit],
 ) -> Result<(), Refusal> {
-    let mut intended = view::document_of(before).map_err(Refusal::NotAManifest)?;
     for edit in edits {
         apply(&mut intended, component, edit)?;
     }
-    let actual = view::document_of(after).map_err(Refusal::NotAManifest)?;
-    if actual == intended {
-        Ok(())
-    } else {
-        Err(Refusal::Guard("the edited text would not mean what was intended"))
+    let actual = yaml::text_of(after.as_bytes())
+        .and_then(yaml::document_of)
+        .map_err(Refusal::NotAManifest)?;
+    if actual.value != intended {
+        return Err(Refusal::Guard(
+            "the edited text would not mean what was intended (an anchor may repeat a part of it elsewhere)",
+        ));
     }
+    // What was understood before must be understood after, too.
+    let pod = view::pod_of(after, &actual).map_err(Refusal::NotAManifest)?;
+    command_line(component, &pod)
+        .map(drop)
+        .map_err(Refusal::CommandLine)
 }
 
-/// No line differs but the announced ones.
+/// No line differs but the announced ones: all others survive byte for byte and in order.
 pub(super) fn only_announced_lines(before: &str, draft: &Draft) -> Result<(), Refusal> {
-    let mut announced: BTreeMap<&str, i64> = BTreeMap::new();
-    for line in &draft.added {
-        *announced.entry(line).or_default() += 1;
+    let refused = Err(Refusal::Guard("more lines would differ than were meant to"));
+    let lines = |text| str::lines(text).collect::<Vec<_>>();
+    let (old, new) = (lines(before), lines(&draft.text));
+    if new.len() != draft.origins.len() {
+        return refused;
     }
-    for line in &draft.removed {
-        *announced.entry(line).or_default() -= 1;
-    }
-    announced.retain(|_, count| *count != 0);
-    let mut actual: BTreeMap<&str, i64> = BTreeMap::new();
-    let diff = similar::TextDiff::from_lines(before, &draft.text);
-    for change in diff.iter_all_changes() {
-        let line = change.value().trim_end_matches(['\r', '\n']);
-        match change.tag() {
-            similar::ChangeTag::Insert => *actual.entry(line).or_default() += 1,
-            similar::ChangeTag::Delete => *actual.entry(line).or_default() -= 1,
-            similar::ChangeTag::Equal => {}
-        }
-    }
-    actual.retain(|_, count| *count != 0);
-    if actual == announced {
+    let kept: Vec<usize> = draft.origins.iter().flatten().copied().collect();
+    let survives = new.iter().zip(&draft.origins).all(|(line, origin)| match origin {
+        Some(origin) => old.get(*origin) == Some(line),
+        None => draft.added.iter().any(|added| added == line),
+    });
+    let in_order = kept.is_sorted_by(|one, next| one < next);
+    let gone_is_announced = old.iter().enumerate().all(|(index, line)| {
+        kept.binary_search(&index).is_ok() || draft.removed.iter().any(|removed| removed == line)
+    });
+    // Only items of lists are ever taken away or changed, never a comment or a key.
+    let items = draft
+        .removed
+        .iter()
+        .all(|line| line.trim_start().starts_with('-'));
+    if survives && in_order && gone_is_announced && items {
         Ok(())
     } else {
-        Err(Refusal::Guard("more lines would differ than were meant to"))
+        refused
     }
 }
 
@@ -73,7 +80,8 @@ fn apply(document: &mut Value, component: Component, edit: &Edit) -> Result<(), 
             let mut volume = Mapping::new();
             volume.insert("hostPath".into(), Value::Mapping(host_path));
             volume.insert("name".into(), name.as_str().into());
-            push_unless_there(spec(document)?, "volumes", Value::Mapping(volume))
+            let same = |there: &Value| there.get("name").and_then(Value::as_str) == Some(name);
+            push_unless_there(spec(document)?, "volumes", volume, same)
         }
         Edit::AddMount {
             volume,
@@ -86,11 +94,11 @@ fn apply(document: &mut Value, component: Component, edit: &Edit) -> Result<(), 
             if *read_only {
                 mount.insert("readOnly".into(), true.into());
             }
-            push_unless_there(
-                container(document, component)?,
-                "volumeMounts",
-                Value::Mapping(mount),
-            )
+            let same = |there: &Value| {
+                let at = there.get("mountPath").and_then(Value::as_str);
+                at.and_then(|at| at.parse::<NodePath>().ok()).as_ref() == Some(path)
+            };
+            push_unless_there(container(document, component)?, "volumeMounts", mount, same)
         }
     }
 }
@@ -105,39 +113,30 @@ struct Word {
 
 fn set_flag(document: &mut Value, component: Component, name: &FlagName, value: &str) -> Result<(), Refusal> {
     let mut found = false;
-    rewrite_with_forms(document, component, |words, forms| {
-        let of_flag: Vec<usize> = (0..words.len())
-            .filter(|at| words.get(*at).is_some_and(|w| w.flag.as_ref() == Some(name)))
-            .collect();
-        let Some((last, form)) = forms
-            .iter()
-            .rev()
-            .find(|(_, (flag, _))| flag == name)
-            .map(|(at, (_, form))| (*at, *form))
-        else {
+    rewrite_with_flags(document, component, |words, flags| {
+        let Some(last) = flags.values().rev().find(|flag| flag.name == *name) else {
             return;
         };
         found = true;
-        let kept: Vec<usize> = if form == Form::Split {
-            vec![last, last + 1]
-        } else {
-            vec![last]
-        };
-        if let Some(word) = words.get_mut(last + usize::from(form == Form::Split)) {
+        let split = usize::from(last.form == Form::Split);
+        if last.value != value
+            && let Some(word) = words.get_mut(last.at + split)
+        {
             let written = word
                 .text
                 .split_once('=')
-                .map_or(word.text.clone(), |(name, _)| name.to_owned());
-            let already = word.text.split_once('=').map_or("true", |(_, value)| value) == value;
-            word.text = match form {
-                Form::Split => value.to_owned(),
-                Form::Bare if already => word.text.clone(),
-                Form::Joined | Form::Bare => format!("{written}={value}"),
+                .map_or(word.text.as_str(), |(name, _)| name);
+            word.text = match last.form {
+                Form::Split => escaped(value),
+                Form::Joined | Form::Bare => format!("{written}={}", escaped(value)),
             };
         }
-        for at in of_flag.into_iter().rev().filter(|at| !kept.contains(at)) {
-            words.remove(at);
-        }
+        let mut at = 0;
+        words.retain(|word| {
+            let kept = (last.at..=last.at + split).contains(&at);
+            at += 1;
+            kept || word.flag.as_ref() != Some(name)
+        });
     })?;
     if found {
         Ok(())
@@ -152,15 +151,21 @@ fn insert_flag(
     name: &FlagName,
     value: &str,
 ) -> Result<(), Refusal> {
-    rewrite_with_forms(document, component, |words, forms| {
-        let after = forms
+    rewrite_with_flags(document, component, |words, flags| {
+        if flags
+            .values()
+            .any(|flag| flag.name == *name && flag.value == value)
+        {
+            return;
+        }
+        let after = flags
             .last_key_value()
-            .map_or(0, |(at, (_, form))| at + usize::from(*form == Form::Split));
+            .map_or(0, |(at, flag)| at + usize::from(flag.form == Form::Split));
         let in_args = words.get(after).is_some_and(|word| word.in_args);
         words.insert(
             after + 1,
             Word {
-                text: format!("{name}={value}"),
+                text: format!("{name}={}", escaped(value)),
                 flag: Some(name.clone()),
                 in_args,
             },
@@ -173,22 +178,17 @@ fn rewrite(
     component: Component,
     change: impl FnOnce(&mut Vec<Word>),
 ) -> Result<(), Refusal> {
-    rewrite_with_forms(document, component, |words, _| change(words))
+    rewrite_with_flags(document, component, |words, _| change(words))
 }
 
-fn rewrite_with_forms(
+fn rewrite_with_flags(
     document: &mut Value,
     component: Component,
-    change: impl FnOnce(&mut Vec<Word>, &BTreeMap<usize, (FlagName, Form)>),
+    change: impl FnOnce(&mut Vec<Word>, &BTreeMap<usize, Flag>),
 ) -> Result<(), Refusal> {
-    let text =
-        serde_yaml::to_string(document).map_err(|_| Refusal::Guard("the document cannot be written out"))?;
-    let pod = view::parse(text.as_bytes()).map_err(Refusal::NotAManifest)?;
+    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
     let line = command_line(component, &pod).map_err(Refusal::CommandLine)?;
-    let forms: BTreeMap<usize, (FlagName, Form)> = line
-        .flags_at()
-        .map(|flag| (flag.at, (flag.name.clone(), flag.form)))
-        .collect();
+    let flags: BTreeMap<usize, Flag> = line.flags_at().map(|flag| (flag.at, flag.clone())).collect();
     let holder = container(document, component)?;
     let written: Vec<(String, bool)> = [("command", false), ("args", true)]
         .into_iter()
@@ -204,13 +204,10 @@ fn rewrite_with_forms(
         })
         .collect();
     let belongs = |at: usize| {
-        let own = forms.get(&at).map(|(name, _)| name.clone());
-        let before = at.checked_sub(1).and_then(|before| forms.get(&before));
-        own.or_else(|| {
-            before
-                .filter(|(_, form)| *form == Form::Split)
-                .map(|(name, _)| name.clone())
-        })
+        let own = flags.get(&at);
+        let before = at.checked_sub(1).and_then(|before| flags.get(&before));
+        own.or_else(|| before.filter(|flag| flag.form == Form::Split))
+            .map(|flag| flag.name.clone())
     };
     let mut words: Vec<Word> = written
         .into_iter()
@@ -221,9 +218,10 @@ fn rewrite_with_forms(
             in_args,
         })
         .collect();
-    change(&mut words, &forms);
+    change(&mut words, &flags);
     for (key, in_args) in [("command", false), ("args", true)] {
-        if holder.contains_key(key) {
+        // A list that is not given, or null, stays so: no flag ever goes there.
+        if holder.get(key).is_some_and(Value::is_sequence) {
             let items = words
                 .iter()
                 .filter(|word| word.in_args == in_args)
@@ -240,9 +238,7 @@ fn spec(document: &mut Value) -> Result<&mut Mapping, Refusal> {
 }
 
 fn container(document: &mut Value, component: Component) -> Result<&mut Mapping, Refusal> {
-    let text =
-        serde_yaml::to_string(document).map_err(|_| Refusal::Guard("the document cannot be written out"))?;
-    let pod = view::parse(text.as_bytes()).map_err(Refusal::NotAManifest)?;
+    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
     let index = command_line(component, &pod)
         .map_err(Refusal::CommandLine)?
         .container();
@@ -255,15 +251,20 @@ fn container(document: &mut Value, component: Component) -> Result<&mut Mapping,
     container.ok_or(Refusal::Guard("its containers are no list of mappings"))
 }
 
-fn push_unless_there(holder: &mut Mapping, key: &str, item: Value) -> Result<(), Refusal> {
+fn push_unless_there(
+    holder: &mut Mapping,
+    key: &str,
+    item: Mapping,
+    same: impl Fn(&Value) -> bool,
+) -> Result<(), Refusal> {
     match holder.get_mut(key) {
         None => {
-            holder.insert(key.into(), Value::Sequence(vec![item]));
+            holder.insert(key.into(), Value::Sequence(vec![Value::Mapping(item)]));
             Ok(())
         }
         Some(Value::Sequence(items)) => {
-            if !items.contains(&item) {
-                items.push(item);
+            if !items.iter().any(same) {
+                items.push(Value::Mapping(item));
             }
             Ok(())
         }

@@ -3,6 +3,7 @@
 //! A manifest is read as the kubelet reads it, and edited by splicing lines of its text: comments, order, quoting and
 //! indentation stay as they are. What is not understood for certain is never written.
 
+mod booleans;
 mod diff;
 mod edit;
 mod flags;
@@ -11,9 +12,11 @@ mod locate;
 mod paths;
 mod splice;
 mod view;
+mod yaml;
+mod yaml_1_1;
 
 pub use diff::unified_diff;
 pub use edit::{Edit, Refusal, edit};
-pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, parse_boolean};
-pub use paths::{Mounted, mounted_from, path_of_value};
+pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, flags_of_process, parse_boolean};
+pub use paths::{Mounted, NamedPath, Need, mounted_from, named_paths, path_of_value, paths_of_value};
 pub use view::{MAX_BYTES, ParseError, ParseErrorKind, parse};

@@ -1,14 +1,17 @@
 //! Edits of the text: one at a time, each a splice of whole lines or of one scalar.
 
 use super::edit::{Edit, Refusal};
-use super::flags::{CommandLine, Flag, Form, command_line};
+use super::flags::{CommandLine, Flag, Form, command_line, escaped};
 use super::locate::{Block, Item, List, Located};
 use super::view;
+use super::yaml_1_1::is_plain_string;
 use crate::domain::{Component, FlagName, NodePath, StaticPod};
 
 /// A text while it is edited, and the lines that were announced.
 pub(super) struct Draft {
     pub(super) text: String,
+    /// For each line, which line of the original it is; `None` when it is new or changed.
+    pub(super) origins: Vec<Option<usize>>,
     /// Lines taken away, without their line ends.
     pub(super) removed: Vec<String>,
     /// Lines added, without their line ends.
@@ -23,8 +26,9 @@ struct Parsed {
 }
 
 impl Draft {
-    pub(super) const fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         Self {
+            origins: (0..text.lines().count()).map(Some).collect(),
             text,
             removed: Vec::new(),
             added: Vec::new(),
@@ -69,11 +73,11 @@ impl Draft {
 
     fn replace_value(&mut self, parsed: &Parsed, flag: &Flag, value: &str) -> Result<(), Refusal> {
         let (at, word) = match flag.form {
-            Form::Split => (flag.at + 1, value.to_owned()),
+            Form::Split => (flag.at + 1, escaped(value)),
             Form::Joined | Form::Bare => {
                 let written = parsed.line.argv().get(flag.at).map_or("", String::as_str);
                 let name = written.split_once('=').map_or(written, |(name, _)| name);
-                (flag.at, format!("{name}={value}"))
+                (flag.at, format!("{name}={}", escaped(value)))
             }
         };
         let item = self.item(parsed, at)?;
@@ -86,12 +90,20 @@ impl Draft {
     /// Adds a line after the last flag, or after the binary.
     fn insert_flag(&mut self, component: Component, name: &FlagName, value: &str) -> Result<(), Refusal> {
         let parsed = self.parsed(component)?;
+        let there = parsed.line.occurrences_of(name);
+        if there.iter().any(|flag| flag.value == value) {
+            return Ok(());
+        }
         let after = parsed
             .line
             .last_flag()
             .map_or(0, |flag| flag.at + usize::from(flag.form == Form::Split));
         let item = self.item(&parsed, after)?;
-        let line = format!("{}{}", item.prefix, scalar_like("", &format!("{name}={value}")));
+        let line = format!(
+            "{}{}",
+            item.prefix,
+            scalar_like("", &format!("{name}={}", escaped(value)))
+        );
         self.insert_lines(item.lines.end, &[line]);
         Ok(())
     }
@@ -222,25 +234,47 @@ impl Draft {
         Ok(())
     }
 
-    fn line_ending(&self) -> &'static str {
-        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
+    /// The line end of the line before `at`.
+    fn line_ending(&self, at: usize) -> &'static str {
+        let before = self.text.get(..at).unwrap_or("");
+        let line = before.strip_suffix('\n').unwrap_or(before);
+        let first = before.split_inclusive('\n').next().unwrap_or("");
+        // A last line without a newline tells nothing; then the first line does.
+        let model = if before.ends_with('\n') {
+            line
+        } else {
+            first.trim_end_matches('\n')
+        };
+        if model.ends_with('\r') { "\r\n" } else { "\n" }
+    }
+
+    fn line_index(&self, offset: usize) -> usize {
+        self.text.get(..offset).unwrap_or("").matches('\n').count()
     }
 
     fn insert_lines(&mut self, at: usize, lines: &[String]) {
-        let ending = self.line_ending();
+        let ending = self.line_ending(at);
         let mut text = lines.join(ending);
+        let mut index = self.line_index(at);
         // A last line without its newline stays the form of the file: the newline goes before the new line.
         if at == self.text.len() && !self.text.ends_with('\n') {
             text.insert_str(0, ending);
+            index += 1;
         } else {
             text.push_str(ending);
         }
         self.text.insert_str(at, &text);
+        let new = std::iter::repeat_n(None, lines.len());
+        self.origins.splice(index..index, new);
         self.added.extend_from_slice(lines);
     }
 
     fn splice_scalar(&mut self, item: &Item, scalar: &str) {
         self.removed.push(self.line(item));
+        let index = self.line_index(item.lines.start);
+        if let Some(origin) = self.origins.get_mut(index) {
+            *origin = None;
+        }
         self.text.replace_range(item.scalar.clone(), scalar);
         let grown = item.lines.end + scalar.len() - item.scalar.len();
         let line = self
@@ -254,6 +288,10 @@ impl Draft {
 
     fn remove_line(&mut self, item: &Item) {
         self.removed.push(self.line(item));
+        let index = self.line_index(item.lines.start);
+        if index < self.origins.len() {
+            self.origins.remove(index);
+        }
         self.text.replace_range(item.lines.clone(), "");
     }
 
@@ -270,15 +308,12 @@ impl Draft {
 fn scalar_like(model: &str, word: &str) -> String {
     let double = || serde_json::Value::from(word).to_string();
     let single = || format!("'{}'", word.replace('\'', "''"));
-    let reads_back = |scalar: &str| {
-        let item: Result<serde_yaml::Value, _> = serde_yaml::from_str(&format!("- {scalar}\n"));
-        item.is_ok_and(|value| value == serde_yaml::Value::Sequence(vec![word.into()]))
-    };
+    let control = word.chars().any(char::is_control);
     match model.chars().next() {
+        _ if control => double(),
         Some('\'') => single(),
         Some('"') => double(),
-        _ if reads_back(word) => word.to_owned(),
-        _ if word.chars().any(char::is_control) => double(),
+        _ if is_plain_string(word) => word.to_owned(),
         _ => single(),
     }
 }

@@ -12,8 +12,8 @@ use crate::domain::{
     Component, Digest, Fact, FileFacts, Manifest, NodePath, Observation, PathPattern, Process, Reason,
 };
 use crate::journal::{Act, InFlight};
-use crate::manifest::{self, MAX_BYTES, Mounted, command_line, mounted_from};
-use crate::plan::{documents_of, named_paths, paths_of};
+use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
+use crate::plan::{documents_of, paths_of};
 
 /// What a pass asks of the node.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +83,6 @@ pub fn look_at_values(
     observation: &mut Observation,
 ) {
     for (component, name, value) in values {
-        let Some(path) = manifest::path_of_value(*component, name, value) else {
-            continue;
-        };
         let Some(manifest) = observation
             .manifests
             .get(component)
@@ -94,7 +91,9 @@ pub fn look_at_values(
         else {
             continue;
         };
-        look_at_mounted(node, *component, &manifest, &path, observation);
+        for named in paths_of_value(*component, name, value) {
+            look_at_mounted(node, *component, &manifest, &named.must_exist(), observation);
+        }
     }
 }
 
@@ -175,8 +174,8 @@ fn look_at_named_files(node: &Node, observation: &mut Observation) {
         let Ok(line) = command_line(component, &manifest.pod) else {
             continue;
         };
-        for (_, path) in named_paths(component, &line) {
-            look_at_mounted(node, component, &manifest, &path, observation);
+        for (_, named) in named_paths(component, &line) {
+            look_at_mounted(node, component, &manifest, &named.must_exist(), observation);
         }
     }
 }

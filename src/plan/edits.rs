@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
-use crate::domain::{
-    Component, ControlId, Digest, Fact, FlagName, Manifest, NodePath, Observation, StaticPod,
-};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, StaticPod};
 use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
-use crate::manifest::{self, CommandLine, Edit, Mounted, command_line, mounted_from, path_of_value};
+use crate::manifest::{
+    self, Edit, Mounted, NamedPath, command_line, mounted_from, named_paths, paths_of_value,
+};
 
 /// A flag that a control wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,10 +231,11 @@ fn without_missing_files<'a>(
     observation: &Observation,
 ) -> (Vec<&'a Wanted>, Vec<Withheld>) {
     let missing = |flag: &Wanted| {
-        let path = path_of_value(component, &flag.name, &flag.value)?;
         // A command line that is not understood is no matter of files.
         command_line(component, &manifest.pod).ok()?;
-        file_is_there(component, &manifest.pod, (&flag.name, &path), observation).err()
+        paths_of_value(component, &flag.name, &flag.value)
+            .iter()
+            .find_map(|path| file_is_there(component, &manifest.pod, (&flag.name, path), observation).err())
     };
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for flag in wanted {
@@ -253,8 +254,8 @@ fn without_missing_files<'a>(
 fn files_are_there(component: Component, after: &str, observation: &Observation) -> Result<(), String> {
     let pod = manifest::parse(after.as_bytes()).map_err(|error| error.to_string())?;
     let line = command_line(component, &pod).map_err(|error| error.to_string())?;
-    for (name, path) in named_paths(component, &line) {
-        file_is_there(component, &pod, (&name, &path), observation)?;
+    for (name, named) in named_paths(component, &line) {
+        file_is_there(component, &pod, (&name, &named), observation)?;
     }
     Ok(())
 }
@@ -264,9 +265,10 @@ fn files_are_there(component: Component, after: &str, observation: &Observation)
 fn file_is_there(
     component: Component,
     pod: &StaticPod,
-    (name, path): (&FlagName, &NodePath),
+    (name, named): (&FlagName, &NamedPath),
     observation: &Observation,
 ) -> Result<(), String> {
+    let path = named.must_exist();
     let line = command_line(component, pod).map_err(|error| error.to_string())?;
     let container = pod
         .containers
@@ -274,9 +276,10 @@ fn file_is_there(
         .ok_or_else(|| "it has no container".to_owned())?;
     let before = observation.manifests.get(&component).and_then(Fact::known);
     let had_it = before.is_some_and(|manifest| {
-        command_line(component, &manifest.pod).is_ok_and(|line| line.scalar(name) == Some(path.as_str()))
+        command_line(component, &manifest.pod)
+            .is_ok_and(|line| named_paths(component, &line).contains(&(name.clone(), named.clone())))
     });
-    let source = match mounted_from(pod, container, path) {
+    let source = match mounted_from(pod, container, &path) {
         Mounted::From(source) => source,
         Mounted::NotMounted | Mounted::Unclear(_) if had_it => return Ok(()),
         Mounted::NotMounted => {
@@ -291,12 +294,4 @@ fn file_is_there(
         Fact::Absent => Err(format!("{name} names {path}, and {source} is not there")),
         Fact::Unknown(why) => Err(format!("{name} names {path}, which cannot be looked at: {why}")),
     }
-}
-
-/// The paths that the flags of a command line name, as the container sees them.
-pub(crate) fn named_paths(component: Component, line: &CommandLine) -> Vec<(FlagName, NodePath)> {
-    let flags = line.flags();
-    flags
-        .filter_map(|(name, value)| Some((name.clone(), path_of_value(component, name, value)?)))
-        .collect()
 }

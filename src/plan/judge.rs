@@ -1,9 +1,12 @@
 //! Controls held against an observation.
 
-use super::finding::Finding;
+use super::finding::{Evidence, Finding, Verdict};
+use super::judge_files::{Wanted, files};
 use super::select::Selected;
-use crate::config::Config;
-use crate::domain::{Layout, Observation};
+use super::{judge_flags, judge_folder};
+use crate::config::{Config, Exception};
+use crate::controls::{Control, Requirement};
+use crate::domain::{Layout, Observation, Reason};
 use crate::journal::KnownManifest;
 
 /// What judging needs beside the observation.
@@ -22,6 +25,93 @@ pub struct JudgeContext<'a> {
 /// The findings, in the order of the controls.
 #[must_use]
 pub fn judge(controls: &[Selected], observation: &Observation, context: &JudgeContext<'_>) -> Vec<Finding> {
-    let _ = (controls, observation, context);
-    Vec::new()
+    controls
+        .iter()
+        .map(|selected| {
+            let control = selected.control.clone();
+            let mut evidence = evidence_of(&control, observation, context);
+            let setting = context.config.controls.get(&control.id);
+            if let Some(exception) = setting.and_then(|setting| setting.exception.as_ref()) {
+                for piece in &mut evidence {
+                    except(piece, exception, context.now);
+                }
+            }
+            Finding::new(control, evidence)
+        })
+        .collect()
+}
+
+fn evidence_of(control: &Control, observation: &Observation, context: &JudgeContext<'_>) -> Vec<Evidence> {
+    match &control.requirement {
+        Requirement::Mode { target, ceiling } => files(
+            target,
+            &Wanted::Mode(*ceiling),
+            control.remedy,
+            observation,
+            context.layout,
+        ),
+        Requirement::Owner { target, owner } => files(
+            target,
+            &Wanted::Owner(*owner),
+            control.remedy,
+            observation,
+            context.layout,
+        ),
+        Requirement::OwnerAccount { target, account } => files(
+            target,
+            &Wanted::Account(account),
+            control.remedy,
+            observation,
+            context.layout,
+        ),
+        Requirement::Flag {
+            component,
+            name,
+            rule,
+        } => judge_flags::flag(*component, name, rule, control.remedy, observation),
+        Requirement::Folder(rule) => judge_folder::folder(*rule, control.remedy, observation, context),
+    }
+}
+
+/// A drift that the operator accepts is excepted, and nothing mends it; what is unknown stays unknown.
+fn except(piece: &mut Evidence, exception: &Exception, now: jiff::Timestamp) {
+    if piece.verdict != Verdict::Drift {
+        return;
+    }
+    match exception.until {
+        Some(until) if until <= now => {
+            piece.actual = format!("{}; the exception for it ended at {until:.0}", piece.actual);
+            return;
+        }
+        Some(until) => {
+            piece.actual = format!(
+                "{}; accepted until {until:.0}: {}",
+                piece.actual, exception.reason
+            );
+        }
+        None => piece.actual = format!("{}; accepted: {}", piece.actual, exception.reason),
+    }
+    piece.verdict = Verdict::Excepted;
+    piece.mend = None;
+}
+
+/// A piece of evidence that nothing mends.
+pub(super) fn piece(
+    object: impl Into<String>,
+    verdict: Verdict,
+    expected: impl Into<String>,
+    actual: impl Into<String>,
+) -> Evidence {
+    Evidence {
+        object: object.into(),
+        verdict,
+        expected: expected.into(),
+        actual: actual.into(),
+        mend: None,
+    }
+}
+
+/// A piece of evidence about a fact that could not be had.
+pub(super) fn unknown(object: impl Into<String>, expected: impl Into<String>, reason: &Reason) -> Evidence {
+    piece(object, Verdict::Unknown, expected, reason.as_str())
 }

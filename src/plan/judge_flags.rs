@@ -1,1 +1,339 @@
-//! To be written.
+//! Flags of a component, held against what must be: the effective value by its manifest, and beside it the one that its
+//! running process has.
+
+use super::finding::{Evidence, Mend, Verdict};
+use super::judge::{piece, unknown};
+use super::redact::redact;
+use super::targets::{config_file, not_looked_at};
+use crate::controls::{FlagRule, KubernetesVersion, Remedy};
+use crate::domain::{Component, Fact, FlagName, Manifest, NodePath, Observation, Process, Reason};
+use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean};
+
+/// What came of one command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    verdict: Verdict,
+    actual: String,
+}
+
+impl Held {
+    fn new(holds: bool, actual: String) -> Self {
+        let verdict = if holds { Verdict::Pass } else { Verdict::Drift };
+        Self { verdict, actual }
+    }
+}
+
+/// The flags of one command line, in order.
+struct Flags(Vec<(FlagName, String)>);
+
+impl Flags {
+    /// The value that counts: the last one.
+    fn value(&self, name: &FlagName) -> Option<&str> {
+        self.0
+            .iter()
+            .rfind(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn count(&self, name: &FlagName) -> usize {
+        self.0.iter().filter(|(other, _)| other == name).count()
+    }
+}
+
+/// The evidence about a flag; none when the component has no manifest here.
+pub(super) fn flag(
+    component: Component,
+    name: &FlagName,
+    rule: &FlagRule,
+    remedy: Remedy,
+    observation: &Observation,
+) -> Vec<Evidence> {
+    let object = format!("{component} {name}");
+    let expected = expected(name, rule);
+    let manifest = match observation.manifests.get(&component) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Vec::new(),
+        Some(Fact::Unknown(reason)) => return vec![unknown(object, expected, reason)],
+        None => {
+            let reason = not_looked_at(format!("the manifest of {component}"));
+            return vec![unknown(object, expected, &reason)];
+        }
+    };
+    let line = match command_line(component, &manifest.pod) {
+        Ok(line) => line,
+        Err(error) => return vec![unknown(object, expected, &Reason::new(error.to_string()))],
+    };
+    if let Some(held) = by_config_file(name, rule, manifest, &line, observation) {
+        return vec![piece(object, held.verdict, expected, held.actual)];
+    }
+    let flags = Flags(
+        line.flags()
+            .map(|(name, value)| (name.clone(), value.to_owned()))
+            .collect(),
+    );
+    let version = version_of(manifest, &line);
+    let written = by_flags(name, rule, &flags, version);
+    let mend = mend(component, name, rule, remedy).filter(|_| written.verdict == Verdict::Drift);
+    let processes = observation.processes.get(&component).and_then(Fact::known);
+    let held = match processes {
+        Some(processes) => beside_running(written, component, (name, rule), &flags, version, processes),
+        None => written,
+    };
+    let mut piece = piece(object, held.verdict, expected, held.actual);
+    piece.mend = mend;
+    vec![piece]
+}
+
+fn expected(name: &FlagName, rule: &FlagRule) -> String {
+    match rule {
+        FlagRule::Is { value, .. } => shown(name, value),
+        FlagRule::IsSet => format!("{name} is given"),
+        FlagRule::AtLeast { minimum, with, .. } => {
+            format!("{name} is {minimum} or more, and {with} is given")
+        }
+    }
+}
+
+fn mend(component: Component, name: &FlagName, rule: &FlagRule, remedy: Remedy) -> Option<Mend> {
+    match (rule, remedy) {
+        (FlagRule::Is { value, .. }, Remedy::Restarts) => Some(Mend::Flag {
+            component,
+            name: name.clone(),
+            value: value.clone(),
+        }),
+        _ => None,
+    }
+}
+
+fn by_flags(name: &FlagName, rule: &FlagRule, flags: &Flags, version: Option<KubernetesVersion>) -> Held {
+    let held = match rule {
+        FlagRule::Is { value, default, .. } => is(name, value, *default, flags),
+        FlagRule::IsSet => is_set(name, flags),
+        FlagRule::AtLeast { with, .. } if !is_given(with, flags) => {
+            Held::new(false, format!("{with} is not given, so there is nothing to keep"))
+        }
+        FlagRule::AtLeast { minimum, default, .. } => match (flags.value(name), default.value(version)) {
+            (Some(text), _) => at_least(name, *minimum, text),
+            (None, Some(built_in)) => Held::new(
+                built_in >= *minimum,
+                format!("{name} is not given (built-in: {built_in})"),
+            ),
+            (None, None) => Held {
+                verdict: Verdict::Unknown,
+                actual: format!(
+                    "{name} is not given, and its built-in value depends on a version that the image does not tell"
+                ),
+            },
+        },
+    };
+    let times = match flags.count(name) {
+        0 | 1 => return held,
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    };
+    Held {
+        actual: format!("{}, given {times}; the last one counts", held.actual),
+        ..held
+    }
+}
+
+fn is(name: &FlagName, wanted: &str, default: Option<&str>, flags: &Flags) -> Held {
+    let Some(value) = flags.value(name) else {
+        return match default {
+            Some(default) => Held::new(
+                same(wanted, default),
+                format!("{name} is not given (built-in: {default})"),
+            ),
+            None => Held::new(false, format!("{name} is not given")),
+        };
+    };
+    let is_boolean = default.is_some_and(|default| parse_boolean(default).is_some());
+    if is_boolean && parse_boolean(value).is_none() {
+        let actual = format!("{}, which is neither true nor false", quoted(name, value));
+        return Held::new(false, actual);
+    }
+    Held::new(same(wanted, value), shown(name, value))
+}
+
+/// Equal to the letter, or as booleans, which have several spellings.
+fn same(one: &str, other: &str) -> bool {
+    let boolean = parse_boolean(one);
+    one == other || (boolean.is_some() && boolean == parse_boolean(other))
+}
+
+fn is_given(name: &FlagName, flags: &Flags) -> bool {
+    flags.value(name).is_some_and(|value| !value.is_empty())
+}
+
+fn is_set(name: &FlagName, flags: &Flags) -> Held {
+    match flags.value(name) {
+        None => Held::new(false, format!("{name} is not given")),
+        Some("") => Held::new(false, format!("{name} is given without a value")),
+        Some(value) => Held::new(true, shown(name, value)),
+    }
+}
+
+fn at_least(name: &FlagName, minimum: i64, text: &str) -> Held {
+    match whole_number(text) {
+        Some(number) => Held::new(number >= minimum, shown(name, text)),
+        None => Held::new(
+            false,
+            format!("{}, which is not a whole number", quoted(name, text)),
+        ),
+    }
+}
+
+/// Go's `strconv.ParseInt` with base 0, as pflag reads numbers: `0x1e`, `036` and `0b11110` are 30.
+fn whole_number(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)]
+        .into_iter()
+        .find_map(|(prefix, radix)| Some((lower.strip_prefix(prefix)?, radix)));
+    let (digits, radix) = match prefixed {
+        Some((rest, radix)) if !rest.is_empty() => (rest, radix),
+        _ => (lower.as_str(), 10),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let number = i64::from_str_radix(digits, radix).ok().filter(|_| plain)?;
+    Some(if negative { -number } else { number })
+}
+
+fn shown(name: &FlagName, value: &str) -> String {
+    redact(&format!("{name}={value}"))
+}
+
+fn quoted(name: &FlagName, value: &str) -> String {
+    let value = shown(name, value);
+    let value = value.split_once('=').map_or("", |(_, value)| value);
+    format!("{name} is {value:?}")
+}
+
+/// What a component's own configuration file says. With `--config` the flag of that setting is ignored (kube-scheduler
+/// `cmd/kube-scheduler/app/options/deprecated.go`), so setting it would mend nothing.
+fn by_config_file(
+    name: &FlagName,
+    rule: &FlagRule,
+    manifest: &Manifest,
+    line: &CommandLine,
+    observation: &Observation,
+) -> Option<Held> {
+    let FlagRule::Is {
+        value,
+        default,
+        config_key: Some(key),
+    } = rule
+    else {
+        return None;
+    };
+    let not_known = |reason: &Reason| Held {
+        verdict: Verdict::Unknown,
+        actual: format!("{key} counts instead of {name}, because of --config: {reason}"),
+    };
+    let path = match config_file(manifest, line) {
+        Fact::Known(path) => path,
+        Fact::Absent => return None,
+        Fact::Unknown(reason) => return Some(not_known(&reason)),
+    };
+    Some(match observation.documents.get(&path) {
+        Some(Fact::Known(document)) => by_document(document, &path, key, value, *default),
+        Some(Fact::Absent) => not_known(&Reason::new(format!("{path} is not there"))),
+        Some(Fact::Unknown(reason)) => not_known(reason),
+        None => not_known(&not_looked_at(path)),
+    })
+}
+
+fn by_document(
+    document: &serde_json::Value,
+    path: &NodePath,
+    key: &str,
+    wanted: &str,
+    default: Option<&str>,
+) -> Held {
+    match document.get(key) {
+        Some(serde_json::Value::Bool(value)) => Held::new(
+            same(wanted, &value.to_string()),
+            format!("{key} is {value} in {path}"),
+        ),
+        None | Some(serde_json::Value::Null) => match default {
+            Some(default) => Held::new(
+                same(wanted, default),
+                format!("{key} is not given in {path} (built-in: {default})"),
+            ),
+            None => Held::new(false, format!("{key} is not given in {path}")),
+        },
+        Some(other) => {
+            let actual = format!(
+                "{key} is {} in {path}, which is neither true nor false",
+                redact(&other.to_string())
+            );
+            Held::new(false, actual)
+        }
+    }
+}
+
+/// The minor version in the tag of the component's image; `None` for another tag, or a digest alone.
+fn version_of(manifest: &Manifest, line: &CommandLine) -> Option<KubernetesVersion> {
+    let image = &manifest.pod.containers.get(line.container())?.image;
+    let name = image.split('@').next()?.rsplit('/').next()?;
+    let (_, tag) = name.split_once(':')?;
+    let minor = tag.strip_prefix("v1.")?.split('.').next()?.parse().ok()?;
+    Some(KubernetesVersion { minor })
+}
+
+/// Adds what the running processes have, where that is something else than what the manifest says. Processes that could
+/// not be observed say nothing: the manifest is what is judged.
+fn beside_running(
+    written: Held,
+    component: Component,
+    (name, rule): (&FlagName, &FlagRule),
+    flags: &Flags,
+    version: Option<KubernetesVersion>,
+    processes: &[Process],
+) -> Held {
+    let others = processes
+        .iter()
+        .filter(|process| !process.argv.is_empty())
+        .filter_map(|process| {
+            let running = match flags_of_process(component, &process.argv) {
+                Ok(running) => Flags(running),
+                Err(error) => {
+                    return Some(Held {
+                        verdict: Verdict::Unknown,
+                        actual: error.to_string(),
+                    });
+                }
+            };
+            let differs = settings(name, rule, flags) != settings(name, rule, &running);
+            differs.then(|| by_flags(name, rule, &running, version))
+        });
+    match others.max_by_key(|held| held.verdict) {
+        None => written,
+        Some(running) => {
+            let due = if written.verdict == Verdict::Pass {
+                ", so a restart is due"
+            } else {
+                ""
+            };
+            Held {
+                verdict: written.verdict.max(running.verdict),
+                actual: format!(
+                    "{}; of the running process: {}{due}",
+                    written.actual, running.actual
+                ),
+            }
+        }
+    }
+}
+
+/// The values that decide the rule.
+fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> [Option<&'a str>; 2] {
+    let with = match rule {
+        FlagRule::AtLeast { with, .. } => flags.value(with),
+        FlagRule::Is { .. } | FlagRule::IsSet => None,
+    };
+    [flags.value(name), with]
+}

@@ -9,6 +9,8 @@ mod build_tests;
 mod change;
 mod edits;
 mod finding;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod in_flight;
 #[cfg(test)]
 mod in_flight_tests;
@@ -17,16 +19,17 @@ mod judge_files;
 mod judge_flags;
 mod judge_folder;
 mod last_words;
+mod redact;
 mod restart;
 mod select;
 mod targets;
 
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestEdit, Plan, Withheld, WithheldReason};
-pub(crate) use edits::named_paths;
 pub use finding::{Evidence, Finding, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};
-pub use last_words::{fault_in, redact};
+pub use last_words::fault_in;
+pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};
 pub use targets::{Asked, documents_of, paths_of};

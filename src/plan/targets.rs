@@ -1,24 +1,169 @@
-//! placeholder until merged
-use crate::controls::{Control, Target};
-use crate::domain::{Component, Fact, KubeletFacts, Layout, Manifest, NodePath, PathPattern};
+//! Where the files of a target are on this node. Observing asks for these paths and judging judges them: it is one
+//! function, so that the two cannot differ.
+
 use std::collections::BTreeMap;
-/// x
+
+use crate::controls::{Control, FlagRule, Requirement, Target};
+use crate::domain::{
+    Component, Fact, FlagName, KubeletFacts, Layout, Manifest, NodePath, PathPattern, Reason,
+};
+use crate::manifest::{CommandLine, Mounted, command_line, mounted_from};
+
+/// What is asked of the node for a target.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
-    /// x
+    /// Single files and folders.
     pub files: Vec<NodePath>,
-    /// x
+    /// Files by pattern.
     pub patterns: Vec<PathPattern>,
 }
-/// x
+
+// `/lib` is a link to `/usr/lib` on a merged system; the files are then found twice, and judged once.
+const UNIT_FOLDERS: [&str; 3] = [
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/etc/systemd/system",
+];
+
+// Where guides and distributions that run kube-proxy as a process of the host keep its kubeconfig (kube-bench's list
+// and "Kubernetes the hard way"). kubeadm writes none of them: its kube-proxy is a DaemonSet.
+const KUBE_PROXY_KUBECONFIGS: [&str; 4] = [
+    "/etc/kubernetes/kube-proxy.conf",
+    "/etc/kubernetes/kube-proxy.kubeconfig",
+    "/etc/kubernetes/proxy.conf",
+    "/var/lib/kube-proxy/kubeconfig",
+];
+
+/// The paths of a target. `Absent`: the node has nothing of that kind.
 pub fn paths_of(
-    _: &Target,
-    _: &Layout,
-    _: &BTreeMap<Component, Fact<Manifest>>,
-    _: &KubeletFacts,
+    target: &Target,
+    layout: &Layout,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+    kubelet: &KubeletFacts,
 ) -> Fact<Asked> {
-    Fact::Absent
+    match target {
+        Target::Manifest(component) => known_files([layout.manifest(*component)]),
+        Target::Files(paths) => known_files(paths.iter().cloned()),
+        Target::Matching(patterns) => Fact::Known(Asked {
+            files: Vec::new(),
+            patterns: patterns.clone(),
+        }),
+        Target::Tree(folder) => parsed([folder.as_str()], [format!("{folder}/**/*")]),
+        Target::EtcdData => etcd_data(layout, manifests).and_then(|folder| known_files([folder])),
+        Target::KubeletUnit => parsed(
+            UNIT_FOLDERS.map(|folder| format!("{folder}/kubelet.service")),
+            UNIT_FOLDERS.map(|folder| format!("{folder}/kubelet.service.d/*.conf")),
+        ),
+        Target::KubeletConfig => match &kubelet.config_file {
+            Fact::Known(file) => known_files([file.clone()]),
+            Fact::Absent => parsed([format!("{}/config.yaml", layout.kubelet)], NOTHING),
+            Fact::Unknown(reason) => Fact::Unknown(reason.clone()),
+        },
+        Target::KubeletClientCa => kubelet
+            .client_ca_file
+            .as_ref()
+            .and_then(|file| known_files([file.clone()])),
+        Target::KubeProxyKubeconfig => parsed(KUBE_PROXY_KUBECONFIGS, NOTHING),
+    }
 }
-/// x
-pub fn documents_of(_: &Control, _: &BTreeMap<Component, Fact<Manifest>>) -> Vec<NodePath> {
-    vec![]
+
+/// The structured files that hold what a control asks, as paths of the node.
+#[must_use]
+pub fn documents_of(control: &Control, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Vec<NodePath> {
+    let Requirement::Flag {
+        component,
+        rule: FlagRule::Is {
+            config_key: Some(_), ..
+        },
+        ..
+    } = &control.requirement
+    else {
+        return Vec::new();
+    };
+    let Some(manifest) = manifests.get(component).and_then(Fact::known) else {
+        return Vec::new();
+    };
+    let Ok(line) = command_line(*component, &manifest.pod) else {
+        return Vec::new();
+    };
+    config_file(manifest, &line)
+        .known()
+        .cloned()
+        .into_iter()
+        .collect()
+}
+
+/// The file of the node that a component's `--config` names; `Absent` when it has no such flag.
+pub(super) fn config_file(manifest: &Manifest, line: &CommandLine) -> Fact<NodePath> {
+    path_of_flag(manifest, line, "config")
+}
+
+/// etcd's data folder on the node. Without a manifest etcd is external: then usually no folder is there either.
+fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<NodePath> {
+    let manifest = match manifests.get(&Component::Etcd) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Fact::Known(layout.etcd_data.clone()),
+        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
+        None => return Fact::Unknown(not_looked_at("the manifest of etcd")),
+    };
+    let line = match command_line(Component::Etcd, &manifest.pod) {
+        Ok(line) => line,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    match path_of_flag(manifest, &line, "data-dir") {
+        Fact::Absent => Fact::unknown("etcd is started without --data-dir, so its data lie in its container"),
+        found => found,
+    }
+}
+
+/// The path of the node that a flag's value names, by the container's mounts.
+fn path_of_flag(manifest: &Manifest, line: &CommandLine, flag: &str) -> Fact<NodePath> {
+    let is_it = |name: &FlagName| name.as_str() == flag;
+    let Some(value) = line
+        .flags()
+        .filter(|(name, _)| is_it(name))
+        .map(|(_, value)| value)
+        .last()
+    else {
+        return Fact::Absent;
+    };
+    let Ok(inside) = value.parse::<NodePath>() else {
+        return Fact::unknown(format!("--{flag} is \"{value}\", which is not an absolute path"));
+    };
+    let Some(container) = manifest.pod.containers.get(line.container()) else {
+        return Fact::unknown(format!("{} has no container", manifest.path));
+    };
+    match mounted_from(&manifest.pod, container, &inside) {
+        Mounted::From(path) => Fact::Known(path),
+        Mounted::NotMounted => Fact::unknown(format!(
+            "--{flag} names {inside}, which is mounted from no folder of the node"
+        )),
+        Mounted::Unclear(why) => Fact::unknown(why),
+    }
+}
+
+/// The reason of a fact that nobody asked for.
+pub(super) fn not_looked_at(what: impl std::fmt::Display) -> Reason {
+    Reason::new(format!("{what} was not looked at"))
+}
+
+const NOTHING: [&str; 0] = [];
+
+fn known_files(files: impl IntoIterator<Item = NodePath>) -> Fact<Asked> {
+    Fact::Known(Asked {
+        files: files.into_iter().collect(),
+        patterns: Vec::new(),
+    })
+}
+
+fn parsed<F: AsRef<str>, P: AsRef<str>>(
+    files: impl IntoIterator<Item = F>,
+    patterns: impl IntoIterator<Item = P>,
+) -> Fact<Asked> {
+    let files: Result<_, _> = files.into_iter().map(|text| text.as_ref().parse()).collect();
+    let patterns: Result<_, _> = patterns.into_iter().map(|text| text.as_ref().parse()).collect();
+    match (files, patterns) {
+        (Ok(files), Ok(patterns)) => Fact::Known(Asked { files, patterns }),
+        (Err(error), _) | (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
 }

@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use super::paint::is_unprintable;
 use super::plan::step_words;
 use super::{Heading, Summary, exit_code, words};
+use crate::apply::{Outcome, Result as Outcomes};
 use crate::controls::Control;
 use crate::domain::{Component, ControlId, Digest, NodePath};
 use crate::journal::{KnownManifest, RefusedFlag};
 use crate::manifest::unified_diff;
-use crate::plan::{
-    Change, Deed, Evidence, Finding, Mend, Plan, Progress, Step, Verdict, Withheld, WithheldReason,
-};
+use crate::plan::{Change, Deed, Evidence, Finding, Mend, Plan, Progress, Step, Verdict, Withheld};
 
 /// Of the schema that is described above.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -76,13 +75,14 @@ struct PlanBody<'a> {
     baseline: Option<&'a [KnownManifest]>,
     changes: Vec<ChangeBody<'a>>,
     withheld: Vec<WithheldBody<'a>>,
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
 struct InFlightBody<'a> {
     change: Digest,
     path: &'a NodePath,
-    /// `wait`, `finish`, `abandon`, `undo`, `put-back` or `refuse`.
+    /// `wait`, `finish`, `abandon`, `undo`, `put-back`, `refuse` or `stuck`.
     step: &'static str,
     message: String,
 }
@@ -143,12 +143,58 @@ pub fn plan_json(plan: &Plan, heading: &Heading) -> String {
         schema_version: SCHEMA_VERSION,
         report: "plan",
         paused: Some(&heading.paused),
-        body: PlanBody {
-            in_flight: plan.in_flight.as_ref().map(in_flight),
-            baseline: plan.baseline.as_deref(),
-            changes: plan.changes.iter().map(change).collect(),
-            withheld: plan.withheld.iter().map(withheld).collect(),
-        },
+        body: plan_body(plan),
+    })
+}
+
+fn plan_body(plan: &Plan) -> PlanBody<'_> {
+    PlanBody {
+        in_flight: plan.in_flight.as_ref().map(in_flight),
+        baseline: plan.baseline.as_deref(),
+        changes: plan.changes.iter().map(change).collect(),
+        withheld: plan.withheld.iter().map(withheld).collect(),
+        warnings: &plan.warnings,
+    }
+}
+
+/// What came of an apply, and the plan that is left.
+#[must_use]
+pub fn apply_json(plan: &Plan, outcomes: &[Outcome], heading: &Heading) -> String {
+    let outcomes: Vec<Value> = outcomes.iter().map(outcome).collect();
+    text(&Report {
+        schema_version: SCHEMA_VERSION,
+        report: "apply",
+        paused: Some(&heading.paused),
+        body: json!({ "outcomes": outcomes, "left": plan_body(plan) }),
+    })
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    let (result, message, fault) = match &outcome.result {
+        Outcomes::Made => ("made", None, None),
+        Outcomes::Begun => ("begun", None, None),
+        Outcomes::Waiting { why } => ("waiting", Some(why), None),
+        Outcomes::PutBack { fault } => ("put-back", None, fault.as_ref()),
+        Outcomes::Refused { fault, .. } => ("refused", None, Some(fault)),
+        Outcomes::Abandoned { why } => ("abandoned", Some(why), None),
+        Outcomes::Stuck { why } => ("stuck", Some(why), None),
+        Outcomes::Failed { why } => ("failed", Some(why), None),
+    };
+    let (recovered, by_hand) = match &outcome.result {
+        Outcomes::Refused {
+            recovered, by_hand, ..
+        } => (Some(*recovered), by_hand.as_ref()),
+        _ => (None, None),
+    };
+    json!({
+        "change": outcome.change,
+        "controls": outcome.controls,
+        "what": outcome.what,
+        "result": result,
+        "message": message,
+        "fault": fault,
+        "recovered": recovered,
+        "byHand": by_hand,
     })
 }
 
@@ -322,28 +368,9 @@ fn withheld(withheld: &Withheld) -> WithheldBody<'_> {
         object: &withheld.object,
         temporary: withheld.reason.is_temporary(),
         reason: ReasonBody {
-            kind: kind(&withheld.reason),
+            kind: withheld.reason.kind(),
             message: withheld.reason.to_string(),
         },
-    }
-}
-
-const fn kind(reason: &WithheldReason) -> &'static str {
-    match reason {
-        WithheldReason::Audit => "audit",
-        WithheldReason::NeedsOperator(_) => "needs-operator",
-        WithheldReason::Paused(_) => "paused",
-        WithheldReason::OutsideWindow(_) => "outside-window",
-        WithheldReason::KubeadmRuns { .. } => "kubeadm-runs",
-        WithheldReason::KubeletDown(_) => "kubelet-down",
-        WithheldReason::SeveralControlPlaneNodes(_) => "several-control-plane-nodes",
-        WithheldReason::ControlPlaneUnknown(_) => "control-plane-unknown",
-        WithheldReason::Unhealthy(_) => "unhealthy",
-        WithheldReason::Refused(_) => "refused",
-        WithheldReason::NotEditable(_) => "not-editable",
-        WithheldReason::FileMissing(_) => "file-missing",
-        WithheldReason::Waiting(_) => "waiting",
-        WithheldReason::Flapping(_) => "flapping",
     }
 }
 

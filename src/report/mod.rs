@@ -6,6 +6,7 @@ mod config_error;
 mod exit;
 mod findings;
 mod json;
+mod outcomes;
 mod paint;
 mod plan;
 mod words;
@@ -14,7 +15,8 @@ pub use catalogue::{controls_text, explain_text};
 pub use config_error::config_error_text;
 pub use exit::{ExitClass, exit_code};
 pub use findings::{Summary, findings_text};
-pub use json::{SCHEMA_VERSION, controls_json, explain_json, findings_json, plan_json};
+pub use json::{SCHEMA_VERSION, apply_json, controls_json, explain_json, findings_json, plan_json};
+pub use outcomes::{left_text, outcome_text};
 pub use paint::{Colour, printable};
 pub use plan::plan_text;
 

@@ -3,7 +3,7 @@
 use super::Heading;
 use super::paint::{self, Colour, printable};
 use crate::domain::ControlId;
-use crate::journal::{Act, KnownManifest};
+use crate::journal::KnownManifest;
 use crate::manifest::unified_diff;
 use crate::plan::{Change, Deed, Finding, Plan, Progress, Step, Withheld};
 use std::collections::BTreeMap;
@@ -18,6 +18,13 @@ pub fn plan_text(plan: &Plan, findings: &[Finding], heading: &Heading, colour: C
         .map(|finding| (finding.id(), finding.control.title.as_ref()))
         .collect();
     let mut text = heading.text(colour);
+    for warning in &plan.warnings {
+        text += &format!(
+            "{} {}\n\n",
+            colour.paint(paint::WARNING, "Warning:"),
+            printable(warning)
+        );
+    }
     if let Some(progress) = &plan.in_flight {
         text += &format!(
             "A change that was begun earlier comes first:\n  {}\n\n",
@@ -55,6 +62,7 @@ pub(super) fn step_words(step: &Step) -> String {
         Step::Finish => "it was made and the node proved healthy; that is recorded".to_owned(),
         Step::Abandon { why } => format!("it is given up: {why}"),
         Step::Undo(fault) => format!("it is undone: {}", fault.why),
+        Step::Stuck { why } => format!("it is stuck: {why}"),
         Step::PutBack => "the former content is put back".to_owned(),
         Step::Refuse { fault, recovered } => {
             let after = if *recovered {
@@ -64,18 +72,11 @@ pub(super) fn step_words(step: &Step) -> String {
             };
             format!("it is recorded as refused by the node: {}; {after}", fault.why)
         }
-        Step::Stuck { why } => format!("it is stuck: {why}"),
     }
 }
 
 fn in_flight(progress: &Progress) -> String {
-    let what = match &progress.act {
-        Act::SetMode { path, from, to } => format!("mode of {path}: {from} -> {to}"),
-        Act::SetOwner { path, from, to } => format!("owner of {path}: {from} -> {to}"),
-        Act::EditManifest(edit) => format!("edit of {}", edit.path),
-        Act::Quarantine { path, .. } => format!("quarantine of {path}"),
-    };
-    printable(&format!("{what}; {}", step_words(&progress.step)))
+    printable(&format!("{}; {}", progress.act, step_words(&progress.step)))
 }
 
 fn baseline(known: &[KnownManifest]) -> String {
@@ -152,7 +153,7 @@ fn restarts(changes: &[Change]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::domain::{Digest, Mode};
-    use crate::journal::Fault;
+    use crate::journal::{Act, Fault};
     use crate::report::samples;
 
     #[test]

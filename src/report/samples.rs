@@ -110,6 +110,7 @@ pub(super) fn plan() -> Plan {
     Plan {
         in_flight: None,
         baseline: None,
+        warnings: vec![],
         changes: vec![change(&["CIS-1.1.5"], mode), change(&["CIS-1.2.15"], edit)],
         withheld: vec![
             withheld(
@@ -128,6 +129,5 @@ pub(super) fn plan() -> Plan {
                 WithheldReason::NeedsOperator("a look".to_owned()),
             ),
         ],
-        warnings: vec![],
     }
 }

@@ -51,7 +51,7 @@ impl Files {
     /// that the kernel clears are not put back.
     ///
     /// # Errors
-    /// When it is not, or the system refuses.
+    /// When it is not, or has several hard links and is not to be root's, or the system refuses.
     pub fn set_owner(
         &self,
         _held: &Held,
@@ -66,6 +66,12 @@ impl Files {
                 path,
                 format!("its owner is {}, not {from}", grip.facts.owner),
             ));
+        }
+        // Whoever can write to the folder may have linked a file here that is none of theirs, to have it given to them.
+        if to.uid != 0 && grip.facts.kind == FileKind::Regular && grip.facts.links > 1 {
+            return Err(failed("change the owner of", path)(io::Error::other(
+                "it has several hard links, so it may be another file than its name says",
+            )));
         }
         let Owner { uid, gid } = self.real(to);
         let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
@@ -249,6 +255,26 @@ mod tests {
             error.to_string(),
             "/a/conf has changed since it was looked at: its owner is 992:991, not root:root"
         );
+    }
+
+    #[test]
+    fn a_file_with_several_names_is_given_to_nobody_but_root() {
+        let (tree, facts) = tree(0o640);
+        let conf = path("/a/conf");
+        std::fs::hard_link(tree.at("/a/conf"), tree.at("/a/other")).unwrap();
+        let etcd = Owner { uid: 992, gid: 991 };
+        let error = tree
+            .files
+            .set_owner(&tree.held, &conf, facts.id, Owner::ROOT, etcd)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot change the owner of /a/conf: it has several hard links, so it may be another file than its name \
+             says"
+        );
+        tree.files
+            .set_owner(&tree.held, &conf, facts.id, Owner::ROOT, Owner::ROOT)
+            .unwrap();
     }
 
     #[test]

@@ -130,9 +130,10 @@ fn fill(mut file: &File, content: &[u8], dress: &Dress) -> io::Result<()> {
         Some(Uid::from_raw(dress.owner.uid)),
         Some(Gid::from_raw(dress.owner.gid)),
     )?;
-    fchmod(file, bits(dress.mode))?;
-    // After the mode, because an ACL brings its own group bits, which are those of the mode it was read with.
+    // Before the mode: where there is an ACL, the group bits are what it grants at most to anyone, which without it would be
+    // granted to the group.
     dress.xattrs.give(file)?;
+    fchmod(file, bits(dress.mode))?;
     file.sync_all()
 }
 

@@ -15,7 +15,7 @@ use crate::domain::{Fact, FileId, FileKind, NodePath};
 const MAX_DEPTH: usize = 16;
 
 /// More entries than this are not looked at: somebody filled the folder.
-const MAX_ENTRIES: usize = 20_000;
+pub(super) const MAX_ENTRIES: usize = 20_000;
 
 impl Files {
     /// The entries of a folder, sorted by name.
@@ -24,7 +24,7 @@ impl Files {
             .place(folder)
             .and_then(|place| place.open_folder())
             .and_then(|opened| {
-                let names = names(&opened)?;
+                let names = names(&opened, MAX_ENTRIES)?;
                 Ok(names
                     .iter()
                     .filter_map(|name| self.entry(&opened, Some(folder), name))
@@ -35,6 +35,10 @@ impl Files {
 
     /// The entries of a folder and of all folders below it; links are not followed, other file systems not entered.
     pub fn walk(&self, folder: &NodePath) -> Fact<Vec<Entry>> {
+        self.walk_within(folder, MAX_ENTRIES)
+    }
+
+    fn walk_within(&self, folder: &NodePath, most: usize) -> Fact<Vec<Entry>> {
         let walked = self
             .place(folder)
             .and_then(|place| place.open_folder())
@@ -42,12 +46,13 @@ impl Files {
                 let mut walk = Walk {
                     files: self,
                     device: fstat(&opened)?.st_dev,
+                    most,
                     entries: Vec::new(),
                     overflowed: false,
                 };
                 walk.folder(&opened, Some(folder), 0)?;
                 if walk.overflowed {
-                    return Err(too_many());
+                    return Err(too_many(most));
                 }
                 Ok(walk.entries)
             });
@@ -78,17 +83,19 @@ struct Walk<'a> {
     files: &'a Files,
     /// The file system that is not left.
     device: u64,
+    /// How many entries are looked at.
+    most: usize,
     entries: Vec<Entry>,
     overflowed: bool,
 }
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &OwnedFd, path: Option<&NodePath>, depth: usize) -> io::Result<()> {
-        for name in names(folder)? {
+        for name in names(folder, self.most)? {
             let Some(entry) = self.files.entry(folder, path, &name) else {
                 continue;
             };
-            if self.overflowed || self.entries.len() >= MAX_ENTRIES {
+            if self.overflowed || self.entries.len() >= self.most {
                 self.overflowed = true;
                 return Ok(());
             }
@@ -134,8 +141,8 @@ impl Walk<'_> {
     }
 }
 
-/// The names in a folder, sorted.
-pub(super) fn names(folder: impl AsFd) -> io::Result<Vec<CString>> {
+/// The names in a folder, sorted; an error when there are more than `most`.
+pub(super) fn names(folder: impl AsFd, most: usize) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     // Opened anew: a copy of the descriptor would share its position.
     let mut reader = Dir::openat(folder, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Bits::empty())?;
@@ -144,8 +151,8 @@ pub(super) fn names(folder: impl AsFd) -> io::Result<Vec<CString>> {
         if name.as_bytes() == b"." || name.as_bytes() == b".." {
             continue;
         }
-        if names.len() >= MAX_ENTRIES {
-            return Err(too_many());
+        if names.len() >= most {
+            return Err(too_many(most));
         }
         names.push(name);
     }
@@ -153,8 +160,8 @@ pub(super) fn names(folder: impl AsFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-fn too_many() -> io::Error {
-    io::Error::other(format!("it holds more than {MAX_ENTRIES} entries"))
+fn too_many(most: usize) -> io::Error {
+    io::Error::other(format!("it holds more than {most} entries"))
 }
 
 #[cfg(test)]
@@ -303,15 +310,18 @@ mod tests {
     #[test]
     fn a_flood_of_entries_is_unknown_and_says_so() {
         let tree = Tree::new();
-        for half in ["/f/1", "/f/2"] {
-            tree.folder(half);
-            for number in 0..MAX_ENTRIES / 2 {
-                std::fs::File::create(tree.at(half).join(number.to_string())).unwrap();
-            }
+        for name in ["a", "b", "1/c", "1/d"] {
+            tree.write(&format!("/f/{name}"), "");
         }
+        assert_eq!(known(tree.files.walk_within(&path("/f"), 5)).len(), 5);
         assert_eq!(
-            tree.files.walk(&path("/f")),
-            Fact::unknown("cannot list /f: it holds more than 20000 entries")
+            tree.files.walk_within(&path("/f"), 4),
+            Fact::unknown("cannot list /f: it holds more than 4 entries")
+        );
+        // One folder alone overflows before anything of it is looked at.
+        assert_eq!(
+            tree.files.walk_within(&path("/f"), 2),
+            Fact::unknown("cannot list /f: it holds more than 2 entries")
         );
     }
 }

@@ -9,7 +9,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode as Bits, fchmodat, fstat, fst
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::is_draft;
-use super::folder::names;
+use super::folder::{MAX_ENTRIES, names};
 use super::place::{OTHERS_WRITE, Place, sync_folder};
 use super::{FileError, Files, expect_kind, failed, is_missing, not_durable};
 use crate::adapters::lock::Held;
@@ -116,7 +116,7 @@ impl Files {
 
     fn sweep_opened(&self, folder: impl AsFd) -> io::Result<()> {
         let mut removed = false;
-        for name in names(&folder)? {
+        for name in names(&folder, MAX_ENTRIES)? {
             if !name.to_str().is_ok_and(is_draft) {
                 continue;
             }

@@ -47,7 +47,14 @@ impl Place {
     /// Opens it for listing, if it is a folder.
     pub(super) fn open_folder(&self) -> io::Result<OwnedFd> {
         expect_kind(&self.stat()?, FileKind::Directory)?;
-        self.open(OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        self.open(OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(|cause| {
+            // A folder a moment ago: something is there, so this must not pass for absence.
+            if cause.kind() == io::ErrorKind::NotADirectory {
+                io::Error::other("it was replaced while it was looked at")
+            } else {
+                cause
+            }
+        })
     }
 
     /// Makes the names in the folder outlast a power cut.

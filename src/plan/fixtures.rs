@@ -1,0 +1,273 @@
+//! A control-plane node as kubeadm 1.35 makes it, for tests.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{
+    Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry, KubeletFacts, Layout,
+    Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process, ProcessId,
+};
+use crate::manifest;
+
+/// `kube-apiserver.yaml` as kubeadm 1.35 writes it.
+pub(crate) const API_SERVER: &str = include_str!("fixtures/kube-apiserver.yaml");
+/// `kube-controller-manager.yaml` as kubeadm 1.35 writes it.
+pub(crate) const CONTROLLER_MANAGER: &str = include_str!("fixtures/kube-controller-manager.yaml");
+/// `kube-scheduler.yaml` as kubeadm 1.35 writes it.
+pub(crate) const SCHEDULER: &str = include_str!("fixtures/kube-scheduler.yaml");
+/// `etcd.yaml` as kubeadm 1.35 writes it.
+pub(crate) const ETCD: &str = include_str!("fixtures/etcd.yaml");
+
+/// The manifest of a component as kubeadm 1.35 writes it.
+pub(crate) const fn manifest_text(component: Component) -> &'static str {
+    match component {
+        Component::Scheduler => SCHEDULER,
+        Component::ControllerManager => CONTROLLER_MANAGER,
+        Component::ApiServer => API_SERVER,
+        Component::Etcd => ETCD,
+    }
+}
+
+pub(crate) fn path(text: &str) -> NodePath {
+    text.parse().unwrap()
+}
+
+/// Facts of a file that is one by itself: the inode comes from the name.
+pub(crate) fn facts(name: &str, kind: FileKind, mode: u32) -> FileFacts {
+    let inode = name.bytes().fold(7, |hash: u64, byte| {
+        hash.wrapping_mul(1_099_511_628_211) ^ u64::from(byte)
+    });
+    FileFacts {
+        id: FileId { device: 1, inode },
+        kind,
+        mode: Mode::from_bits(mode),
+        owner: Owner::ROOT,
+        links: if kind == FileKind::Directory { 2 } else { 1 },
+        size: 4_096,
+        modified_ns: 0,
+    }
+}
+
+/// A manifest that was read and understood.
+pub(crate) fn manifest(component: Component, text: &str) -> Manifest {
+    let path = Layout::kubeadm().manifest(component);
+    Manifest {
+        facts: facts(path.as_str(), FileKind::Regular, 0o600),
+        path,
+        text: text.to_owned(),
+        digest: Digest::of(text.as_bytes()),
+        pod: manifest::parse(text.as_bytes()).unwrap(),
+    }
+}
+
+/// An entry of the manifests folder with this text.
+pub(crate) fn entry(name: &str, text: &str) -> FolderEntry {
+    let digest = Digest::of(text.as_bytes());
+    let content = match manifest::parse(text.as_bytes()) {
+        Ok(pod) => EntryContent::Pod {
+            namespace: pod.namespace,
+            name: pod.name,
+            digest,
+        },
+        Err(error) => EntryContent::Unparsable {
+            why: crate::domain::Reason::new(error.to_string()),
+            digest: Some(digest),
+        },
+    };
+    FolderEntry {
+        name: name.to_owned(),
+        exact_name: true,
+        facts: facts(name, FileKind::Regular, 0o600),
+        content,
+    }
+}
+
+/// A process of a component, with these arguments.
+pub(crate) fn process(pid: i32, argv: &[String]) -> Process {
+    Process {
+        id: ProcessId {
+            pid,
+            start_ticks: 100,
+        },
+        argv: argv.to_vec(),
+        uid: 0,
+        age_ms: 60_000,
+        pod_uid: Some("6f1ed002ab5595859014ebf0951522d9".to_owned()),
+    }
+}
+
+/// Puts a manifest in the place of a component's, in the folder and as its typed view.
+pub(crate) fn replace_manifest(observation: &mut Observation, component: Component, text: &str) {
+    let fact = Fact::Known(manifest(component, text));
+    observation.manifests.insert(component, fact);
+    edit_folder(observation, |entries| {
+        for old in entries
+            .iter_mut()
+            .filter(|old| old.name == component.manifest_file())
+        {
+            *old = entry(component.manifest_file(), text);
+        }
+    });
+}
+
+/// Changes the entries of the manifests folder.
+pub(crate) fn edit_folder(observation: &mut Observation, edit: impl FnOnce(&mut Vec<FolderEntry>)) {
+    if let Fact::Known(entries) = &mut observation.manifest_folder {
+        edit(entries);
+    }
+}
+
+/// Changes the facts of a file, wherever it was listed.
+pub(crate) fn edit_file(observation: &mut Observation, name: &str, edit: impl Fn(&mut FileFacts)) {
+    let listings = observation.listings.values_mut();
+    let listed = listings.filter_map(|listing| match listing {
+        Fact::Known(listing) => listing.get_mut(&path(name)),
+        Fact::Absent | Fact::Unknown(_) => None,
+    });
+    for fact in listed.chain(observation.files.get_mut(&path(name))) {
+        if let Fact::Known(facts) = fact {
+            edit(facts);
+        }
+    }
+}
+
+const FOLDERS: [(&str, u32); 2] = [("/etc/kubernetes/pki", 0o755), ("/var/lib/etcd", 0o700)];
+
+const FILES: [(&str, u32); 12] = [
+    ("/etc/kubernetes/manifests/etcd.yaml", 0o600),
+    ("/etc/kubernetes/manifests/kube-apiserver.yaml", 0o600),
+    ("/etc/kubernetes/manifests/kube-controller-manager.yaml", 0o600),
+    ("/etc/kubernetes/manifests/kube-scheduler.yaml", 0o600),
+    ("/etc/kubernetes/admin.conf", 0o600),
+    ("/etc/kubernetes/super-admin.conf", 0o600),
+    ("/etc/kubernetes/scheduler.conf", 0o600),
+    ("/etc/kubernetes/controller-manager.conf", 0o600),
+    ("/etc/kubernetes/kubelet.conf", 0o600),
+    ("/etc/kubernetes/pki/ca.crt", 0o644),
+    ("/usr/lib/systemd/system/kubelet.service", 0o644),
+    ("/var/lib/kubelet/config.yaml", 0o644),
+];
+
+const ABSENT: [&str; 5] = [
+    "/etc/systemd/system/kubelet.service",
+    "/etc/kubernetes/kube-proxy.conf",
+    "/etc/kubernetes/kube-proxy.kubeconfig",
+    "/etc/kubernetes/proxy.conf",
+    "/var/lib/kube-proxy/kubeconfig",
+];
+
+const CERTIFICATES: [&str; 3] = [
+    "/etc/kubernetes/pki/ca.crt",
+    "/etc/kubernetes/pki/apiserver.crt",
+    "/etc/kubernetes/pki/etcd/server.crt",
+];
+
+const KEYS: [&str; 4] = [
+    "/etc/kubernetes/pki/ca.key",
+    "/etc/kubernetes/pki/apiserver.key",
+    "/etc/kubernetes/pki/etcd/server.key",
+    "/etc/kubernetes/pki/sa.key",
+];
+
+type Listings = BTreeMap<PathPattern, Fact<BTreeMap<NodePath, Fact<FileFacts>>>>;
+
+fn listings() -> Listings {
+    let files = |names: &[&str], mode| {
+        names
+            .iter()
+            .map(|name| (path(name), Fact::Known(facts(name, FileKind::Regular, mode))))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let certificates = files(&CERTIFICATES, 0o644);
+    let keys = files(&KEYS, 0o600);
+    let mut tree = certificates.clone();
+    tree.extend(keys.clone());
+    tree.extend(files(&["/etc/kubernetes/pki/sa.pub"], 0o600));
+    let etcd = "/etc/kubernetes/pki/etcd";
+    tree.insert(path(etcd), Fact::Known(facts(etcd, FileKind::Directory, 0o755)));
+    let drop_in = "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf";
+    let nothing = BTreeMap::new;
+    let listing = |pattern: &str, files| (pattern.parse().unwrap(), files);
+    [
+        listing("/etc/kubernetes/pki/**/*.crt", Fact::Known(certificates)),
+        listing("/etc/kubernetes/pki/**/*.key", Fact::Known(keys)),
+        listing("/etc/kubernetes/pki/**/*", Fact::Known(tree)),
+        listing(
+            "/usr/lib/systemd/system/kubelet.service.d/*.conf",
+            Fact::Known(files(&[drop_in], 0o644)),
+        ),
+        // A merged system: /lib is a link to /usr/lib, so the same file is found again.
+        listing(
+            "/lib/systemd/system/kubelet.service.d/*.conf",
+            Fact::Known(
+                [(
+                    path(&drop_in[4..]),
+                    Fact::Known(facts(drop_in, FileKind::Regular, 0o644)),
+                )]
+                .into(),
+            ),
+        ),
+        listing("/etc/systemd/system/kubelet.service.d/*.conf", Fact::Absent),
+        listing("/etc/cni/net.d/*.conf", Fact::Known(nothing())),
+        listing("/etc/cni/net.d/*.conflist", Fact::Known(nothing())),
+        listing("/etc/cni/net.d/*-kubeconfig", Fact::Known(nothing())),
+        listing("/etc/cni/net.d/*", Fact::Known(nothing())),
+    ]
+    .into()
+}
+
+/// A node on which `kubeadm init` has just run.
+pub(crate) fn fresh_node() -> Observation {
+    let layout = Layout::kubeadm();
+    let mut files = BTreeMap::new();
+    for (name, mode) in FILES {
+        files.insert(path(name), Fact::Known(facts(name, FileKind::Regular, mode)));
+    }
+    for (name, mode) in FOLDERS {
+        files.insert(path(name), Fact::Known(facts(name, FileKind::Directory, mode)));
+    }
+    for name in ABSENT {
+        files.insert(path(name), Fact::Absent);
+    }
+    let unit = facts(
+        "/usr/lib/systemd/system/kubelet.service",
+        FileKind::Regular,
+        0o644,
+    );
+    files.insert(path("/lib/systemd/system/kubelet.service"), Fact::Known(unit));
+    let manifests: BTreeMap<Component, Manifest> = Component::ALL
+        .map(|component| (component, manifest(component, manifest_text(component))))
+        .into();
+    let processes = manifests.iter().map(|(component, manifest)| {
+        let argv = manifest::command_line(*component, &manifest.pod)
+            .unwrap()
+            .argv()
+            .to_vec();
+        (*component, Fact::Known(vec![process(100, &argv)]))
+    });
+    Observation {
+        files,
+        listings: listings(),
+        manifest_folder: Fact::Known(
+            Component::ALL
+                .map(|component| entry(component.manifest_file(), manifest_text(component)))
+                .to_vec(),
+        ),
+        processes: processes.collect(),
+        manifests: manifests
+            .into_iter()
+            .map(|(component, manifest)| (component, Fact::Known(manifest)))
+            .collect(),
+        health: BTreeMap::new(),
+        pod_logs: BTreeMap::new(),
+        documents: BTreeMap::new(),
+        kubelet: KubeletFacts {
+            process: Fact::Known(process(50, &["/usr/bin/kubelet".to_owned()])),
+            static_pod_path: Fact::Known(layout.manifests),
+            config_file: Fact::Known(path("/var/lib/kubelet/config.yaml")),
+            client_ca_file: Fact::Known(layout.pki.join("ca.crt").unwrap()),
+        },
+        kubeadm: Fact::Known(Vec::new()),
+        control_plane: Fact::unknown("it was not asked"),
+        accounts: [("etcd:etcd".parse().unwrap(), Fact::Absent)].into(),
+    }
+}
