@@ -13,6 +13,8 @@ mod judge;
 mod judge_files;
 mod judge_flags;
 mod judge_folder;
+#[cfg(test)]
+mod judge_tests;
 mod last_words;
 mod redact;
 mod select;
