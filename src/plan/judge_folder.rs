@@ -173,7 +173,7 @@ impl Look<'_> {
             return Standing::Unknown;
         }
         let named = &self.context.config.manifests.known;
-        if named.iter().any(|name| *name == entry.name) {
+        if named.contains(&entry.name) {
             return Standing::Known("known by manifests.known of the configuration");
         }
         let Some(baseline) = self.context.baseline else {

@@ -59,11 +59,7 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
 
 /// The id of the control that a required flag makes.
 #[must_use]
-#[expect(
-    clippy::missing_panics_doc,
-    clippy::expect_used,
-    reason = "flag names hold only what an id may hold"
-)]
+#[expect(clippy::expect_used, reason = "flag names hold only what an id may hold")]
 pub fn required_flag_id(component: Component, name: &FlagName) -> ControlId {
     format!("HF-FLAG-{component}.{}", name.as_str())
         .parse()

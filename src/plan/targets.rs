@@ -112,7 +112,7 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     };
     match path_of_flag(manifest, &line, "data-dir") {
         Fact::Absent => Fact::unknown("etcd is started without --data-dir, so its data lie in its container"),
-        found => found,
+        found @ (Fact::Known(_) | Fact::Unknown(_)) => found,
     }
 }
 
