@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::edit::{Edit, Refusal};
-use super::flags::{Flag, Form, command_line, escaped};
+use super::flags::{CommandLine, Flag, Form, command_line, escaped};
 use super::splice::Draft;
 use super::{view, yaml};
 use crate::domain::{Component, FlagName, NodePath};
@@ -98,7 +98,8 @@ fn apply(document: &mut Value, component: Component, edit: &Edit) -> Result<(), 
                 let at = there.get("mountPath").and_then(Value::as_str);
                 at.and_then(|at| at.parse::<NodePath>().ok()).as_ref() == Some(path)
             };
-            push_unless_there(container(document, component)?, "volumeMounts", mount, same)
+            let index = line_of(document, component)?.container();
+            push_unless_there(container(document, index)?, "volumeMounts", mount, same)
         }
     }
 }
@@ -186,10 +187,9 @@ fn rewrite_with_flags(
     component: Component,
     change: impl FnOnce(&mut Vec<Word>, &BTreeMap<usize, Flag>),
 ) -> Result<(), Refusal> {
-    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
-    let line = command_line(component, &pod).map_err(Refusal::CommandLine)?;
+    let line = line_of(document, component)?;
     let flags: BTreeMap<usize, Flag> = line.flags_at().map(|flag| (flag.at, flag.clone())).collect();
-    let holder = container(document, component)?;
+    let holder = container(document, line.container())?;
     let written: Vec<(String, bool)> = [("command", false), ("args", true)]
         .into_iter()
         .flat_map(|(key, in_args)| {
@@ -237,11 +237,7 @@ fn spec(document: &mut Value) -> Result<&mut Mapping, Refusal> {
     spec.ok_or(Refusal::Guard("its spec is no mapping"))
 }
 
-fn container(document: &mut Value, component: Component) -> Result<&mut Mapping, Refusal> {
-    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
-    let index = command_line(component, &pod)
-        .map_err(Refusal::CommandLine)?
-        .container();
+fn container(document: &mut Value, index: usize) -> Result<&mut Mapping, Refusal> {
     let containers = spec(document)?
         .get_mut("containers")
         .and_then(Value::as_sequence_mut);
@@ -249,6 +245,11 @@ fn container(document: &mut Value, component: Component) -> Result<&mut Mapping,
         .and_then(|containers| containers.get_mut(index))
         .and_then(Value::as_mapping_mut);
     container.ok_or(Refusal::Guard("its containers are no list of mappings"))
+}
+
+fn line_of(document: &Value, component: Component) -> Result<CommandLine, Refusal> {
+    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
+    command_line(component, &pod).map_err(Refusal::CommandLine)
 }
 
 fn push_unless_there(
