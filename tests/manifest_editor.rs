@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a panic is how a test fails, and its tables are long"
 )]
 
