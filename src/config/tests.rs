@@ -637,7 +637,7 @@ fn as_json(config: &Config) -> serde_json::Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn a_random_configuration_round_trips_in_block_and_flow_style(config in any_config()) {
@@ -655,8 +655,34 @@ proptest! {
     }
 
     #[test]
+    fn a_misspelt_key_is_found_where_it_stands(
+        config in any_config(),
+        key in prop::sample::select(vec!["exception", "reason", "until", "quarantine", "deadline", "timeZone", "requiredFlags"]),
+    ) {
+        let json = as_json(&config);
+        let quoted = format!("\"{key}\":");
+        for text in [serde_json::to_string_pretty(&json).unwrap(), json.to_string()] {
+            let Some(at) = text.find(&quoted) else { continue };
+            let spoilt = text.replacen(&quoted, &format!("\"{key}x\":"), 1);
+            let before = spoilt.get(..at).unwrap();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+            let error = parse(&spoilt).unwrap_err();
+            prop_assert_eq!((error.line, error.column), (Some(line), Some(column)), "{:?}\n{}", error, spoilt);
+            prop_assert_eq!(error.message, format!("unknown key \"{key}x\""));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(parse_bytes(&bytes).is_ok() || !parse_bytes(&bytes).unwrap_err().message.is_empty());
+    }
+
+    #[test]
+    fn any_text_that_looks_like_yaml_is_read_or_refused(
+        text in "(mode|controls|fullPass|1\\.1\\.1|known|[ab?]|[\\[\\]{}:,&*!|>'\"%@`#\n\r\t -]|: |\n  |\n- |--- |é){0,40}",
+    ) {
+        prop_assert!(parse(&text).is_ok() || !parse(&text).unwrap_err().message.is_empty());
     }
 
     #[test]

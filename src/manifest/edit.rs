@@ -449,16 +449,15 @@ mod tests {
         ];
         for (container, line, what) in table {
             let refusal = changes(&small(container), &[set("a", "2")]).unwrap_err();
-            match &refusal {
-                Refusal::Shape {
-                    what: found,
-                    line: at,
-                } => {
-                    assert!(found.contains(what), "{container}: {found}");
-                    assert_eq!(*at, line, "{container}: {found}");
-                }
-                other => panic!("{container}: {other:?}"),
-            }
+            let Refusal::Shape {
+                what: found,
+                line: at,
+            } = &refusal
+            else {
+                panic!("{container}: {refusal:?}");
+            };
+            assert!(found.contains(what), "{container}: {found}");
+            assert_eq!(*at, line, "{container}: {found}");
         }
         for volumes in ["[]", "", " null", "[{name: a, emptyDir: {}}]"] {
             let text = small(&format!("    command: [kube-scheduler]\n  volumes: {volumes}\n"));

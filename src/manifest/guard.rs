@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::edit::{Edit, Refusal};
-use super::flags::{Flag, Form, command_line, escaped};
+use super::flags::{CommandLine, Flag, Form, command_line, escaped};
 use super::splice::Draft;
 use super::{view, yaml};
 use crate::domain::{Component, FlagName, NodePath};
@@ -98,7 +98,8 @@ fn apply(document: &mut Value, component: Component, edit: &Edit) -> Result<(), 
                 let at = there.get("mountPath").and_then(Value::as_str);
                 at.and_then(|at| at.parse::<NodePath>().ok()).as_ref() == Some(path)
             };
-            push_unless_there(container(document, component)?, "volumeMounts", mount, same)
+            let index = line_of(document, component)?.container();
+            push_unless_there(container(document, index)?, "volumeMounts", mount, same)
         }
     }
 }
@@ -186,10 +187,9 @@ fn rewrite_with_flags(
     component: Component,
     change: impl FnOnce(&mut Vec<Word>, &BTreeMap<usize, Flag>),
 ) -> Result<(), Refusal> {
-    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
-    let line = command_line(component, &pod).map_err(Refusal::CommandLine)?;
+    let line = line_of(document, component)?;
     let flags: BTreeMap<usize, Flag> = line.flags_at().map(|flag| (flag.at, flag.clone())).collect();
-    let holder = container(document, component)?;
+    let holder = container(document, line.container())?;
     let written: Vec<(String, bool)> = [("command", false), ("args", true)]
         .into_iter()
         .flat_map(|(key, in_args)| {
@@ -237,11 +237,7 @@ fn spec(document: &mut Value) -> Result<&mut Mapping, Refusal> {
     spec.ok_or(Refusal::Guard("its spec is no mapping"))
 }
 
-fn container(document: &mut Value, component: Component) -> Result<&mut Mapping, Refusal> {
-    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
-    let index = command_line(component, &pod)
-        .map_err(Refusal::CommandLine)?
-        .container();
+fn container(document: &mut Value, index: usize) -> Result<&mut Mapping, Refusal> {
     let containers = spec(document)?
         .get_mut("containers")
         .and_then(Value::as_sequence_mut);
@@ -249,6 +245,11 @@ fn container(document: &mut Value, component: Component) -> Result<&mut Mapping,
         .and_then(|containers| containers.get_mut(index))
         .and_then(Value::as_mapping_mut);
     container.ok_or(Refusal::Guard("its containers are no list of mappings"))
+}
+
+fn line_of(document: &Value, component: Component) -> Result<CommandLine, Refusal> {
+    let pod = view::pod_of_value(document.clone()).map_err(Refusal::NotAManifest)?;
+    command_line(component, &pod).map_err(Refusal::CommandLine)
 }
 
 fn push_unless_there(
@@ -269,5 +270,84 @@ fn push_unless_there(
             Ok(())
         }
         Some(_) => Err(Refusal::Guard("a list is no list")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "# one\na:\n- --x=1 # why\n- --y=2\n# two\n";
+
+    /// A draft as an editor at fault would leave it.
+    fn draft(text: &str, origins: &[Option<usize>], removed: &[&str], added: &[&str]) -> Draft {
+        let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let mut draft = Draft::new(text.to_owned());
+        draft.origins = origins.to_vec();
+        draft.removed = owned(removed);
+        draft.added = owned(added);
+        draft
+    }
+
+    #[test]
+    fn announced_lines_pass() {
+        let set = "# one\na:\n- --x=3 # why\n- --y=2\n# two\n";
+        let origins = [Some(0), Some(1), None, Some(3), Some(4)];
+        let set = draft(set, &origins, &["- --x=1 # why"], &["- --x=3 # why"]);
+        assert_eq!(only_announced_lines(BEFORE, &set), Ok(()));
+        let removed = "# one\na:\n- --x=1 # why\n# two\n";
+        let removed = draft(removed, &[Some(0), Some(1), Some(2), Some(4)], &["- --y=2"], &[]);
+        assert_eq!(only_announced_lines(BEFORE, &removed), Ok(()));
+    }
+
+    #[test]
+    fn every_other_difference_is_refused() {
+        let all: Vec<Option<usize>> = (0..5).map(Some).collect();
+        let moved = "# two\na:\n- --x=1 # why\n- --y=2\n# one\n";
+        let table = [
+            // A comment lost, altered, moved; a line that is not announced; a comment that is announced.
+            draft("a:\n- --x=1 # why\n- --y=2\n# two\n", &all[1..], &[], &[]),
+            draft(&BEFORE.replace("why", "now"), &all, &[], &[]),
+            draft(moved, &[Some(4), Some(1), Some(2), Some(3), Some(0)], &[], &[]),
+            draft(moved, &all, &[], &[]),
+            draft(&BEFORE.replace("--x=1", "--x=2"), &all, &[], &[]),
+            draft(&BEFORE.replace("- --y=2", "- --y=2 "), &all, &[], &[]),
+            draft(&format!("{BEFORE}- --z=1\n"), &all, &[], &["- --z=1"]),
+            draft(
+                &format!("{BEFORE}- --z=1\n"),
+                &[all.as_slice(), &[None]].concat(),
+                &[],
+                &[],
+            ),
+            draft("a:\n- --x=1 # why\n- --y=2\n# two\n", &all[1..], &["# one"], &[]),
+        ];
+        for draft in table {
+            let refused = only_announced_lines(BEFORE, &draft);
+            assert!(matches!(refused, Err(Refusal::Guard(_))), "{}", draft.text);
+        }
+    }
+
+    #[test]
+    fn a_text_of_another_meaning_is_refused() {
+        let text = include_str!("../../tests/manifests/v1.35/kube-scheduler.yaml");
+        let edits = [Edit::SetFlag {
+            name: "leader-elect".parse().unwrap(),
+            value: "false".to_owned(),
+        }];
+        let meant = |after: &str| {
+            let before = yaml::document_of(text).unwrap().value;
+            same_meaning(before, after, Component::Scheduler, &edits)
+        };
+        assert_eq!(meant(&text.replace("elect=true", "elect=false")), Ok(()));
+        for after in [
+            text.to_owned(),
+            text.replace("--leader-elect=true", "--leader-elect=0"),
+            text.replace("elect=true", "elect=false")
+                .replace("readOnly: true", "readOnly: false"),
+            text.replace("elect=true", "elect=false")
+                .replace("status: {}", "status:"),
+        ] {
+            assert!(matches!(meant(&after), Err(Refusal::Guard(_))), "{after}");
+        }
     }
 }

@@ -200,7 +200,7 @@ fn listings() -> Listings {
             "/lib/systemd/system/kubelet.service.d/*.conf",
             Fact::Known(
                 [(
-                    path(&drop_in[4..]),
+                    path(drop_in.strip_prefix("/usr").unwrap()),
                     Fact::Known(facts(drop_in, FileKind::Regular, 0o644)),
                 )]
                 .into(),

@@ -18,6 +18,8 @@ mod judge;
 mod judge_files;
 mod judge_flags;
 mod judge_folder;
+#[cfg(test)]
+mod judge_tests;
 mod last_words;
 mod redact;
 mod restart;

@@ -127,7 +127,10 @@ fn opens_secret<'a>(word: &str, after: &'a str) -> Option<&'a str> {
     let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
     let opening = |length: usize| after.get(..length).filter(|_| length < after.len());
     if name == "bearer" && after.starts_with(' ') {
-        return opening(spaces(after));
+        // `bearer token: expired` is prose.
+        let prose = after.trim_start_matches(' ').strip_prefix("token");
+        let is_prose = prose.is_some_and(|rest| rest.starts_with([' ', ':', ',']));
+        return opening(spaces(after)).filter(|_| !is_prose);
     }
     if name == "authorization" && after.starts_with([':', '=']) {
         return opening(after.len() - after.trim_start_matches([':', '=', ' ', '"', '\'']).len());

@@ -59,11 +59,7 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
 
 /// The id of the control that a required flag makes.
 #[must_use]
-#[expect(
-    clippy::missing_panics_doc,
-    clippy::expect_used,
-    reason = "flag names hold only what an id may hold"
-)]
+#[expect(clippy::expect_used, reason = "flag names hold only what an id may hold")]
 pub fn required_flag_id(component: Component, name: &FlagName) -> ControlId {
     format!("HF-FLAG-{component}.{}", name.as_str())
         .parse()
@@ -141,5 +137,151 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
         | Requirement::Folder(_) => Err("this control takes no value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ControlSetting;
+
+    fn with(id: &str, setting: ControlSetting) -> Config {
+        Config {
+            controls: [(id.parse().unwrap(), setting)].into(),
+            ..Config::default()
+        }
+    }
+
+    fn value(id: &str, value: &str) -> Result<Requirement, InvalidValue> {
+        let setting = ControlSetting {
+            value: Some(value.to_owned()),
+            ..ControlSetting::default()
+        };
+        let selected = select(&with(id, setting))?;
+        let control = selected
+            .into_iter()
+            .find(|selected| selected.control.id.as_str() == id);
+        Ok(control.unwrap().control.requirement)
+    }
+
+    #[test]
+    fn without_settings_the_whole_catalogue_is_judged_in_the_mode_of_the_node() {
+        let selected = select(&Config::default()).unwrap();
+        let expected: Vec<Selected> = catalogue()
+            .into_iter()
+            .map(|control| Selected {
+                control,
+                action: Action::Audit,
+            })
+            .collect();
+        assert_eq!(selected, expected);
+    }
+
+    #[test]
+    fn a_controls_own_mode_goes_before_that_of_the_node_and_off_leaves_it_out() {
+        let mode = |mode| ControlSetting {
+            mode: Some(mode),
+            ..ControlSetting::default()
+        };
+        let enforced = select(&with("CIS-1.2.15", mode(Action::Enforce))).unwrap();
+        let actions: Vec<&str> = enforced
+            .iter()
+            .filter(|selected| selected.action == Action::Enforce)
+            .map(|selected| selected.control.id.as_str())
+            .collect();
+        assert_eq!(actions, ["CIS-1.2.15"]);
+        let off = select(&with("CIS-1.2.15", mode(Action::Off))).unwrap();
+        assert_eq!(off.len(), catalogue().len() - 1);
+        assert!(
+            off.iter()
+                .all(|selected| selected.control.id.as_str() != "CIS-1.2.15")
+        );
+    }
+
+    #[test]
+    fn a_value_takes_the_place_of_the_catalogues() {
+        let Requirement::Mode { ceiling, .. } = value("CIS-4.1.1", "0644").unwrap() else {
+            panic!("CIS-4.1.1 is about a mode");
+        };
+        assert_eq!(ceiling, Mode::from_bits(0o644));
+        let Requirement::Flag {
+            rule: FlagRule::AtLeast { minimum, .. },
+            ..
+        } = value("CIS-1.2.17", "90").unwrap()
+        else {
+            panic!("CIS-1.2.17 is about a number");
+        };
+        assert_eq!(minimum, 90);
+        let Requirement::Flag {
+            rule: FlagRule::Is { value, default, .. },
+            ..
+        } = value("CIS-1.2.15", "maybe").unwrap()
+        else {
+            panic!("CIS-1.2.15 is about a value");
+        };
+        assert_eq!((value.as_str(), default), ("maybe", Some("true")));
+    }
+
+    #[test]
+    fn a_value_that_the_control_cannot_take_is_refused_by_its_name() {
+        for (id, text, message) in [
+            (
+                "CIS-1.2.17",
+                "long",
+                "controls.CIS-1.2.17.value: \"long\" is not a whole number",
+            ),
+            (
+                "CIS-1.1.2",
+                "root",
+                "controls.CIS-1.1.2.value: this control takes no value",
+            ),
+            (
+                "CIS-1.2.16",
+                "/x",
+                "controls.CIS-1.2.16.value: this control takes no value",
+            ),
+            (
+                "X-FILE-02",
+                "x",
+                "controls.X-FILE-02.value: this control takes no value",
+            ),
+        ] {
+            assert_eq!(value(id, text).unwrap_err().to_string(), message);
+        }
+        let error = value("CIS-1.1.1", "rw-").unwrap_err().to_string();
+        assert!(
+            error.starts_with("controls.CIS-1.1.1.value: \"rw-\" is not a file mode"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn required_flags_come_last_and_have_ids_of_their_own() {
+        let longest = "a".repeat(100);
+        let flags = [("v", "2"), (longest.as_str(), "x")];
+        let config = Config {
+            required_flags: [(
+                Component::ControllerManager,
+                flags
+                    .map(|(name, value)| (name.parse().unwrap(), value.to_owned()))
+                    .into(),
+            )]
+            .into(),
+            ..Config::default()
+        };
+        let selected = select(&config).unwrap();
+        let ids: Vec<String> = selected
+            .iter()
+            .skip(catalogue().len())
+            .map(|selected| selected.control.id.to_string())
+            .collect();
+        let prefix = "HF-FLAG-KUBE-CONTROLLER-MANAGER.";
+        assert_eq!(
+            ids,
+            [format!("{prefix}{}", "A".repeat(100)), format!("{prefix}V")]
+        );
+        let control = &selected.last().unwrap().control;
+        assert_eq!(control.title, "kube-controller-manager runs with --v=2");
+        assert_eq!(control.restarts(), Some(Component::ControllerManager));
     }
 }

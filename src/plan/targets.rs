@@ -112,7 +112,7 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     };
     match path_of_flag(manifest, &line, "data-dir") {
         Fact::Absent => Fact::unknown("etcd is started without --data-dir, so its data lie in its container"),
-        found => found,
+        found @ (Fact::Known(_) | Fact::Unknown(_)) => found,
     }
 }
 
@@ -165,5 +165,113 @@ fn parsed<F: AsRef<str>, P: AsRef<str>>(
     match (files, patterns) {
         (Ok(files), Ok(patterns)) => Fact::Known(Asked { files, patterns }),
         (Err(error), _) | (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{ETCD, SCHEDULER, fresh_node, path, replace_manifest};
+    use super::*;
+    use crate::controls::catalogue;
+    use crate::domain::Observation;
+
+    fn etcd_data_of(text: &str) -> Fact<Asked> {
+        let mut node = fresh_node();
+        replace_manifest(&mut node, Component::Etcd, text);
+        asked(&Target::EtcdData, &node)
+    }
+
+    fn asked(target: &Target, node: &Observation) -> Fact<Asked> {
+        paths_of(target, &Layout::kubeadm(), &node.manifests, &node.kubelet)
+    }
+
+    #[test]
+    fn the_data_folder_of_etcd_is_the_nodes_path_of_its_flag() {
+        assert_eq!(etcd_data_of(ETCD), known_files([path("/var/lib/etcd")]));
+        let moved = ETCD.replace("path: /var/lib/etcd", "path: /data/etcd");
+        assert_eq!(etcd_data_of(&moved), known_files([path("/data/etcd")]));
+        let below = moved.replace("--data-dir=/var/lib/etcd", "--data-dir=/var/lib/etcd/x");
+        assert_eq!(etcd_data_of(&below), known_files([path("/data/etcd/x")]));
+    }
+
+    #[test]
+    fn a_data_folder_that_cannot_be_told_is_unknown_and_an_external_etcd_has_the_usual_one() {
+        for (flag, why) in [
+            (
+                "--data-dir=/x",
+                "--data-dir names /x, which is mounted from no folder of the node",
+            ),
+            (
+                "--data-dir=x",
+                "--data-dir is \"x\", which is not an absolute path",
+            ),
+            (
+                "--name=x",
+                "etcd is started without --data-dir, so its data lie in its container",
+            ),
+        ] {
+            let text = ETCD.replace("--data-dir=/var/lib/etcd", flag);
+            assert_eq!(etcd_data_of(&text), Fact::unknown(why));
+        }
+        let mut node = fresh_node();
+        node.manifests.insert(Component::Etcd, Fact::Absent);
+        assert_eq!(
+            asked(&Target::EtcdData, &node),
+            known_files([path("/var/lib/etcd")])
+        );
+        node.manifests.insert(Component::Etcd, Fact::unknown("not YAML"));
+        assert_eq!(asked(&Target::EtcdData, &node), Fact::unknown("not YAML"));
+        node.manifests.clear();
+        assert_eq!(
+            asked(&Target::EtcdData, &node),
+            Fact::unknown("the manifest of etcd was not looked at")
+        );
+    }
+
+    #[test]
+    fn the_kubelets_files_are_those_that_it_names() {
+        let mut node = fresh_node();
+        node.kubelet.config_file = Fact::Known(path("/etc/kubelet.yaml"));
+        node.kubelet.client_ca_file = Fact::Absent;
+        assert_eq!(
+            asked(&Target::KubeletConfig, &node),
+            known_files([path("/etc/kubelet.yaml")])
+        );
+        assert_eq!(asked(&Target::KubeletClientCa, &node), Fact::Absent);
+        node.kubelet.config_file = Fact::Absent;
+        assert_eq!(
+            asked(&Target::KubeletConfig, &node),
+            known_files([path("/var/lib/kubelet/config.yaml")])
+        );
+        node.kubelet.config_file = Fact::unknown("cannot read it");
+        assert_eq!(
+            asked(&Target::KubeletConfig, &node),
+            Fact::unknown("cannot read it")
+        );
+    }
+
+    #[test]
+    fn a_tree_is_its_folder_and_all_below_it() {
+        let tree = asked(&Target::Tree(path("/a")), &fresh_node());
+        let expected = Asked {
+            files: vec![path("/a")],
+            patterns: vec!["/a/**/*".parse().unwrap()],
+        };
+        assert_eq!(tree, Fact::Known(expected));
+    }
+
+    #[test]
+    fn only_a_scheduler_that_is_started_with_a_configuration_file_has_a_document() {
+        let documents = |node: &Observation| -> Vec<NodePath> {
+            catalogue()
+                .iter()
+                .flat_map(|control| documents_of(control, &node.manifests))
+                .collect()
+        };
+        let mut node = fresh_node();
+        assert_eq!(documents(&node), []);
+        let text = SCHEDULER.replace("--leader-elect=true", "--config=/etc/kubernetes/scheduler.conf");
+        replace_manifest(&mut node, Component::Scheduler, &text);
+        assert_eq!(documents(&node), [path("/etc/kubernetes/scheduler.conf")]);
     }
 }
