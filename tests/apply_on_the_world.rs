@@ -165,12 +165,20 @@ fn a_wrong_value_is_mended_in_its_place() {
     );
 }
 
+/// A value that the API server does not take, and that no look at the configuration can tell.
+const REFUSED: &str = "controls:\n  CIS-1.2.15: { mode: off }\nrequiredFlags:\n  kube-apiserver: { max-requests-inflight: many }\n";
+const REFUSED_ID: &str = "HF-FLAG-KUBE-APISERVER.MAX-REQUESTS-INFLIGHT";
+const LAST_WORDS: &str = "invalid argument \"many\" for \"--max-requests-inflight\" flag";
+
+fn drift_with(more: &[&str]) -> BTreeSet<String> {
+    left().into_iter().chain(set(more)).collect()
+}
+
 #[test]
 fn a_value_that_the_node_refuses_is_undone_told_and_remembered() {
     let world = World::new();
     let former = read(&world, API_SERVER);
-    let operator = Operator::new(world.node(), "controls:\n  CIS-1.2.15: { value: \"maybe\" }\n");
-    let applied = operator.apply();
+    let applied = Operator::new(world.node(), REFUSED).apply();
     let refused: Vec<_> = applied
         .outcomes
         .iter()
@@ -183,46 +191,57 @@ fn a_value_that_the_node_refuses_is_undone_told_and_remembered() {
         panic!("{:#?}", applied.outcomes);
     };
     let at_fault = RefusedFlag {
-        name: "profiling".parse().expect("a flag"),
-        value: "maybe".to_owned(),
+        name: "max-requests-inflight".parse().expect("a flag"),
+        value: "many".to_owned(),
     };
     assert_eq!(fault.flag, Some(at_fault));
-    let words = "invalid argument \"maybe\" for \"--profiling\" flag";
     assert!(
-        fault.last_words.iter().any(|line| line.contains(words)),
+        fault.last_words.iter().any(|line| line.contains(LAST_WORDS)),
         "{fault:#?}"
     );
     assert_eq!(read(&world, API_SERVER), former, "the former bytes");
     assert!(world.all_ready());
     // The others were not held up.
-    let mut expected = left();
-    expected.insert("CIS-1.2.15".to_owned());
-    assert_eq!(ids_with(&applied.last, Verdict::Drift), expected);
+    assert_eq!(ids_with(&applied.last, Verdict::Drift), drift_with(&[REFUSED_ID]));
 
     // A new process remembers, and does not try again.
     let started = starts(&world);
-    let again = Operator::new(world.node(), "controls:\n  CIS-1.2.15: { value: \"maybe\" }\n");
+    let again = Operator::new(world.node(), REFUSED);
     assert_eq!(again.journal().refusals.len(), 1);
     let applied = again.apply();
     assert_eq!((applied.outcomes, starts(&world)), (vec![], started));
-    assert_eq!(withheld(&applied.last)["CIS-1.2.15"], BTreeSet::from(["refused"]));
-    let reason = &applied
-        .last
-        .plan
-        .withheld
+    assert_eq!(withheld(&applied.last)[REFUSED_ID], BTreeSet::from(["refused"]));
+    let held = &applied.last.plan.withheld;
+    let reason = held
         .iter()
         .find(|held| held.reason.kind() == "refused")
-        .expect("just counted")
-        .reason;
-    assert!(reason.to_string().contains(words), "{reason}");
+        .map(|held| held.reason.to_string());
+    assert!(
+        reason.as_ref().is_some_and(|reason| reason.contains(LAST_WORDS)),
+        "{reason:?}"
+    );
 
     // Its input changes: it is made.
-    let applied = Operator::new(world.node(), "").apply();
+    let config = REFUSED.replace("many", "300").replace("off", "audit");
+    let applied = Operator::new(world.node(), &config).apply();
     assert_eq!(ids_with(&applied.last, Verdict::Drift), left());
+    assert_eq!(
+        changed_lines(&former, &read(&world, API_SERVER)),
+        ["+    - --profiling=false", "+    - --max-requests-inflight=300"]
+    );
+}
+
+#[test]
+fn a_flag_that_the_node_names_as_being_at_fault_holds_up_no_other_flag() {
+    let world = World::new();
+    let former = read(&world, API_SERVER);
+    let applied = Operator::new(world.node(), &REFUSED.replace("off", "enforce")).apply();
+    assert_eq!(ids_with(&applied.last, Verdict::Drift), drift_with(&[REFUSED_ID]));
     assert_eq!(
         changed_lines(&former, &read(&world, API_SERVER)),
         ["+    - --profiling=false"]
     );
+    assert!(world.all_ready());
 }
 
 #[test]
@@ -390,8 +409,9 @@ fn a_pause_stops_every_change_until_it_is_over() {
 fn a_pause_does_not_stop_a_recovery() {
     let world = World::new();
     let former = read(&world, API_SERVER);
-    let operator = Operator::new(world.node(), "controls:\n  CIS-1.2.15: { value: \"maybe\" }\n");
-    let applied = operator.apply_telling(&mut |outcome| {
+    let config = format!("{REFUSED}  kube-scheduler: {{ kube-api-qps: fast }}\n");
+    let former = [former, read(&world, SCHEDULER)];
+    let applied = Operator::new(world.node(), &config).apply_telling(&mut |outcome| {
         if outcome.result == Came::Begun {
             pause_file(
                 &world,
@@ -399,7 +419,7 @@ fn a_pause_does_not_stop_a_recovery() {
             );
         }
     });
-    // The first edit was begun before the pause; the rest was not begun at all.
+    // The scheduler's edit was begun before the pause; the rest was not begun at all.
     let begun = |text: &str| {
         applied
             .outcomes
@@ -407,9 +427,13 @@ fn a_pause_does_not_stop_a_recovery() {
             .filter(|o| o.what.contains(text) && o.result == Came::Begun)
             .count()
     };
-    assert_eq!((begun("edit"), applied.last.plan.in_flight), (1, None));
+    assert_eq!((begun("edit"), &applied.last.plan.in_flight), (1, &None));
     assert!(world.wait_until(SOON, World::all_ready));
-    assert_eq!(read(&world, API_SERVER), former);
+    assert_eq!([read(&world, API_SERVER), read(&world, SCHEDULER)], former);
+    assert!(matches!(
+        applied.ended().last().map(|outcome| &outcome.result),
+        Some(Came::Refused { recovered: true, .. })
+    ));
 }
 
 #[test]

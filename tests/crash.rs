@@ -35,7 +35,7 @@ const CONFIG: &str = "HOLDFAST_CRASH_CONFIG";
 const FAILPOINT: &str = "HOLDFAST_FAILPOINT";
 
 const MENDS: &str = "mode: enforce\n";
-const REFUSED: &str = "mode: enforce\ncontrols:\n  CIS-1.2.15: { value: \"maybe\" }\n";
+const REFUSED: &str = "mode: enforce\nrequiredFlags:\n  kube-apiserver: { max-requests-inflight: many }\n";
 /// More records than any apply here writes.
 const MANY: usize = 60;
 
@@ -145,7 +145,7 @@ fn node_is_whole(world: &World, expected: &Undisturbed, point: &str) {
             "{point}: {name}"
         );
         let known = [expected.before.get(name), expected.after.get(name)];
-        let refused = text.contains("--profiling=maybe");
+        let refused = text.contains("--max-requests-inflight=many");
         assert!(known.contains(&Some(text)) || refused, "{point}: {name}: {text}");
     }
 }
@@ -211,8 +211,8 @@ fn kill_at_every_record(side: &str, config: &str, healthy_at_once: bool) -> usiz
 
 /// Opened, baseline, two for each of three modes, two for each of three edits.
 const RECORDS: usize = 2 + 2 * 3 + 2 * 3;
-/// The refused edit has three.
-const RECORDS_REFUSED: usize = RECORDS + 1;
+/// The refused edit has three, and the one without the flag at fault two more.
+const RECORDS_REFUSED: usize = RECORDS + 3;
 
 #[test]
 fn a_kill_before_any_record_of_an_apply_leaves_a_node_that_the_next_run_completes() {
@@ -240,7 +240,7 @@ fn an_apply_that_nobody_kills_leaves_what_is_expected() {
     assert_eq!((mended.drift, mended.refusals), (left(), 0));
     let refused = undisturbed(REFUSED);
     let mut drift = left();
-    drift.insert("CIS-1.2.15".to_owned());
+    drift.insert("HF-FLAG-KUBE-APISERVER.MAX-REQUESTS-INFLIGHT".to_owned());
     assert_eq!((refused.drift, refused.refusals), (drift, 1));
 }
 
