@@ -137,13 +137,17 @@ fn undisturbed(config: &str) -> Undisturbed {
 
 /// The manifests are whole, each the former or the new one, and nothing else lies in their folder.
 fn node_is_whole(world: &World, expected: &Undisturbed, point: &str) {
-    let now = without_ports(world, manifests(world));
-    assert!(now.keys().eq(expected.before.keys()), "{point}: {:?}", now.keys());
+    let now = manifests(world);
     for (name, text) in &now {
+        let pod = parse(text.as_bytes());
         assert!(
-            parse(text.as_bytes()).is_ok_and(|pod| pod.name == name.trim_end_matches(".yaml")),
+            pod.is_ok_and(|pod| Some(pod.name.as_str()) == name.strip_suffix(".yaml")),
             "{point}: {name}"
         );
+    }
+    let now = without_ports(world, now);
+    assert!(now.keys().eq(expected.before.keys()), "{point}: {:?}", now.keys());
+    for (name, text) in &now {
         let known = [expected.before.get(name), expected.after.get(name)];
         let refused = text.contains("--max-requests-inflight=many");
         assert!(known.contains(&Some(text)) || refused, "{point}: {name}: {text}");

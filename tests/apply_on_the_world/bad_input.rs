@@ -95,7 +95,7 @@ const NOT_UNDERSTOOD: [Case; 18] = [
             let command = "  - command: [kube-scheduler, --leader-elect=true]\n    image:";
             format!("{head}{command}{tail}").into_bytes()
         },
-        "(line 12)",
+        "(line 11)",
     ),
     (
         "a command that a shell starts",
