@@ -558,13 +558,8 @@ impl Random {
 
     fn edit(&mut self, value: &Value, index: usize) -> Edit {
         let words = words_of(value, index);
-        let there = words[1 + self.below(words.len() - 1)].clone();
-        let there = there
-            .trim_start_matches('-')
-            .split('=')
-            .next()
-            .unwrap()
-            .to_owned();
+        let flags = occurrences(&words);
+        let there = flags[self.below(flags.len())].0.clone();
         let name = if self.one_in(2) && there.parse::<holdfast::domain::FlagName>().is_ok() {
             there
         } else {

@@ -78,6 +78,24 @@ impl Outcome {
         }
     }
 
+    /// What is awaited, if nothing else is new.
+    #[must_use]
+    pub const fn awaited(&self) -> Option<&String> {
+        if let Result::Waiting { why } = &self.result {
+            return Some(why);
+        }
+        None
+    }
+
+    /// Why it could not be made, if it could not.
+    #[must_use]
+    pub const fn failed(&self) -> Option<&String> {
+        if let Result::Failed { why } = &self.result {
+            return Some(why);
+        }
+        None
+    }
+
     /// True when the operator asked for something that did not come about.
     #[must_use]
     pub const fn is_failure(&self) -> bool {

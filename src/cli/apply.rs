@@ -1,5 +1,6 @@
 //! `apply`: shows the plan, asks, makes it, and tells what came of it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::apply::Outcome;
+use crate::domain::Digest;
 use crate::reconcile::{self, Intent, Looked};
 use crate::report::{self, ExitClass};
 
@@ -101,6 +103,7 @@ fn make(
     if shown.plan.in_flight.is_none() && !same_plan(&first) {
         return Err(CliError::PlanChanged);
     }
+    let mut tried: BTreeSet<Digest> = BTreeSet::new();
     loop {
         let passed = reconcile::pass(
             node,
@@ -117,17 +120,18 @@ fn make(
         let stuck = outcomes
             .last()
             .is_some_and(|outcome| matches!(outcome.result, crate::apply::Result::Stuck { .. }));
-        let acted = !passed.looked.plan.changes.is_empty() && !intent.finishing;
+        // Whoever undoes a change while we make it is not fought with.
+        let changes = &passed.looked.plan.changes;
+        let new = changes.iter().filter(|change| tried.insert(change.id)).count() > 0;
         match passed.look_again {
             _ if stuck => break,
-            None if !acted => break,
+            None if !new || intent.finishing => break,
             None => {}
-            Some(wait) => {
-                if wakeups.wait(wait) == Wake::Terminate {
-                    super::complain("ending after the change in flight; a second signal changes nothing");
-                    intent.finishing = true;
-                }
+            Some(wait) if wakeups.wait(wait) == Wake::Terminate => {
+                super::complain("ending after the change in flight; a second signal changes nothing");
+                intent.finishing = true;
             }
+            Some(_) => {}
         }
     }
     let last = reconcile::look(

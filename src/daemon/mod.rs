@@ -227,12 +227,11 @@ impl Daemon<'_> {
 
     /// Tells what came of a pass, and remembers what failed. True when there was news.
     fn take_in(&mut self, began: u64, passed: &Passed) -> bool {
-        for outcome in passed.outcomes.iter().filter(|outcome| outcome.is_failure()) {
-            let why = match &outcome.result {
-                crate::apply::Result::Failed { why } => why.clone(),
-                _ => continue,
-            };
-            self.failed.insert(outcome.change, (began + RETRY_MS, why));
+        for outcome in &passed.outcomes {
+            if let Some(why) = outcome.failed() {
+                self.failed
+                    .insert(outcome.change, (began + RETRY_MS, why.clone()));
+            }
         }
         let trouble = self.renew_watches(Some(&passed.looked));
         self.news.tell_trouble(trouble);

@@ -152,10 +152,7 @@ impl News {
     pub(super) fn tell_outcomes(&mut self, outcomes: &[Outcome]) -> bool {
         let mut news = false;
         for outcome in outcomes {
-            let waiting = match &outcome.result {
-                Result::Waiting { why } => Some(why.clone()),
-                _ => None,
-            };
+            let waiting = outcome.awaited().cloned();
             if waiting.is_none() || waiting != self.waiting {
                 tell_outcome(outcome);
                 news = true;

@@ -38,7 +38,7 @@ impl Draft {
     pub(super) fn apply(&mut self, component: Component, edit: &Edit) -> Result<(), Refusal> {
         match edit {
             Edit::SetFlag { name, value } => self.set_flag(component, name, value),
-            Edit::InsertFlag { name, value } => self.insert_flag(component, name, value),
+            Edit::InsertFlag { name, value } => self.insert_flag(&self.parsed(component)?, name, value),
             Edit::RemoveFlag { name } => self.remove_flag(component, name, None),
             Edit::AddVolume { name, path, kind } => self.add_volume(component, name, path, kind),
             Edit::AddMount {
@@ -63,7 +63,7 @@ impl Draft {
         let parsed = self.parsed(component)?;
         let occurrences = parsed.line.occurrences_of(name);
         let Some(last) = occurrences.last().map(|flag| (*flag).clone()) else {
-            return self.insert_flag(component, name, value);
+            return self.insert_flag(&parsed, name, value);
         };
         if last.value != value {
             self.replace_value(&parsed, &last, value)?;
@@ -88,8 +88,7 @@ impl Draft {
     }
 
     /// Adds a line after the last flag, or after the binary.
-    fn insert_flag(&mut self, component: Component, name: &FlagName, value: &str) -> Result<(), Refusal> {
-        let parsed = self.parsed(component)?;
+    fn insert_flag(&mut self, parsed: &Parsed, name: &FlagName, value: &str) -> Result<(), Refusal> {
         let there = parsed.line.occurrences_of(name);
         if there.iter().any(|flag| flag.value == value) {
             return Ok(());
@@ -98,7 +97,7 @@ impl Draft {
             .line
             .last_flag()
             .map_or(0, |flag| flag.at + usize::from(flag.form == Form::Split));
-        let item = self.item(&parsed, after)?;
+        let item = self.item(parsed, after)?;
         let line = format!(
             "{}{}",
             item.prefix,

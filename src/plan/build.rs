@@ -91,11 +91,11 @@ pub fn build(
 }
 
 fn withhold_failed(plan: &mut Plan, failed: &BTreeMap<Digest, String>) {
-    let (tried, changes) = std::mem::take(&mut plan.changes)
+    let (tried, changes): (Vec<Change>, Vec<Change>) = std::mem::take(&mut plan.changes)
         .into_iter()
         .partition(|change| failed.contains_key(&change.id));
     plan.changes = changes;
-    for change in Vec::<Change>::from(tried) {
+    for change in tried {
         let why = failed.get(&change.id).map_or("", String::as_str);
         let reason =
             WithheldReason::Waiting(format!("it failed a moment ago and is tried again later: {why}"));

@@ -166,20 +166,26 @@ impl<'a> Edited<'a> {
     }
 
     fn step(&self) -> Step {
-        match self.content() {
-            Fact::Known(digest) if digest == self.edit.after => self.verify(),
-            Fact::Known(digest) if digest == self.edit.before => Step::Abandon {
+        let content = self.content();
+        if content == Fact::Known(self.edit.after) {
+            self.verify()
+        } else if content == Fact::Known(self.edit.before) {
+            Step::Abandon {
                 why: "it had not happened yet".to_owned(),
-            },
-            other => self.not_ours(&other),
+            }
+        } else {
+            self.not_ours(&content)
         }
     }
 
     fn undoing(&self, fault: &Fault) -> Step {
-        match self.content() {
-            Fact::Known(digest) if digest == self.edit.after => Step::PutBack,
-            Fact::Known(digest) if digest == self.edit.before => self.recovered(fault),
-            other => self.not_ours(&other),
+        let content = self.content();
+        if content == Fact::Known(self.edit.after) {
+            Step::PutBack
+        } else if content == Fact::Known(self.edit.before) {
+            self.recovered(fault)
+        } else {
+            self.not_ours(&content)
         }
     }
 

@@ -180,12 +180,15 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcomes::Stuck { why } => ("stuck", Some(why), None),
         Outcomes::Failed { why } => ("failed", Some(why), None),
     };
-    let (recovered, by_hand) = match &outcome.result {
-        Outcomes::Refused {
-            recovered, by_hand, ..
-        } => (Some(*recovered), by_hand.as_ref()),
-        _ => (None, None),
-    };
+    let (mut recovered, mut by_hand) = (None, None);
+    if let Outcomes::Refused {
+        recovered: again,
+        by_hand: commands,
+        ..
+    } = &outcome.result
+    {
+        (recovered, by_hand) = (Some(*again), commands.as_ref());
+    }
     json!({
         "change": outcome.change,
         "controls": outcome.controls,
