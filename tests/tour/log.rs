@@ -1,6 +1,7 @@
 //! What the daemon tells the system log, on standard output and wrapped to a readable width.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,14 @@ const WIDTH: usize = 90;
 
 static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static NEWS: Condvar = Condvar::new();
+
+/// How many warnings told of what was so at the start; they are not printed.
+static SHOWN_BEFORE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many warnings were left out.
+pub fn left_out() -> usize {
+    SHOWN_BEFORE.load(Ordering::Relaxed)
+}
 
 /// From now on the log goes to standard output.
 pub fn to_standard_output(colour: Colour) {
@@ -45,6 +54,11 @@ impl<S: Subscriber> Layer<S> for Lines {
         };
         let mut message = Message(String::new());
         event.record(&mut message);
+        // What was found at the start was shown at length before.
+        if message.0.contains("(it was so when Holdfast started)") {
+            SHOWN_BEFORE.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let head = match self.colour {
             Colour::Always => format!("\x1b[{shade}m{word:<7}\x1b[0m"),
             Colour::Never => format!("{word:<7}"),
