@@ -2,7 +2,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a test touches the node from outside, and fails loudly"
 )]
@@ -17,10 +17,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use holdfast::apply::Result as Came;
+use holdfast::apply::{Outcome, Result as Came};
 use holdfast::config::Pause;
 use holdfast::domain::{Component, ControlPlane, Fact};
-use holdfast::journal::RefusedFlag;
+use holdfast::journal::{Fault, RefusedFlag};
 use holdfast::plan::Verdict;
 
 use operator::{Operator, changed_lines, finding, ids_with, left, set, withheld};
@@ -170,6 +170,15 @@ const REFUSED: &str = "controls:\n  CIS-1.2.15: { mode: off }\nrequiredFlags:\n 
 const REFUSED_ID: &str = "HF-FLAG-KUBE-APISERVER.MAX-REQUESTS-INFLIGHT";
 const LAST_WORDS: &str = "invalid argument \"many\" for \"--max-requests-inflight\" flag";
 
+/// What the node did not bear, and whether it came back.
+fn refusal(outcome: &Outcome) -> Option<(&Fault, bool)> {
+    if let Came::Refused { fault, recovered, .. } = &outcome.result {
+        Some((fault, *recovered))
+    } else {
+        None
+    }
+}
+
 fn drift_with(more: &[&str]) -> BTreeSet<String> {
     left().into_iter().chain(set(more)).collect()
 }
@@ -179,14 +188,7 @@ fn a_value_that_the_node_refuses_is_undone_told_and_remembered() {
     let world = World::new();
     let former = read(&world, API_SERVER);
     let applied = Operator::new(world.node(), REFUSED).apply();
-    let refused: Vec<_> = applied
-        .outcomes
-        .iter()
-        .filter_map(|outcome| match &outcome.result {
-            Came::Refused { fault, recovered, .. } => Some((fault, *recovered)),
-            _ => None,
-        })
-        .collect();
+    let refused: Vec<_> = applied.outcomes.iter().filter_map(refusal).collect();
     let [(fault, true)] = refused.as_slice() else {
         panic!("{:#?}", applied.outcomes);
     };

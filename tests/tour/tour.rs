@@ -124,7 +124,11 @@ fn in_words(outcome: &Outcome) -> String {
             let awaited = why.split(" (").next().unwrap_or(why);
             format!("waiting  for {awaited}")
         }
-        other => format!("{other:?}  {what}"),
+        other @ (Came::PutBack { .. }
+        | Came::Refused { .. }
+        | Came::Abandoned { .. }
+        | Came::Stuck { .. }
+        | Came::Failed { .. }) => format!("{other:?}  {what}"),
     }
 }
 
