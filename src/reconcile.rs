@@ -10,7 +10,7 @@ use crate::apply::{Applier, Outcome};
 use crate::config::{Config, Pause};
 use crate::controls::Control;
 use crate::domain::{Component, Digest, Fact, Observation};
-use crate::journal::JournalState;
+use crate::journal::{Act, JournalState};
 use crate::observe::{Request, ask_for_restart, look_at_values, observe};
 use crate::plan::{Circumstances, Finding, JudgeContext, Mend, Plan, Selected, Verdict, build, judge};
 
@@ -53,12 +53,16 @@ pub struct Passed {
     pub outcomes: Vec<Outcome>,
     /// When to look again, if not only at the next full pass.
     pub look_again: Option<Duration>,
+    /// True while a change is in flight, or one has just ended and the next may be due.
+    pub goes_on: bool,
     /// True when the look found something that had not been told before.
     pub found_news: bool,
 }
 
 /// A change in flight is looked at this often.
 const POLL: Duration = Duration::from_millis(250);
+/// What holds a change back for a while is looked at again this often.
+const HELD_BACK_POLL: Duration = Duration::from_secs(5);
 
 /// Judges without asking what only a restart asks for.
 #[must_use]
@@ -134,12 +138,28 @@ fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journa
         baseline,
         now: now.wall,
     };
-    let findings = judge(selected, &observation, &context);
+    let findings = match restarting(journal) {
+        // Its process is about to be another: what it runs with now is no finding.
+        Some(component) => {
+            let mut settled = observation.clone();
+            settled.processes.remove(&component);
+            judge(selected, &settled, &context)
+        }
+        None => judge(selected, &observation, &context),
+    };
     Looked {
         findings,
         plan: Plan::default(),
         paused: paused(node, now.wall),
         observation,
+    }
+}
+
+/// The component that the change in flight restarts.
+fn restarting(journal: &JournalState) -> Option<Component> {
+    match &journal.in_flight.as_ref()?.act {
+        Act::EditManifest(edit) => Some(edit.component),
+        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => None,
     }
 }
 
@@ -206,12 +226,16 @@ pub fn pass(
     }
     let in_flight = outcomes.last().is_some_and(Outcome::is_in_flight);
     let ended = looked.plan.in_flight.is_some() && !in_flight;
+    let awaited = looked.plan.withheld.iter().any(|held| held.reason.may_end_soon());
     let look_again = if in_flight {
         Some(POLL)
+    } else if ended {
+        Some(Duration::ZERO)
     } else {
-        ended.then_some(Duration::ZERO)
+        awaited.then_some(HELD_BACK_POLL)
     };
     Ok(Passed {
+        goes_on: in_flight || ended,
         looked,
         outcomes,
         look_again,

@@ -78,6 +78,12 @@ impl Outcome {
         }
     }
 
+    /// True when an operator must look before anything else can be done.
+    #[must_use]
+    pub const fn is_stuck(&self) -> bool {
+        matches!(self.result, Result::Stuck { .. })
+    }
+
     /// What is awaited, if nothing else is new.
     #[must_use]
     pub const fn awaited(&self) -> Option<&String> {

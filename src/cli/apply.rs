@@ -12,11 +12,14 @@ use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::apply::Outcome;
 use crate::domain::Digest;
-use crate::reconcile::{self, Intent, Looked};
+use crate::reconcile::{self, Intent, Looked, Passed};
 use crate::report::{self, ExitClass};
 
 /// The daemon gives the lock back after each pass; another `apply` may hold it for longer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A restart of ours may cost another component its lease: it is looked at this often before it is given up on, 5 s apart.
+const RECOVERY_LOOKS: u32 = 12;
 
 /// Applies the plan.
 pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClass, CliError> {
@@ -84,88 +87,108 @@ fn make(
     shown: &Looked,
 ) -> Result<(Looked, Vec<Outcome>), CliError> {
     let Setup { node, settings, .. } = setup;
+    let (config, selected) = (&settings.config, &settings.selected);
     let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
     let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
     let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
         act: "cannot receive signals",
         cause,
     })?;
-    let mut intent = intent.clone();
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    let same_plan = |looked: &Looked| looked.plan.changes == shown.plan.changes;
-    let first = reconcile::look(
-        node,
-        &settings.config,
-        &settings.selected,
-        journal.state(),
-        &intent,
-    );
-    if shown.plan.in_flight.is_none() && !same_plan(&first) {
+    let first = reconcile::look(node, config, selected, journal.state(), intent);
+    if shown.plan.in_flight.is_none() && first.plan.changes != shown.plan.changes {
         return Err(CliError::PlanChanged);
     }
-    let mut tried: BTreeSet<Digest> = BTreeSet::new();
+    let mut making = Making::new(intent.clone());
     loop {
         let passed = reconcile::pass(
             node,
-            &settings.config,
-            &settings.selected,
+            config,
+            selected,
             &held,
             &mut journal,
-            &intent,
+            &making.intent,
             &mut |_| {},
         )?;
-        for outcome in passed.outcomes {
-            take_in(arguments, &mut outcomes, &mut intent, outcome)?;
-        }
-        let stuck = outcomes
-            .last()
-            .is_some_and(|outcome| matches!(outcome.result, crate::apply::Result::Stuck { .. }));
-        // Whoever undoes a change while we make it is not fought with.
-        let changes = &passed.looked.plan.changes;
-        let new = changes.iter().filter(|change| tried.insert(change.id)).count() > 0;
-        match passed.look_again {
-            _ if stuck => break,
-            None if !new || intent.finishing => break,
-            None => {}
-            Some(wait) if wakeups.wait(wait) == Wake::Terminate => {
-                super::complain("ending after the change in flight; a second signal changes nothing");
-                intent.finishing = true;
-            }
-            Some(_) => {}
+        let Some(wait) = making.take_in(arguments, &passed)? else {
+            break;
+        };
+        if wakeups.wait(wait) == Wake::Terminate {
+            super::complain("ending after the change in flight; a second signal changes nothing");
+            making.intent.finishing = true;
         }
     }
-    let last = reconcile::look(
-        node,
-        &settings.config,
-        &settings.selected,
-        journal.state(),
-        &intent,
-    );
-    Ok((last, outcomes))
+    let last = reconcile::look(node, config, selected, journal.state(), &making.intent);
+    Ok((last, making.outcomes))
 }
 
-/// Keeps what is final, shows it, and does not try again in this run what failed or was refused.
-fn take_in(
-    arguments: &Arguments,
-    outcomes: &mut Vec<Outcome>,
-    intent: &mut Intent,
-    outcome: Outcome,
-) -> Result<(), CliError> {
-    use crate::apply::Result as Came;
-    if let Came::Failed { why } = &outcome.result {
-        intent.failed.insert(outcome.change, why.clone());
+/// What came of the passes so far, and what the next one is to do.
+struct Making {
+    intent: Intent,
+    outcomes: Vec<Outcome>,
+    tried: BTreeSet<Digest>,
+    patience: u32,
+}
+
+impl Making {
+    const fn new(intent: Intent) -> Self {
+        Self {
+            intent,
+            outcomes: Vec::new(),
+            tried: BTreeSet::new(),
+            patience: RECOVERY_LOOKS,
+        }
     }
-    if matches!(outcome.result, Came::Refused { .. }) {
-        intent.retry = false;
+
+    /// Keeps and shows what came of a pass. How long to wait for the next one; `None` when there is nothing more to do.
+    fn take_in(&mut self, arguments: &Arguments, passed: &Passed) -> Result<Option<Duration>, CliError> {
+        for outcome in &passed.outcomes {
+            self.keep(arguments, outcome)?;
+        }
+        // Whoever undoes a change while we make it is not fought with.
+        let changes = &passed.looked.plan.changes;
+        let new = changes
+            .iter()
+            .filter(|change| self.tried.insert(change.id))
+            .count()
+            > 0;
+        let stuck = self.outcomes.last().is_some_and(Outcome::is_stuck);
+        let wait = passed.look_again.unwrap_or(Duration::ZERO);
+        if stuck {
+            return Ok(None);
+        }
+        if passed.goes_on {
+            return Ok(Some(wait));
+        }
+        if self.intent.finishing {
+            return Ok(None);
+        }
+        if new {
+            return Ok(Some(Duration::ZERO));
+        }
+        let withheld = &passed.looked.plan.withheld;
+        let unhealthy = withheld.iter().any(|held| held.reason.kind() == "unhealthy");
+        if unhealthy && !self.outcomes.is_empty() && self.patience > 0 {
+            self.patience -= 1;
+            return Ok(Some(wait));
+        }
+        Ok(None)
     }
-    let repeated = outcomes.last() == Some(&outcome);
-    if arguments.global.output == Output::Text && !repeated {
-        say(&report::outcome_text(&outcome, colour(arguments)))?;
+
+    /// What failed or was refused is not tried again in this run.
+    fn keep(&mut self, arguments: &Arguments, outcome: &Outcome) -> Result<(), CliError> {
+        if let Some(why) = outcome.failed() {
+            self.intent.failed.insert(outcome.change, why.clone());
+        }
+        self.intent.retry &= !outcome.is_failure();
+        if self.outcomes.last() == Some(outcome) {
+            return Ok(());
+        }
+        if arguments.global.output == Output::Text {
+            say(&report::outcome_text(outcome, colour(arguments)))?;
+        }
+        self.outcomes.push(outcome.clone());
+        Ok(())
     }
-    if !repeated {
-        outcomes.push(outcome);
-    }
-    Ok(())
 }
 
 fn finish(arguments: &Arguments, last: &Looked, outcomes: &[Outcome]) -> Result<ExitClass, CliError> {

@@ -188,7 +188,7 @@ impl Daemon<'_> {
         if let Ok(Some(passed)) = &passed {
             tell_systemd(systemd::status(&status(&self.settings, passed)));
         }
-        passed.is_ok_and(|passed| passed.is_some_and(|passed| passed.look_again.is_some()))
+        passed.is_ok_and(|passed| passed.is_none_or(|passed| passed.goes_on))
     }
 
     /// One pass under the lock; `None` while another Holdfast holds it.

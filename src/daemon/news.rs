@@ -58,7 +58,7 @@ impl News {
                 .iter()
                 .filter(|piece| piece.verdict >= Verdict::Unknown);
             for piece in heavy {
-                let text = format!("{}: {}", piece.verdict.name(), piece.actual);
+                let text = format!("{}: {}", piece.verdict.name(), essence(&piece.actual));
                 found.insert((finding.id().clone(), piece.object.clone()), text);
             }
         }
@@ -136,10 +136,7 @@ impl News {
             let kind = held.reason.kind();
             let key = format!("{}\0{kind}", held.object);
             if !self.withheld.contains_key(&key) {
-                let controls: Vec<&str> = held.controls.iter().map(ControlId::as_str).collect();
-                let controls = controls.join(" ");
-                warn!(MESSAGE_ID = WITHHELD, holdfast.control = %controls, holdfast.object = %held.object,
-                    "held back: {controls}: {}: {}", held.object, held.reason);
+                tell_held_back(held);
             }
             told.insert(key, kind.to_owned());
         }
@@ -169,6 +166,24 @@ impl News {
         }
         self.trouble = trouble;
     }
+}
+
+/// What time alone may end is news; what takes an operator is a warning.
+fn tell_held_back(held: &Withheld) {
+    let controls: Vec<&str> = held.controls.iter().map(ControlId::as_str).collect();
+    let (controls, object, reason) = (controls.join(" "), &held.object, &held.reason);
+    if reason.is_temporary() {
+        debug!(MESSAGE_ID = WITHHELD, holdfast.control = %controls, holdfast.object = %object,
+            "held back for now: {controls}: {object}: {reason}");
+    } else {
+        warn!(MESSAGE_ID = WITHHELD, holdfast.control = %controls, holdfast.object = %object,
+            "held back: {controls}: {object}: {reason}");
+    }
+}
+
+/// What was found, without what the process that is about to go still has: that is no other drift.
+fn essence(actual: &str) -> &str {
+    actual.split("; of the running process").next().unwrap_or(actual)
 }
 
 fn tell_outcome(outcome: &Outcome) {

@@ -154,6 +154,15 @@ impl WithheldReason {
 }
 
 impl WithheldReason {
+    /// True when it may end at any moment, so that looking again soon is worth it.
+    #[must_use]
+    pub const fn may_end_soon(&self) -> bool {
+        matches!(
+            self,
+            Self::KubeadmRuns { .. } | Self::KubeletDown(_) | Self::Unhealthy(_) | Self::Waiting(_)
+        )
+    }
+
     /// The kind of reason, as one word.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
