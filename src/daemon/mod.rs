@@ -16,7 +16,7 @@ use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
 use crate::config::Config;
 use crate::domain::{Digest, NodePath};
-use crate::plan::{Plan, Selected, Verdict, WithheldReason};
+use crate::plan::{Selected, Verdict};
 use crate::reconcile::{Intent, Looked, Passed, pass};
 use news::News;
 use pace::Pace;
@@ -48,8 +48,6 @@ pub enum DaemonError {
 const RETRY_MS: u64 = 60_000;
 /// systemd is asked for this much more time while a change in flight is brought to its end.
 const STOP_EXTENSION: Duration = Duration::from_secs(30);
-/// The node is looked at again this soon when a restart is held back until it is healthy.
-const HELD_BACK_POLL: Duration = Duration::from_secs(2);
 /// The lock is looked at again this soon when another Holdfast holds it.
 const LOCK_POLL: Duration = Duration::from_millis(500);
 
@@ -170,10 +168,7 @@ impl Daemon<'_> {
         }
         let passed = self.pass(began, finishing);
         let (news, look_again) = match &passed {
-            Ok(Some(passed)) => {
-                let held_back = held_back(&passed.looked.plan).then_some(HELD_BACK_POLL);
-                (self.take_in(began, passed), passed.look_again.or(held_back))
-            }
+            Ok(Some(passed)) => (self.take_in(began, passed), passed.look_again),
             Ok(None) => (false, Some(LOCK_POLL)),
             Err(error) => {
                 self.news.tell_trouble(Some(error.to_string()));
@@ -273,26 +268,6 @@ fn guarded_folders(node: &Node, looked: Option<&Looked>) -> BTreeSet<NodePath> {
         folders.extend(listed.filter_map(|(path, _)| path.parent()));
     }
     folders
-}
-
-/// True when a restart waits for the kubelet, for kubeadm or for a component: none of them changes a watched file when it is done.
-fn held_back(plan: &Plan) -> bool {
-    plan.withheld.iter().any(|held| match held.reason {
-        WithheldReason::KubeletDown(_)
-        | WithheldReason::KubeadmRuns { .. }
-        | WithheldReason::Unhealthy(_) => true,
-        WithheldReason::Audit
-        | WithheldReason::NeedsOperator(_)
-        | WithheldReason::Paused(_)
-        | WithheldReason::OutsideWindow(_)
-        | WithheldReason::SeveralControlPlaneNodes(_)
-        | WithheldReason::ControlPlaneUnknown(_)
-        | WithheldReason::Refused(_)
-        | WithheldReason::NotEditable(_)
-        | WithheldReason::FileMissing(_)
-        | WithheldReason::Waiting(_)
-        | WithheldReason::Flapping(_) => false,
-    })
 }
 
 fn status(settings: &Settings, passed: &Passed) -> String {

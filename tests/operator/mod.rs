@@ -116,7 +116,7 @@ impl Operator {
             let stuck = outcomes
                 .last()
                 .is_some_and(|last| matches!(last.result, Came::Stuck { .. }));
-            let done = passed.look_again.is_none() && passed.looked.plan.changes.is_empty();
+            let done = !passed.goes_on && passed.looked.plan.changes.is_empty();
             if stuck || done {
                 break;
             }
