@@ -76,6 +76,8 @@ pub fn run(
         news: News::default(),
         failed: BTreeMap::new(),
         ready: false,
+        guarded: BTreeSet::new(),
+        unwatched_look: false,
     };
     info!(
         MESSAGE_ID = news::DAEMON,
@@ -109,6 +111,10 @@ struct Daemon<'a> {
     /// Changes that failed, until when they are left alone, and why they failed.
     failed: BTreeMap<Digest, (u64, String)>,
     ready: bool,
+    /// The folders that are watched.
+    guarded: BTreeSet<NodePath>,
+    /// True when folders are watched only since the last look: what changed in them before was told by nobody.
+    unwatched_look: bool,
 }
 
 impl Daemon<'_> {
@@ -134,7 +140,10 @@ impl Daemon<'_> {
 
     /// Renews the watches; what went wrong, if anything did.
     fn renew_watches(&mut self, looked: Option<&Looked>) -> Option<String> {
-        let renewed = self.watch.renew(guarded_folders(self.node, looked));
+        let folders = guarded_folders(self.node, looked);
+        let renewed = self.watch.renew(folders.iter().cloned());
+        self.unwatched_look = looked.is_some() && !folders.is_subset(&self.guarded);
+        self.guarded = folders;
         renewed
             .err()
             .map(|error| format!("{error}; only the full passes look at what is not watched"))
@@ -176,6 +185,9 @@ impl Daemon<'_> {
             }
         };
         self.pace.passed(began, self.now(), news, look_again);
+        if std::mem::take(&mut self.unwatched_look) {
+            self.pace.event(self.now());
+        }
         if !self.ready {
             self.ready = true;
             tell_systemd(systemd::ready("the first pass is made"));
