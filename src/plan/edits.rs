@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
-use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, StaticPod};
 use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
-use crate::manifest::{self, Edit, Mounted, command_line, mounted_from, named_paths};
+use crate::manifest::{
+    self, Edit, Mounted, NamedPath, command_line, mounted_from, named_paths, paths_of_value,
+};
 
 /// A flag that a control wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(super) fn edit_of(
     };
     let image = image_of(component, manifest).unwrap_or_default();
     let (wanted, mut left_out) = without_refused_flags(component, wanted, &image, circumstances);
+    let (wanted, missing) = without_missing_files(component, wanted, manifest, observation);
+    left_out.extend(missing);
     if wanted.is_empty() {
         return Err(left_out);
     }
@@ -218,41 +222,76 @@ fn flapping(
     )))
 }
 
-/// Every file or folder that a flag of the edited manifest names exists on the node and is mounted. A flag that names a
-/// place in the container's own file system was there before, and is left alone.
+/// A flag that names a file which is not there, or which the pod would not see, is left out, so that it does not hold up
+/// the others.
+fn without_missing_files<'a>(
+    component: Component,
+    wanted: Vec<&'a Wanted>,
+    manifest: &Manifest,
+    observation: &Observation,
+) -> (Vec<&'a Wanted>, Vec<Withheld>) {
+    let missing = |flag: &Wanted| {
+        // A command line that is not understood is no matter of files.
+        command_line(component, &manifest.pod).ok()?;
+        paths_of_value(component, &flag.name, &flag.value)
+            .iter()
+            .find_map(|path| file_is_there(component, &manifest.pod, (&flag.name, path), observation).err())
+    };
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for flag in wanted {
+        match missing(flag) {
+            None => kept.push(flag),
+            Some(why) => {
+                let reason = WithheldReason::FileMissing(why);
+                left_out.push(withheld(component, [flag].into_iter(), reason));
+            }
+        }
+    }
+    (kept, left_out)
+}
+
+/// Every file or folder that a flag of the edited manifest names exists on the node and is mounted.
 fn files_are_there(component: Component, after: &str, observation: &Observation) -> Result<(), String> {
     let pod = manifest::parse(after.as_bytes()).map_err(|error| error.to_string())?;
     let line = command_line(component, &pod).map_err(|error| error.to_string())?;
     for (name, named) in named_paths(component, &line) {
-        let path = named.must_exist();
-        let container = pod
-            .containers
-            .get(line.container())
-            .ok_or_else(|| "it has no container".to_owned())?;
-        let before = observation.manifests.get(&component).and_then(Fact::known);
-        let had_it = before.is_some_and(|manifest| {
-            command_line(component, &manifest.pod)
-                .is_ok_and(|line| named_paths(component, &line).contains(&(name.clone(), named.clone())))
-        });
-        let source = match mounted_from(&pod, container, &path) {
-            Mounted::From(source) => source,
-            Mounted::NotMounted | Mounted::Unclear(_) if had_it => continue,
-            Mounted::NotMounted => {
-                return Err(format!(
-                    "{name} names {path}, which is not mounted into the pod of {component}"
-                ));
-            }
-            Mounted::Unclear(why) => {
-                return Err(format!("{name} names a path that cannot be checked: {why}"));
-            }
-        };
-        match not_asked(observation.files.get(&source)) {
-            Fact::Known(_) => {}
-            Fact::Absent => return Err(format!("{name} names {path}, and {source} is not there")),
-            Fact::Unknown(why) => {
-                return Err(format!("{name} names {path}, which cannot be looked at: {why}"));
-            }
-        }
+        file_is_there(component, &pod, (&name, &named), observation)?;
     }
     Ok(())
+}
+
+/// The file or folder that a flag of a pod names exists on the node and is mounted. A flag that names a place in the
+/// container's own file system was there before, and is left alone.
+fn file_is_there(
+    component: Component,
+    pod: &StaticPod,
+    (name, named): (&FlagName, &NamedPath),
+    observation: &Observation,
+) -> Result<(), String> {
+    let path = named.must_exist();
+    let line = command_line(component, pod).map_err(|error| error.to_string())?;
+    let container = pod
+        .containers
+        .get(line.container())
+        .ok_or_else(|| "it has no container".to_owned())?;
+    let before = observation.manifests.get(&component).and_then(Fact::known);
+    let had_it = before.is_some_and(|manifest| {
+        command_line(component, &manifest.pod)
+            .is_ok_and(|line| named_paths(component, &line).contains(&(name.clone(), named.clone())))
+    });
+    let source = match mounted_from(pod, container, &path) {
+        Mounted::From(source) => source,
+        Mounted::NotMounted | Mounted::Unclear(_) if had_it => return Ok(()),
+        Mounted::NotMounted => {
+            return Err(format!(
+                "{name} names {path}, which is not mounted into the pod of {component}"
+            ));
+        }
+        Mounted::Unclear(why) => return Err(format!("{name} names a path that cannot be checked: {why}")),
+    };
+    match not_asked(observation.files.get(&source)) {
+        Fact::Known(_) => Ok(()),
+        Fact::Absent => Err(format!("{name} names {path}, and {source} is not there")),
+        Fact::Unknown(why) => Err(format!("{name} names {path}, which cannot be looked at: {why}")),
+    }
 }

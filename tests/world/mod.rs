@@ -181,25 +181,7 @@ impl World {
 
     /// Holdfast's adapters on this node.
     pub fn node(&self) -> Node {
-        let files = Files::at(self.root()).expect("the root can be opened");
-        Node {
-            root: self.root().to_owned(),
-            layout: Layout::kubeadm(),
-            files: files.taking_for_root(self.owner()),
-            processes: Processes::at(&self.root().join("proc")),
-            health: HealthProbe::new(Duration::from_secs(1)),
-            cluster: Box::new(FakeCluster(Arc::clone(&self.cluster))),
-            clock: Clock::new().expect("Linux has a boot id"),
-        }
-    }
-
-    /// Who owns the node's files: root, or the user who runs the test.
-    pub fn owner(&self) -> Owner {
-        let facts = std::fs::metadata(self.root()).expect("the root is there");
-        Owner {
-            uid: facts.uid(),
-            gid: facts.gid(),
-        }
+        node_at(self.root(), Arc::clone(&self.cluster))
     }
 
     /// What the cluster says from now on of its control-plane nodes.
@@ -350,16 +332,37 @@ impl Drop for World {
     }
 }
 
-/// The key of a component's pod.
-fn key(component: Component) -> String {
-    format!("kube-system/{component}")
+/// Holdfast's adapters on the node below `root`, whose cluster answers that: for a process other than the world's own.
+pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> Node {
+    let files = Files::at(root).expect("the root can be opened");
+    // Root, or the user who runs the test.
+    let facts = std::fs::metadata(root).expect("the root is there");
+    let owner = Owner {
+        uid: facts.uid(),
+        gid: facts.gid(),
+    };
+    Node {
+        root: root.to_owned(),
+        layout: Layout::kubeadm(),
+        files: files.taking_for_root(owner),
+        processes: Processes::at(&root.join("proc")),
+        health: HealthProbe::new(Duration::from_secs(1)),
+        cluster: Box::new(FakeCluster(control_plane)),
+        clock: Clock::new().expect("Linux has a boot id"),
+    }
 }
 
-fn one_node() -> Fact<ControlPlane> {
+/// A cluster of this node alone.
+pub fn one_node() -> Fact<ControlPlane> {
     Fact::Known(ControlPlane {
         nodes: [NODE_NAME.to_owned()].into(),
         source: "etcd members",
     })
+}
+
+/// The key of a component's pod.
+fn key(component: Component) -> String {
+    format!("kube-system/{component}")
 }
 
 /// A cluster that answers what it is told to.
