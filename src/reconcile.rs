@@ -62,7 +62,7 @@ pub struct Passed {
 /// A change in flight is looked at this often.
 const POLL: Duration = Duration::from_millis(250);
 /// What holds a change back for a while is looked at again this often.
-const HELD_BACK_POLL: Duration = Duration::from_secs(5);
+const HELD_BACK_POLL: Duration = Duration::from_secs(2);
 
 /// Judges without asking what only a restart asks for.
 #[must_use]

@@ -29,10 +29,11 @@ const MENDED: [&str; 5] = ["CIS-1.2.15", "CIS-1.3.2", "CIS-1.4.1", "CIS-4.1.1", 
 const RESTART: Duration = Duration::from_secs(150);
 
 fn ids_with(report: &serde_json::Value, verdict: &str) -> BTreeSet<String> {
-    let findings = report["findings"].as_array().expect("findings");
+    let none = Vec::new();
+    let findings = report["findings"].as_array().unwrap_or(&none);
     let of_verdict = findings.iter().filter(|finding| finding["verdict"] == verdict);
     of_verdict
-        .map(|finding| finding["id"].as_str().expect("an id").to_owned())
+        .map(|finding| finding["id"].as_str().unwrap_or_default().to_owned())
         .collect()
 }
 
@@ -45,13 +46,13 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
 fn check_names_what_fails_on_a_fresh_node_and_writes_nothing() {
     let node = Node::fresh();
     let before = snapshot(&node.path("/etc"));
-    let trace = "strace -f -e trace=%file,%desc,%process,fchmod,fchown -o /tmp/trace /usr/bin/holdfast check --output json > /tmp/report; echo $?";
+    let trace = "strace -f -e trace=%file,%desc,%process,fchmod,fchown -o /root/trace /usr/bin/holdfast check --output json > /root/report; echo $?";
     assert_eq!(node.sh(trace).trim(), "2");
-    let report: serde_json::Value = serde_json::from_str(&node.read("/tmp/report")).expect("JSON");
+    let report: serde_json::Value = serde_json::from_str(&node.read("/root/report")).expect("JSON");
     assert_eq!(ids_with(&report, "drift"), set(&FAILS_FRESH));
     assert_eq!(ids_with(&report, "unknown"), BTreeSet::new());
     let wrote: Vec<String> = node
-        .read("/tmp/trace")
+        .read("/root/trace")
         .lines()
         .filter(|line| writes(line))
         .map(str::to_owned)
@@ -117,22 +118,20 @@ fn apply_mends_what_can_be_mended_with_one_restart_each_and_leaves_the_rest_expl
         "    - --leader-elect=true\n",
         "    # elect, always\n    - \"--leader-elect=true\"   # quoted\n",
     );
-    let pid = node.processes("kube-scheduler");
+    // The same pod in other words: the kubelet restarts nothing.
     node.write("/root/scheduler.yaml", &touched);
     node.sh(&format!(
         "chmod 0600 /root/scheduler.yaml; mv /root/scheduler.yaml {scheduler}"
     ));
-    node.await_that("the scheduler restarts", RESTART, |node| {
-        let now = node.processes("kube-scheduler");
-        now.len() == 1 && now != pid && node.sh("ss -ltn").contains(":10259")
-    });
     let texts = components.map(|name| node.read(&format!("{MANIFESTS}/{name}.yaml")));
     let before = components.map(|name| node.processes(name));
     node.configure("mode: enforce\n");
 
     let said = node.holdfast(&["apply", "--yes"]);
     assert_eq!(said.code, 2, "{}{}", said.out, said.err);
-    assert!(node.is_ready() && node.leaders_work());
+    assert!(node.is_ready());
+    // The restart of the API server outlasts their leases' renew deadline: they come back by themselves.
+    node.await_that("the leaders work", RESTART, Node::leaders_work);
     for (name, text) in components.iter().zip(&texts) {
         let now = node.read(&format!("{MANIFESTS}/{name}.yaml"));
         let meant = if *name == "etcd" {
@@ -172,7 +171,7 @@ fn apply_mends_what_can_be_mended_with_one_restart_each_and_leaves_the_rest_expl
 
 #[test]
 #[ignore = "needs the test bed"]
-fn the_daemon_mends_in_enforce_and_only_tells_in_audit() {
+fn in_audit_the_daemon_tells_each_drift_once_and_touches_nothing() {
     let node = Node::fresh();
     node.configure("mode: audit\n");
     node.start_daemon();
@@ -182,33 +181,46 @@ fn the_daemon_mends_in_enforce_and_only_tells_in_audit() {
     node.await_that("the drift is told", Duration::from_secs(10), |node| {
         told(node, admin) > 0
     });
-    node.sh("cp /etc/kubernetes/manifests/kube-scheduler.yaml /root/copy.yaml");
-    node.sh("systemctl kill -s HUP holdfast; sleep 1; systemctl kill -s HUP holdfast; sleep 2");
-    assert_eq!(
-        (told(&node, admin), node.mode(admin)),
-        (1, 0o644),
-        "told once, not touched: {:?}",
-        node.log()
+    let scheduler = format!("{MANIFESTS}/kube-scheduler.yaml");
+    let drifting = node.read(&scheduler).replace(
+        "--leader-elect=true",
+        "--leader-elect=true\n    - --profiling=true",
     );
-
-    node.configure("mode: enforce\n");
-    node.sh("systemctl kill -s HUP holdfast");
-    node.await_that("the mode is mended", Duration::from_secs(10), |node| {
-        node.mode(admin) == 0o600
+    node.write("/root/scheduler.yaml", &drifting);
+    node.sh(&format!(
+        "chmod 0600 /root/scheduler.yaml; mv /root/scheduler.yaml {scheduler}"
+    ));
+    node.await_that("the flag is told", Duration::from_secs(10), |node| {
+        told(node, "--profiling=true") > 0
     });
-    let profiling = |node: &Node| {
-        node.sh("cat /proc/$(pgrep -x kube-apiserver)/cmdline 2>/dev/null | tr '\\0' ' ' || true")
-            .contains("--profiling=false")
+    for _ in 0..2 {
+        node.sh("systemctl kill -s HUP holdfast; sleep 3");
+    }
+    let log = node.log();
+    assert_eq!(told(&node, admin), 1, "told once: {log:?}");
+    assert_eq!(told(&node, "--profiling=true"), 1, "told once: {log:?}");
+    assert_eq!(
+        (node.mode(admin), node.read(&scheduler)),
+        (0o644, drifting),
+        "nothing is touched"
+    );
+}
+
+#[test]
+#[ignore = "needs the test bed"]
+fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
+    let node = Node::fresh();
+    node.configure("mode: enforce\n");
+    node.start_daemon();
+    let admin = "/etc/kubernetes/admin.conf";
+    let proven = |node: &Node| {
+        node.log()
+            .iter()
+            .filter(|line| line.starts_with("5 mended: edit"))
+            .count()
     };
-    node.await_that("the API server is hardened and healthy", 3 * RESTART, |node| {
-        profiling(node)
-            && node.is_ready()
-            && node
-                .log()
-                .iter()
-                .filter(|line| line.starts_with("5 mended: edit"))
-                .count()
-                == 3
+    node.await_that("the node is hardened and healthy", 3 * RESTART, |node| {
+        proven(node) == 3 && node.is_ready()
     });
     for mode in [0o666, 0o644, 0o755] {
         node.set_mode(admin, mode);
@@ -224,51 +236,60 @@ fn the_daemon_mends_in_enforce_and_only_tells_in_audit() {
     // A flag that someone takes away comes back, with one restart of ours.
     let manifest = format!("{MANIFESTS}/kube-scheduler.yaml");
     let hardened = node.read(&manifest);
-    let edits = |node: &Node| {
+    let begun = |node: &Node| {
         node.log()
             .iter()
             .filter(|line| line.starts_with("5 begun: edit"))
             .count()
     };
-    let begun = edits(&node);
     node.sh(&format!("sed -i /profiling/d {manifest}"));
     node.await_that("the flag is back and proven", RESTART, |node| {
-        let log = node.log();
-        log.iter()
-            .filter(|line| line.starts_with("5 mended: edit"))
-            .count()
-            == 4
-            && node.read(&manifest) == hardened
+        proven(node) == 4 && node.read(&manifest) == hardened
     });
-    assert_eq!(edits(&node), begun + 1);
+    assert_eq!(begun(&node), 4, "one edit of ours for each restart");
 
-    // A backup copy in the folder is reported as what it is: the kubelet runs it.
-    node.sh(&format!("cp {manifest} {manifest}.bak"));
-    node.await_that("the copy is told", Duration::from_secs(10), |node| {
-        node.log()
-            .iter()
-            .any(|line| line.contains("X-FILE-03") && line.contains("kube-scheduler.yaml.bak"))
-    });
-    node.sh(&format!("rm {manifest}.bak; systemctl stop holdfast"));
+    a_backup_copy_is_told_as_what_it_is(&node, &manifest);
+    node.sh("systemctl stop holdfast");
     assert!(
         node.log().iter().any(|line| line.ends_with("Holdfast ends")),
         "a clean stop"
     );
 }
 
+/// A backup copy in the folder is a second pod to the kubelet.
+fn a_backup_copy_is_told_as_what_it_is(node: &Node, manifest: &str) {
+    node.sh(&format!("cp {manifest} {manifest}.bak"));
+    node.await_that("the copy is told", Duration::from_secs(10), |node| {
+        node.log()
+            .iter()
+            .any(|line| line.contains("X-FILE-03") && line.contains("kube-scheduler.yaml.bak"))
+    });
+    node.sh(&format!("rm {manifest}.bak"));
+}
+
 #[test]
 #[ignore = "needs the test bed"]
 fn a_flag_value_that_the_api_server_refuses_is_undone_and_remembered() {
     let node = Node::fresh();
-    node.configure("mode: audit\ncontrols:\n  CIS-1.2.15: { value: \"maybe\" }\n");
+    let require = |timeout: &str| {
+        node.configure(&format!(
+            "mode: audit\ncontrols:\n  CIS-1.2.15: {{ mode: \"off\" }}\nrequiredFlags:\n  kube-apiserver: {{ request-timeout: {timeout} }}\n"
+        ));
+    };
+    require("never");
     let manifest = format!("{MANIFESTS}/kube-apiserver.yaml");
     let former = node.read(&manifest);
     let said = node.holdfast(&["apply", "--yes"]);
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert!(
         said.out
-            .contains("invalid argument \"maybe\" for \"--profiling\""),
+            .contains("invalid argument \"never\" for \"--request-timeout\""),
         "its last words: {}",
+        said.out
+    );
+    assert!(
+        said.out.contains("at fault: --request-timeout=never"),
+        "{}",
         said.out
     );
     assert_eq!(node.read(&manifest), former, "the former bytes are back");
@@ -282,11 +303,12 @@ fn a_flag_value_that_the_api_server_refuses_is_undone_and_remembered() {
     assert_eq!(node.processes("kube-apiserver"), pid);
 
     // Its inputs change: it is made.
-    node.configure("mode: enforce\n");
-    assert_eq!(node.holdfast(&["apply", "--yes"]).code, 2);
+    require("70s");
+    let said = node.holdfast(&["apply", "--yes"]);
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
     assert_eq!(
         changed_lines(&former, &node.read(&manifest)),
-        ["+    - --profiling=false"]
+        ["+    - --request-timeout=70s"]
     );
     assert!(node.is_ready());
 }
@@ -323,7 +345,9 @@ fn a_kill_in_each_kind_of_change_leaves_a_node_that_the_next_run_completes() {
     let (_, report) = node.json(&["check"]);
     let left: BTreeSet<String> = set(&FAILS_FRESH).difference(&set(&MENDED)).cloned().collect();
     assert_eq!(ids_with(&report, "drift"), left);
-    assert!(node.is_ready() && node.leaders_work());
+    node.await_that("the leaders work", RESTART, |node| {
+        node.is_ready() && node.leaders_work()
+    });
     let leftovers = node.sh(&format!("ls -A {MANIFESTS}"));
     assert!(!leftovers.contains(".holdfast"), "{leftovers}");
 }

@@ -18,8 +18,8 @@ use crate::report::{self, ExitClass};
 /// The daemon gives the lock back after each pass; another `apply` may hold it for longer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A restart of ours may cost another component its lease: it is looked at this often before it is given up on, 5 s apart.
-const RECOVERY_LOOKS: u32 = 12;
+/// A restart of ours may cost another component its lease: it is looked at this often before it is given up on, 2 s apart.
+const RECOVERY_LOOKS: u32 = 30;
 
 /// Applies the plan.
 pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClass, CliError> {

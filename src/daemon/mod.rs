@@ -81,7 +81,7 @@ pub fn run(
     };
     info!(
         MESSAGE_ID = news::DAEMON,
-        "Holdfast {} watches this node, mode {:?}",
+        "Holdfast {} watches this node, mode {}",
         env!("CARGO_PKG_VERSION"),
         daemon.settings.config.mode
     );
@@ -157,7 +157,7 @@ impl Daemon<'_> {
                 self.settings = settings;
                 info!(
                     MESSAGE_ID = news::DAEMON,
-                    "the configuration was read again, mode {:?}", self.settings.config.mode
+                    "the configuration was read again, mode {}", self.settings.config.mode
                 );
             }
             Err(why) => error!(
@@ -291,7 +291,7 @@ fn status(settings: &Settings, passed: &Passed) -> String {
             .count()
     };
     let (drift, unknown) = (count(Verdict::Drift), count(Verdict::Unknown));
-    let mode = format!("{:?}", settings.config.mode).to_lowercase();
+    let mode = settings.config.mode;
     let pause = passed
         .looked
         .paused

@@ -332,13 +332,11 @@ fn a_flag_at_fault_is_left_out_and_does_not_hold_up_the_others() {
     assert_eq!(edit.flags, [flag("v", "2")]);
     assert_eq!(plan.withheld[0].reason.kind(), "refused");
     // Another image may bear it.
-    case.journal.refusals[0].act = match case.journal.refusals[0].act.clone() {
-        Act::EditManifest(edit) => Act::EditManifest(crate::journal::EditedManifest {
-            image: "old".to_owned(),
-            ..edit
-        }),
-        act => act,
-    };
+    case.journal.refusals = vec![refusal(
+        Some(flag("profiling", "false")),
+        "old",
+        Digest::of(b"another"),
+    )];
     let plan = case.plan(&[profiling(), other], &healthy());
     assert_eq!((plan.changes.len(), plan.withheld.len()), (1, 0));
 }

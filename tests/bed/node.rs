@@ -1,4 +1,12 @@
 //! A node of the test bed: fresh for each test, and gone at its end.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the bed is what is outside, and a test that cannot go on fails loudly"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

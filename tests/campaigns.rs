@@ -1,0 +1,67 @@
+//! The long campaigns, by `tests/run --full`: Holdfast killed at moments that nobody chose, on a genuine kubeadm node.
+
+#![expect(clippy::print_stdout, reason = "a long campaign shows where it is")]
+
+#[path = "bed/node.rs"]
+mod node;
+
+use std::time::Duration;
+
+use node::{Node, changed_lines};
+
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+const ROUNDS: u32 = 8;
+const RESTART: Duration = Duration::from_secs(180);
+
+#[test]
+#[ignore = "a long campaign"]
+fn killed_at_any_moment_the_next_run_completes_the_plan_on_a_healthy_node() {
+    for round in 0..ROUNDS {
+        let node = Node::fresh();
+        node.configure("mode: enforce\n");
+        let before = COMPONENTS.map(|name| node.read(&format!("{MANIFESTS}/{name}.yaml")));
+        // The first second holds most of the records; later kills fall into the waits for each component.
+        for milliseconds in kill_times(round) {
+            let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+            let said = node.run(&[
+                "timeout",
+                "-s",
+                "KILL",
+                &seconds,
+                node::HOLDFAST,
+                "apply",
+                "--yes",
+            ]);
+            println!("round {round}: killed after {seconds} s, exit {}", said.code);
+            node.await_that("the API server is ready", RESTART, Node::is_ready);
+        }
+        let said = node.holdfast(&["apply", "--yes"]);
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        for (name, before) in COMPONENTS.iter().zip(&before) {
+            let after = node.read(&format!("{MANIFESTS}/{name}.yaml"));
+            assert_eq!(
+                changed_lines(before, &after),
+                ["+    - --profiling=false"],
+                "{name}"
+            );
+        }
+        node.await_that("the leaders work", RESTART, |node| {
+            node.is_ready() && node.leaders_work()
+        });
+    }
+}
+
+/// Five moments, spread by a fixed generator so that a failure can be repeated.
+fn kill_times(round: u32) -> Vec<u64> {
+    let mut state = u64::from(round) * 0x9E37_79B9_7F4A_7C15 + 0xD1B5_4A32_D192_ED03;
+    let mut next = |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    [150, 400, 2_000, 8_000, 30_000]
+        .map(|span| 20 + next(span))
+        .to_vec()
+}
