@@ -11,8 +11,8 @@ use crate::journal::{self, Entry, JournalError, JournalState, Record};
 /// A journal that is larger cannot be ours: it is compacted when it is opened.
 const MAX_BYTES: usize = 16 << 20;
 
-/// A journal over this size is compacted.
-const COMPACT_OVER: u64 = 1 << 20;
+/// A journal over this size is compacted. What is kept is smaller, however many changes were made: else every pass would compact.
+const COMPACT_OVER: u64 = 2 << 20;
 
 /// Finished changes are kept at compaction for as long as they may count for flapping, and then some.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
@@ -57,7 +57,7 @@ impl JournalStore {
         replay(&path, &entries)
     }
 
-    /// Opens the journal; it and its folder are made if they are not there. A last line that a crash cut short is cut off; a journal over 1 MiB is compacted.
+    /// Opens the journal; it and its folder are made if they are not there. A last line that a crash cut short is cut off; a journal over 2 MiB is compacted.
     ///
     /// # Errors
     /// When it cannot be read, trusted or written.
@@ -387,8 +387,13 @@ mod tests {
             }
         }
         std::fs::write(node.at(), &text).unwrap();
-        node.open().unwrap();
-        assert!(node.bytes().len() > text.len() / 2, "a day is not over yet");
+        let before = node.peek().unwrap();
+        assert_eq!(node.open().unwrap().state(), &before, "a day is not over yet");
+        let size = node.bytes().len() as u64;
+        assert!(
+            size < COMPACT_OVER * 3 / 4,
+            "{size}: the next pass need not compact again"
+        );
 
         let tomorrow = now(OPENED + 86_400);
         let mut store = JournalStore::open(&node.files, &node.layout, &node.held, tomorrow.clone()).unwrap();

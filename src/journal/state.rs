@@ -162,9 +162,19 @@ impl JournalState {
         self.finished.push_back((begun.act, entry.at.clone()));
     }
 
-    /// The entries of a shorter journal that replays to the same state, but for finished changes before `keep_since`.
+    /// The entries of a shorter journal that replays to the same state, but for finished changes before `keep_since`. Of changes that
+    /// ended since, the newest are kept, as many as the state holds.
     #[must_use]
     pub fn compact(entries: &[Entry], keep_since: jiff::Timestamp) -> Vec<Entry> {
+        let ended =
+            |entry: &&Entry| matches!(entry.record, Record::Finished { .. } | Record::Abandoned { .. });
+        let is_recent = |entry: &&Entry| entry.at.wall >= keep_since;
+        let mut surplus = entries
+            .iter()
+            .filter(ended)
+            .filter(is_recent)
+            .count()
+            .saturating_sub(FINISHED_KEPT);
         let mut kept = Vec::new();
         let mut begun = Vec::new();
         for entry in entries {
@@ -172,7 +182,11 @@ impl JournalState {
                 Record::Opened { .. } | Record::Baseline { .. } => kept.push(entry.clone()),
                 Record::Started { .. } | Record::UndoStarted { .. } => begun.push(entry.clone()),
                 Record::Finished { .. } | Record::Abandoned { .. } if entry.at.wall < keep_since => {
-                    begun.clear()
+                    begun.clear();
+                }
+                Record::Finished { .. } | Record::Abandoned { .. } if surplus > 0 => {
+                    surplus -= 1;
+                    begun.clear();
                 }
                 Record::Finished { .. } | Record::Abandoned { .. } | Record::Refused { .. } => {
                     kept.append(&mut begun);
