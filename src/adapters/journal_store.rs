@@ -394,6 +394,7 @@ mod tests {
             size < COMPACT_OVER * 3 / 4,
             "{size}: the next pass need not compact again"
         );
+        std::fs::write(node.at(), &text).unwrap();
 
         let tomorrow = now(OPENED + 86_400);
         let mut store = JournalStore::open(&node.files, &node.layout, &node.held, tomorrow.clone()).unwrap();
