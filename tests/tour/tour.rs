@@ -164,7 +164,7 @@ fn watch(world: &World, colour: Colour) {
         log::wait_for("watches this node", PATIENCE);
         std::thread::sleep(Duration::from_millis(700));
         println!(
-            "           ({} warnings follow, about the rows above that wait for your decision: each is told once)",
+            "           (and {} warnings, left out here, about the rows that wait for your decision: each is told once)",
             log::left_out()
         );
         let mended = [mode_drift(world), flag_drift(world)];
