@@ -25,6 +25,10 @@ pub struct Intent {
     pub retry: bool,
     /// Files have just changed: what restarts a component waits until they are quiet.
     pub settling: bool,
+    /// Only these changes are begun: those that the operator saw; all of the plan without it.
+    pub only: Option<BTreeSet<Digest>>,
+    /// The node is only a file system that is mounted here: nobody is asked over the network.
+    pub offline: bool,
     /// Only the change in flight is carried on; nothing new is begun.
     pub finishing: bool,
     /// Changes that failed a moment ago, and why.
@@ -103,7 +107,7 @@ pub fn look(
     }
     let restarts: BTreeSet<Component> = values.iter().map(|(component, _, _)| *component).collect();
     look_at_values(node, &values, &mut looked.observation);
-    if !intent.settling {
+    if !intent.settling && !intent.offline {
         ask_for_restart(node, &restarts, &mut looked.observation);
     }
     let circumstances = Circumstances {
@@ -208,6 +212,10 @@ pub fn pass(
         .map(|begun| begun.controls.clone())
         .unwrap_or_default();
     let mut applier = Applier { node, held, journal };
+    if looked.observation.manifest_folder.known().is_some() {
+        // What a crash of ours left between writing a file and renaming it.
+        node.files.sweep(held, &node.layout.manifests)?;
+    }
     if let Some(baseline) = &looked.plan.baseline {
         applier.know(baseline.clone())?;
     }
@@ -215,7 +223,8 @@ pub fn pass(
     if let Some(progress) = &looked.plan.in_flight {
         outcomes.push(applier.step(progress, &controls)?);
     } else if !intent.finishing {
-        for change in &looked.plan.changes {
+        let seen = |id| intent.only.as_ref().is_none_or(|only| only.contains(id));
+        for change in looked.plan.changes.iter().filter(|change| seen(&change.id)) {
             let outcome = applier.make(change)?;
             let waits = outcome.is_in_flight();
             outcomes.push(outcome);
@@ -225,9 +234,12 @@ pub fn pass(
         }
     }
     let in_flight = outcomes.last().is_some_and(Outcome::is_in_flight);
+    let stuck = outcomes.last().is_some_and(Outcome::is_stuck);
     let ended = looked.plan.in_flight.is_some() && !in_flight;
     let awaited = looked.plan.withheld.iter().any(|held| held.reason.may_end_soon());
-    let look_again = if in_flight {
+    let look_again = if stuck {
+        Some(HELD_BACK_POLL)
+    } else if in_flight {
         Some(POLL)
     } else if ended {
         Some(Duration::ZERO)
@@ -235,7 +247,7 @@ pub fn pass(
         awaited.then_some(HELD_BACK_POLL)
     };
     Ok(Passed {
-        goes_on: in_flight || ended,
+        goes_on: (in_flight && !stuck) || ended,
         looked,
         outcomes,
         look_again,

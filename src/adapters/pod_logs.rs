@@ -47,7 +47,10 @@ fn container_folder(pod: &Entry, component: Component) -> Option<(&str, NodePath
         && parts.next().is_none()
         && name
             .strip_prefix(component.name())
-            .is_some_and(|rest| rest.starts_with('-'));
+            .is_some_and(|rest| rest.starts_with('-'))
+        // A static pod's UID is a hash of the kubelet's; that of a pod that came through the API has dashes.
+        && uid.len() == 32
+        && uid.bytes().all(|b| b.is_ascii_hexdigit());
     if !ours {
         return None;
     }
@@ -212,36 +215,44 @@ mod tests {
                 .unwrap();
         };
         for restart in [0, 8, 9, 10] {
-            let path = format!("kube-system_etcd-node1_aaaa/etcd/{restart}.log");
+            let path = format!("kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd/{restart}.log");
             pods.log(&path, &line("stderr", "F", &restart.to_string()));
             set_time(&path, 1000 + restart);
         }
         pods.log(
-            "kube-system_etcd-node1_bbbb/etcd/0.log",
+            "kube-system_etcd-node1_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/etcd/0.log",
             &line("stderr", "F", "old"),
         );
-        set_time("kube-system_etcd-node1_bbbb/etcd/0.log", 5);
+        set_time(
+            "kube-system_etcd-node1_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/etcd/0.log",
+            5,
+        );
         for other in [
             "kube-system_etcd-backup-x7_cccc/backup/0.log",
+            "kube-system_etcd-backup-x7_0d6bd1b7-3c3c-4f6c-9f0e-6f6f6f6f6f6f/etcd/0.log",
             "default_etcd-node1_dddd/etcd/0.log",
             "kube-system_etcdctl_eeee/etcd/0.log",
             "kube-system_etcd-node1_ffff_g/etcd/0.log",
-            "kube-system_etcd-node1_aaaa/etcd/10.log.20261124-010203",
-            "kube-system_etcd-node1_aaaa/etcd/x.log",
-            "kube-system_etcd-node1_aaaa/sidecar/0.log",
+            "kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd/10.log.20261124-010203",
+            "kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd/x.log",
+            "kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/sidecar/0.log",
             "some-file",
         ] {
             pods.log(other, &line("stderr", "F", "not meant"));
         }
-        std::os::unix::fs::symlink("10.log", pods.at("kube-system_etcd-node1_aaaa/etcd/11.log")).unwrap();
+        std::os::unix::fs::symlink(
+            "10.log",
+            pods.at("kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd/11.log"),
+        )
+        .unwrap();
         let told = |uid: &str, restart: u32, text: &str| (uid.to_owned(), restart, vec![text.to_owned()]);
         assert_eq!(
             pods.told(Component::Etcd),
             vec![
-                told("aaaa", 10, "10"),
-                told("aaaa", 9, "9"),
-                told("aaaa", 8, "8"),
-                told("bbbb", 0, "old"),
+                told("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 10, "10"),
+                told("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 9, "9"),
+                told("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 8, "8"),
+                told("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 0, "old"),
             ]
         );
         assert_eq!(pods.told(Component::Scheduler), vec![]);
@@ -250,7 +261,7 @@ mod tests {
     #[test]
     fn of_a_long_log_the_last_lines_are_told_and_the_first_is_whole() {
         let pods = Pods::new();
-        let at = "kube-system_kube-apiserver-n_u/kube-apiserver/0.log";
+        let at = "kube-system_kube-apiserver-n_0123456789abcdef0123456789abcdef/kube-apiserver/0.log";
         let many: String = (0..5000)
             .map(|number| line("stderr", "F", &number.to_string()))
             .collect();
@@ -258,7 +269,7 @@ mod tests {
         let expected: Vec<String> = (4800..5000).map(|number| number.to_string()).collect();
         assert_eq!(
             pods.told(Component::ApiServer),
-            vec![("u".to_owned(), 0, expected)]
+            vec![("0123456789abcdef0123456789abcdef".to_owned(), 0, expected)]
         );
 
         // Long lines: fewer fit, and the one that is cut is not told in part.
@@ -269,7 +280,7 @@ mod tests {
         let expected: Vec<String> = (3..9).map(|number| number.to_string().repeat(10_000)).collect();
         assert_eq!(
             pods.told(Component::ApiServer),
-            vec![("u".to_owned(), 0, expected)]
+            vec![("0123456789abcdef0123456789abcdef".to_owned(), 0, expected)]
         );
     }
 
@@ -290,11 +301,14 @@ mod tests {
     #[test]
     fn a_folder_of_logs_that_is_none_is_unknown() {
         let pods = Pods::new();
-        pods.log("kube-system_etcd-node1_aaaa/etcd", "a file");
+        pods.log(
+            "kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd",
+            "a file",
+        );
         assert_eq!(
             pods.newest(Component::Etcd),
             Fact::unknown(
-                "cannot list /var/log/pods/kube-system_etcd-node1_aaaa/etcd: it is a file, not a folder"
+                "cannot list /var/log/pods/kube-system_etcd-node1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/etcd: it is a file, not a folder"
             )
         );
     }

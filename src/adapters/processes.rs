@@ -30,7 +30,13 @@ const NAMES: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub struct Processes {
     proc_folder: PathBuf,
+    roots_stand_in: Option<u32>,
 }
+
+/// So much of a command line tells under which name a process was started.
+const COMMAND_LINE_BEGINNING: u64 = 4 * 1024;
+/// The longest command line that is read; a component's has a few kilobytes.
+const COMMAND_LINE_MOST: u64 = 1024 * 1024;
 
 /// The processes of the control plane, the kubelet and kubeadm at one look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +59,16 @@ impl Processes {
     pub fn at(proc_folder: &Path) -> Self {
         Self {
             proc_folder: proc_folder.to_owned(),
+            roots_stand_in: None,
+        }
+    }
+
+    /// Takes executables of that user for root's: in a node's tree that an ordinary user made in a folder of their own.
+    #[must_use]
+    pub fn taking_for_root(self, uid: u32) -> Self {
+        Self {
+            roots_stand_in: Some(uid),
+            ..self
         }
     }
 
@@ -111,11 +127,23 @@ impl Processes {
         // The number may be another process's by now; its executable says nothing about the one that was asked for.
         match stat(&folder) {
             Ok(Some(stat)) if stat.start_ticks == process.id.start_ticks => {
-                Fact::Known(executable.uid() == 0 && executable.mode() & 0o022 == 0)
+                let roots = executable.uid() == 0 || Some(executable.uid()) == self.roots_stand_in;
+                let named = base_name(&process.argv).is_some_and(|name| self.runs_file(&folder, name));
+                Fact::Known(roots && named && executable.mode() & 0o022 == 0)
             }
             Ok(_) => Fact::Absent,
             Err(reason) => Fact::Unknown(reason),
         }
+    }
+
+    /// Whether the executable has that very name: `exec -a kubelet sudo` does not make sudo the kubelet.
+    fn runs_file(&self, folder: &Path, name: &str) -> bool {
+        let Ok(target) = std::fs::read_link(folder.join("exe")) else {
+            return false;
+        };
+        let file = target.file_name().map(|file| file.to_string_lossy().into_owned());
+        // A binary that was replaced since the start is marked so.
+        file.is_some_and(|file| file.trim_end_matches(" (deleted)") == name)
     }
 
     fn folder(&self, pid: i32) -> PathBuf {
@@ -228,7 +256,7 @@ fn is_looked_for(argv: &[String]) -> bool {
 
 /// The arguments; `None` when there are none (a kernel thread, a zombie) or the process has ended.
 fn argv(folder: &Path) -> Result<Option<Vec<String>>, Reason> {
-    let Some(bytes) = bytes(&folder.join("cmdline"))? else {
+    let Some(bytes) = looked_for_command_line(&folder.join("cmdline"))? else {
         return Ok(None);
     };
     let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
@@ -241,6 +269,31 @@ fn argv(folder: &Path) -> Result<Option<Vec<String>>, Reason> {
             .map(|word| String::from_utf8_lossy(word).into_owned())
             .collect(),
     ))
+}
+
+/// A command line, whole if the process is one that is looked for; of any other only its beginning is read: anybody can start
+/// thousands of processes with megabytes of arguments.
+fn looked_for_command_line(path: &Path) -> Result<Option<Vec<u8>>, Reason> {
+    use std::io::Read as _;
+    let failed = |error: io::Error| Reason::new(format!("cannot read {}: {error}", path.display()));
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if has_ended(&error) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    let mut read = |limit: u64| match (&file).take(limit).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)),
+        Err(error) if has_ended(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
+    };
+    let Some(first) = read(COMMAND_LINE_BEGINNING)? else {
+        return Ok(None);
+    };
+    if is_looked_for(&[String::from_utf8_lossy(&first).into_owned()]) {
+        read(COMMAND_LINE_MOST)?;
+    }
+    Ok(Some(bytes))
 }
 
 fn stat(folder: &Path) -> Result<Option<Stat>, Reason> {

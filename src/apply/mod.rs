@@ -62,6 +62,10 @@ impl Applier<'_> {
                 self.record(Record::Finished { change: id })?;
                 Result::Made
             }
+            // It was made, and may not survive a power cut: it stays in flight, and the next look decides.
+            Err(error @ FileError::NotDurable { .. }) => Result::Waiting {
+                why: format!("the next look at it: {error}"),
+            },
             Err(error) => {
                 self.record(Record::Abandoned {
                     change: id,
@@ -101,6 +105,7 @@ impl Applier<'_> {
                     change,
                     why: why.clone(),
                 })?;
+                backups::prune(self.node, self.held, &progress.act);
                 Result::Abandoned { why: why.clone() }
             }
             Step::Undo(fault) => {

@@ -40,10 +40,10 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     }
     let consent = how.yes || shown.plan.changes.is_empty() || ask(shown.plan.changes.len())?;
     if !consent {
-        say("Nothing was changed.\n")?;
+        super::complain("Nothing was changed.");
         return Ok(report::exit_code(&shown.findings));
     }
-    let (last, outcomes) = make(arguments, &setup, &intent, &shown)?;
+    let (last, outcomes) = make(arguments, &setup, &intent, &shown, how.yes)?;
     finish(arguments, &last, &outcomes)
 }
 
@@ -79,12 +79,13 @@ fn ask(changes: usize) -> Result<bool, CliError> {
 }
 
 /// Makes pass after pass until nothing is in flight and nothing is left that can be made now. A signal to end lets the change in
-/// flight end first.
+/// flight end first. Without `all`, only the changes that were shown are made.
 fn make(
     arguments: &Arguments,
     setup: &Setup,
     intent: &Intent,
     shown: &Looked,
+    all: bool,
 ) -> Result<(Looked, Vec<Outcome>), CliError> {
     let Setup { node, settings, .. } = setup;
     let (config, selected) = (&settings.config, &settings.selected);
@@ -98,7 +99,11 @@ fn make(
     if shown.plan.in_flight.is_none() && first.plan.changes != shown.plan.changes {
         return Err(CliError::PlanChanged);
     }
-    let mut making = Making::new(intent.clone());
+    let mut intent = intent.clone();
+    if !all {
+        intent.only = Some(shown.plan.changes.iter().map(|change| change.id).collect());
+    }
+    let mut making = Making::new(intent);
     loop {
         let passed = reconcile::pass(
             node,

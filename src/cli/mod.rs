@@ -9,11 +9,13 @@ mod setup;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use crate::adapters::journal_store::JournalStore;
+use crate::adapters::Node;
+use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::system_log::{self, Sink};
 use crate::controls::{Control, catalogue};
 use crate::daemon;
 use crate::domain::ControlId;
+use crate::journal::JournalState;
 use crate::reconcile::{self, Intent, Looked};
 use crate::report::{self, Colour, ExitClass, Heading};
 use args::{Arguments, Command, Output, Scope};
@@ -60,7 +62,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
 
 fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
-    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    let journal = peek(&node)?;
     let looked = reconcile::check(&node, &settings.config, &settings.selected, &journal);
     say(&match arguments.global.output {
         Output::Text => report::findings_text(&looked.findings, &heading(&looked), colour(arguments)),
@@ -69,15 +71,27 @@ fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
     Ok(report::exit_code(&looked.findings))
 }
 
+/// What the journal says. It is root's alone: to anybody else a node is one that Holdfast has not changed yet, and what they
+/// cannot read there is unknown anyway.
+fn peek(node: &Node) -> Result<JournalState, CliError> {
+    match JournalStore::peek(&node.files, &node.layout) {
+        Err(StoreError::Unreadable(_)) if !nix::unistd::geteuid().is_root() => Ok(JournalState::default()),
+        peeked => Ok(peeked?),
+    }
+}
+
 fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
-    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    let journal = peek(&node)?;
     let looked = reconcile::look(
         &node,
         &settings.config,
         &settings.selected,
         &journal,
-        &intent(scope),
+        &Intent {
+            offline: arguments.global.root.is_some(),
+            ..intent(scope)
+        },
     );
     say(&match arguments.global.output {
         Output::Text => report::plan_text(

@@ -50,6 +50,10 @@ const RETRY_MS: u64 = 60_000;
 const STOP_EXTENSION: Duration = Duration::from_secs(30);
 /// The lock is looked at again this soon when another Holdfast holds it.
 const LOCK_POLL: Duration = Duration::from_millis(500);
+/// Between two passes of an ending daemon.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// After a pass that failed the next one is made this soon: a change may be in flight.
+const TROUBLE_POLL: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT. `reload` reads the configuration again, at SIGHUP.
 ///
@@ -181,7 +185,7 @@ impl Daemon<'_> {
             Ok(None) => (false, Some(LOCK_POLL)),
             Err(error) => {
                 self.news.tell_trouble(Some(error.to_string()));
-                (false, None)
+                (false, Some(TROUBLE_POLL))
             }
         };
         self.pace.passed(began, self.now(), news, look_again);
@@ -195,7 +199,8 @@ impl Daemon<'_> {
         if let Ok(Some(passed)) = &passed {
             tell_systemd(systemd::status(&status(&self.settings, passed)));
         }
-        passed.is_ok_and(|passed| passed.is_none_or(|passed| passed.goes_on))
+        // What could not be told goes on: `finish` has its own limit.
+        passed.map_or(true, |passed| passed.is_none_or(|passed| passed.goes_on))
     }
 
     /// One pass under the lock; `None` while another Holdfast holds it.
@@ -250,15 +255,18 @@ impl Daemon<'_> {
         self.news.tell_outcomes(&passed.outcomes) || passed.found_news
     }
 
-    /// Brings the change in flight to its end: the node is not left with a change that nobody watches.
+    /// Brings the change in flight to its end: the node is not left with a change that nobody watches. What has no end within
+    /// any deadline is left to the next start, which the journal tells of it.
     fn finish(&mut self, wakeups: &mut Wakeups) {
         tell_systemd(systemd::stopping("ending"));
+        let deadline = self.settings.config.disruption.deadline;
+        let limit = self.now() + u64::try_from((4 * deadline).as_millis()).unwrap_or(u64::MAX / 2);
         self.pace.look_now();
-        while self.pass_if_due(true) {
+        while self.pass_if_due(true) && self.now() < limit {
             tell_systemd(systemd::extend_timeout(STOP_EXTENSION));
             tell_systemd(systemd::watchdog());
             // A second request to end does not change that: what is in flight ends within its deadline.
-            let _: Wake = wakeups.wait(self.until_due());
+            let _: Wake = wakeups.wait(self.until_due().max(LEAST_WAIT));
             self.pace.look_now();
         }
     }

@@ -14,7 +14,7 @@ pub struct JournalState {
     pub refusals: Vec<Refusal>,
     /// The manifests that were there at the first start; `None` before it.
     pub baseline: Option<Vec<KnownManifest>>,
-    /// The finished changes that may still count for flapping: what was changed, and when; oldest first.
+    /// The finished changes, and the edits that were given up, that may still count for flapping: what was changed, and when; oldest first.
     pub finished: VecDeque<(Act, Instant)>,
 }
 
@@ -108,7 +108,12 @@ impl JournalState {
             {
                 self.finish(begun, entry);
             }
-            (Record::Abandoned { change, .. }, Some(begun)) if begun.change == *change => {}
+            (Record::Abandoned { change, .. }, Some(begun)) if begun.change == *change => {
+                // An edit that somebody undid while it was watched has cost a restart all the same.
+                if matches!(begun.act, Act::EditManifest(_)) {
+                    self.finish(begun, entry);
+                }
+            }
             (Record::UndoStarted { change, fault }, Some(begun)) if begun.change == *change => {
                 let phase = Phase::Undoing(fault.clone());
                 self.in_flight = Some(InFlight {

@@ -8,11 +8,7 @@ use crate::domain::{Fact, KubeletFacts, NodePath, Process, Reason};
 /// down) the file is where kubeadm puts it.
 pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts {
     let process = match table {
-        Ok(table) => table
-            .of_host("kubelet")
-            .into_iter()
-            .next()
-            .map_or(Fact::Absent, Fact::Known),
+        Ok(table) => kubelet(node, table),
         Err(why) => Fact::Unknown(why.clone()),
     };
     let config_file = match process.known().map(config_flag) {
@@ -53,6 +49,23 @@ pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts 
         client_ca_file: path_at("/authentication/x509/clientCAFile"),
         config_file,
         process,
+    }
+}
+
+/// The kubelet: root's own process. Anybody can start one under its name, and its flags name files that are mended.
+fn kubelet(node: &Node, table: &Table) -> Fact<Process> {
+    let mut found = Vec::new();
+    for process in table.of_host("kubelet") {
+        match node.processes.is_roots_own(&process) {
+            Fact::Known(true) => found.push(process),
+            Fact::Known(false) | Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        }
+    }
+    match (found.pop(), found.len()) {
+        (None, _) => Fact::Absent,
+        (Some(kubelet), 0) => Fact::Known(kubelet),
+        (Some(_), more) => Fact::unknown(format!("{} processes of root's could be the kubelet", more + 1)),
     }
 }
 

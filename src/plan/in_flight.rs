@@ -135,6 +135,7 @@ struct Edited<'a> {
     edit: &'a EditedManifest,
     observation: &'a Observation,
     waited: Duration,
+    since_begun: Duration,
     since: &'a Instant,
     deadline: Duration,
 }
@@ -159,7 +160,8 @@ impl<'a> Edited<'a> {
         Self {
             edit,
             observation,
-            waited: kubelet.map_or(since_begun, |age| age.min(since_begun)),
+            waited: kubelet.map_or(Duration::ZERO, |age| age.min(since_begun)),
+            since_begun,
             since: &in_flight.since,
             deadline: limits.deadline,
         }
@@ -171,7 +173,7 @@ impl<'a> Edited<'a> {
             self.verify()
         } else if content == Fact::Known(self.edit.before) {
             Step::Abandon {
-                why: "it had not happened yet".to_owned(),
+                why: "it had not happened yet, or someone else has undone it".to_owned(),
             }
         } else {
             self.not_ours(&content)
@@ -228,7 +230,7 @@ impl<'a> Edited<'a> {
     fn verify(&self) -> Step {
         let component = self.edit.component;
         let kubelet_down = self.observation.kubelet.process.known().is_none();
-        if kubelet_down && self.old_runs() {
+        if kubelet_down && self.old_runs() && !self.is_overdue() {
             return Step::Wait {
                 why: "the kubelet is not running".to_owned(),
             };
@@ -249,8 +251,8 @@ impl<'a> Edited<'a> {
         if let Some(fault) = self.crashed() {
             return self.undo(fault);
         }
-        if self.waited >= self.deadline {
-            let why = format!("waited {} s for {awaited}", self.waited.as_secs());
+        if self.is_overdue() {
+            let why = format!("waited {} s for {awaited}", self.since_begun.as_secs());
             return self.undo(self.fault(why));
         }
         Step::Wait { why: awaited }
@@ -276,7 +278,7 @@ impl<'a> Edited<'a> {
             .expected_processes()
             .is_some_and(|processes| !processes.is_empty());
         let healthy = runs && self.health().is_ok();
-        if healthy || self.waited >= self.deadline {
+        if healthy || self.is_overdue() {
             return Step::Refuse {
                 fault: fault.clone(),
                 recovered: healthy,
@@ -285,6 +287,11 @@ impl<'a> Edited<'a> {
         Step::Wait {
             why: format!("{component} to come back with its former manifest"),
         }
+    }
+
+    /// A kubelet that was away gets its time; one that never stays does not get it for ever.
+    fn is_overdue(&self) -> bool {
+        self.waited >= self.deadline || self.since_begun >= 2 * self.deadline
     }
 
     fn old_runs(&self) -> bool {

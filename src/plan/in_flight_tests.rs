@@ -193,7 +193,7 @@ fn health_that_the_old_process_answers_finishes_nothing() {
 
 #[test]
 fn an_intent_whose_effect_did_not_happen_is_given_up_and_planned_anew() {
-    let why = "it had not happened yet".to_owned();
+    let why = "it had not happened yet, or someone else has undone it".to_owned();
     assert_eq!(
         started(&node(BEFORE, vec![old()], Health::Ok), 1010),
         Step::Abandon { why }
@@ -257,14 +257,16 @@ fn the_deadline_counts_while_the_kubelet_runs_and_from_a_boot_on() {
         age_ms: 5_000,
         ..process(5, &[], "none")
     });
-    assert!(matches!(started(&young, 2000), Step::Wait { .. }));
+    assert!(matches!(started(&young, 1200), Step::Wait { .. }));
     young.kubelet.process = Fact::Absent;
     assert_eq!(
-        started(&young, 9000),
+        started(&young, 1200),
         Step::Wait {
             why: "the kubelet is not running".to_owned()
         }
     );
+    // But not for ever: after twice the deadline the former content goes back.
+    assert!(matches!(started(&young, 1240), Step::Undo(_)));
     let rebooted = Instant {
         boot: BootId("next".to_owned()),
         since_boot_ms: 20_000,

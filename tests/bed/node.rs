@@ -1,4 +1,5 @@
 //! A node of the test bed: fresh for each test, and gone at its end.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,

@@ -345,7 +345,7 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
         root: root.to_owned(),
         layout: Layout::kubeadm(),
         files: files.taking_for_root(owner),
-        processes: Processes::at(&root.join("proc")),
+        processes: Processes::at(&root.join("proc")).taking_for_root(facts.uid()),
         health: HealthProbe::new(Duration::from_secs(1)),
         cluster: Box::new(FakeCluster(control_plane)),
         clock: Clock::new().expect("Linux has a boot id"),

@@ -70,12 +70,17 @@ impl Place {
             container = container || holds_container_id(part);
             match (pod_uid(part), &pod) {
                 (Some(_), Some(_)) => return Self::AnotherNode,
-                (Some(uid), None) if path.contains("/kubepods") => pod = Some(uid),
+                (Some(uid), None) if is_kubelets(path) => pod = Some(uid),
                 (Some(_) | None, _) => {}
             }
         }
         pod.map_or(Self::Host, Self::Pod)
     }
+}
+
+/// Only root can make a cgroup right below the node's own; below `user.slice` anybody can make one of any name.
+fn is_kubelets(path: &str) -> bool {
+    path.trim_start_matches('/').starts_with("kubepods")
 }
 
 /// Hierarchy (its controllers) and path of each line.
@@ -158,6 +163,9 @@ mod tests {
             "/system.slice/kubelet.service".to_owned(),
             "/user.slice/user-0.slice/session-1.scope".to_owned(),
             "/podium/podcast".to_owned(),
+            format!(
+                "/user.slice/user-1000.slice/user@1000.service/kubepods.slice/kubepods-pod{STATIC}.slice/run-r1.service"
+            ),
             format!("/system.slice/docker-{ID}.scope"),
         ] {
             assert_eq!(place(&format!("0::{path}\n")), Place::Host, "{path}");

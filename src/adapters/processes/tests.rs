@@ -187,17 +187,28 @@ fn roots_own_is_what_root_started_from_a_file_that_only_root_writes() {
     fake.add(51, "kubeadm", &["kubeadm", "upgrade"], 1000, "/");
     fake.add(52, "kubeadm", &["kubeadm", "upgrade"], 0, "/");
     fake.add(53, "kubeadm", &["kubeadm", "upgrade"], 0, "/");
-    let open_to_all = fake.folder.path().join("open");
+    fs::create_dir(fake.folder.path().join("open")).unwrap();
+    let open_to_all = fake.folder.path().join("open/kubeadm");
     fs::write(&open_to_all, "").unwrap();
     fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o777)).unwrap();
-    for (pid, executable) in [(50, Path::new("/bin/sh")), (52, &open_to_all)] {
+    let roots = fake.folder.path().join("kubeadm");
+    fs::write(&roots, "").unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o755)).unwrap();
+    // `exec -a kubeadm sudo` runs a file of root's, and is no kubeadm.
+    fake.add(54, "kubeadm", &["kubeadm"], 0, "/");
+    for (pid, executable) in [
+        (50, roots.as_path()),
+        (52, &open_to_all),
+        (54, Path::new("/bin/sh")),
+    ] {
         symlink(executable, fake.folder.path().join(pid.to_string()).join("exe")).unwrap();
     }
+    let processes = fake.processes().taking_for_root(nix::unistd::geteuid().as_raw());
     let table = fake.look().unwrap();
     let answers: Vec<Fact<bool>> = table
         .processes
         .iter()
-        .map(|process| fake.processes().is_roots_own(process))
+        .map(|process| processes.is_roots_own(process))
         .collect();
     assert_eq!(
         answers,
@@ -205,7 +216,8 @@ fn roots_own_is_what_root_started_from_a_file_that_only_root_writes() {
             Fact::Known(true),
             Fact::Known(false),
             Fact::Known(false),
-            Fact::Absent
+            Fact::Absent,
+            Fact::Known(false)
         ]
     );
     // The same number, another process.
