@@ -370,6 +370,39 @@ fn a_kubeadm_that_hangs_is_warned_of_and_no_longer_waited_for() {
     );
 }
 
+#[test]
+fn a_kubelet_that_somebody_else_started_is_not_believed() {
+    let options = Options {
+        kubelet: false,
+        ..Options::default()
+    };
+    let world = World::with(options);
+    std::fs::write(world.path("/etc/hosts"), "").expect("the world's folder is writable");
+    world.run_program(&world::Program {
+        argv: ["kubelet", "--config=/etc/hosts"].map(str::to_owned).to_vec(),
+        executable: world.root().join("usr/bin/kubelet"),
+        cgroup: "/user.slice/user-1000.slice/session-2.scope".to_owned(),
+        uid: 1000,
+        age: Duration::from_secs(9),
+    });
+    let looked = Operator::new(world.node(), "").plan();
+    let changes: Vec<String> = looked
+        .plan
+        .changes
+        .iter()
+        .map(|change| change.deed.to_string())
+        .collect();
+    assert!(
+        !changes.iter().any(|change| change.contains("/etc/hosts")),
+        "{changes:?}"
+    );
+    assert!(
+        withheld(&looked)
+            .values()
+            .any(|kinds| kinds.contains("kubelet-down"))
+    );
+}
+
 fn pause_file(world: &World, text: &str) {
     std::fs::create_dir_all(world.path("/etc/holdfast")).expect("the world's folder is writable");
     std::fs::write(world.path("/etc/holdfast/pause"), text).expect("the world's folder is writable");

@@ -300,6 +300,36 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_that_was_given_up_counts_as_a_restart_and_a_mode_does_not() {
+        let edit = Act::EditManifest(crate::journal::EditedManifest {
+            component: crate::domain::Component::Scheduler,
+            path: "/etc/kubernetes/manifests/kube-scheduler.yaml".parse().unwrap(),
+            before: change("before"),
+            after: change("after"),
+            backup: "/b".parse().unwrap(),
+            image: String::new(),
+            processes: vec![],
+            pods: vec![],
+            flags: vec![],
+            touches_encryption: false,
+        });
+        for (act, counts) in [(edit, 1), (chmod(), 0)] {
+            let began = Record::Started {
+                change: change("a"),
+                controls: vec![],
+                act,
+            };
+            let why = "someone else has undone it".to_owned();
+            let given_up = Record::Abandoned {
+                change: change("a"),
+                why,
+            };
+            let state = JournalState::replay(&[entry(1, began), entry(2, given_up)]).unwrap();
+            assert_eq!((state.in_flight, state.finished.len()), (None, counts));
+        }
+    }
+
+    #[test]
     fn what_cannot_follow_is_an_error_that_names_the_line() {
         let stray = entry(2, Record::Finished { change: change("b") });
         for journal in [
