@@ -36,6 +36,13 @@ kind: KubeletConfiguration
 failCgroupV1: false
 failSwapOn: false
 cgroupDriver: cgroupfs
+# How full the disk of this machine is must not take the images or the pods away from a node that is being tested.
+imageGCHighThresholdPercent: 100
+evictionHard:
+  imagefs.available: "0%"
+  nodefs.available: "0%"
+  nodefs.inodesFree: "0%"
+  memory.available: 50Mi
 """
 END_CONTAINERS = """set -e
 list() { ctr -n k8s.io "$1" ls -q; }
