@@ -65,6 +65,8 @@ pub struct Passed {
 
 /// A change in flight is looked at this often.
 const POLL: Duration = Duration::from_millis(250);
+/// A component that is out of its folder is looked at this often: each look is a part of the outage.
+const POLL_OUT: Duration = Duration::from_millis(50);
 /// What holds a change back for a while is looked at again this often.
 const HELD_BACK_POLL: Duration = Duration::from_secs(2);
 
@@ -107,7 +109,8 @@ pub fn look(
     }
     let restarts: BTreeSet<Component> = values.iter().map(|(component, _, _)| *component).collect();
     look_at_values(node, &values, &mut looked.observation);
-    if !intent.settling && !intent.offline {
+    // While a change is in flight none is begun, and an API that is away need not be asked.
+    if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         ask_for_restart(node, &restarts, &mut looked.observation);
     }
     let circumstances = Circumstances {
@@ -157,6 +160,12 @@ fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journa
         paused: paused(node, now.wall),
         observation,
     }
+}
+
+/// True when the change in flight takes its component out of the folder.
+fn is_bounce(journal: &JournalState) -> bool {
+    let act = journal.in_flight.as_ref().map(|begun| &begun.act);
+    matches!(act, Some(Act::EditManifest(edit)) if edit.bounce.is_some())
 }
 
 /// The component that the change in flight restarts.
@@ -239,6 +248,8 @@ pub fn pass(
     let awaited = looked.plan.withheld.iter().any(|held| held.reason.may_end_soon());
     let look_again = if stuck {
         Some(HELD_BACK_POLL)
+    } else if in_flight && is_bounce(journal.state()) {
+        Some(POLL_OUT)
     } else if in_flight {
         Some(POLL)
     } else if ended {

@@ -67,6 +67,9 @@ impl HealthProbe {
         runtime.shutdown_background();
         match answer {
             Ok(Ok(())) => Health::Ok,
+            Ok(Err(ProbeError::Connect(cause))) if cause.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Health::Closed(Reason::new(format!("{endpoint}: nothing listens there")))
+            }
             Ok(Err(error)) => failing(error.to_string()),
             Err(_) => failing(format!("no answer within {:?}", self.timeout)),
         }

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod cluster;
+pub mod ending;
 mod failpoint;
 pub mod files;
 pub mod health;
@@ -30,6 +31,8 @@ pub struct Node {
     pub files: files::Files,
     /// Its processes.
     pub processes: processes::Processes,
+    /// How a process of it is ended.
+    pub ending: Box<dyn ending::Ending>,
     /// The components' health endpoints.
     pub health: health::HealthProbe,
     /// What the cluster says of its control-plane nodes.

@@ -104,6 +104,33 @@ impl Processes {
         Ok(Table { processes })
     }
 
+    /// True while that very process runs.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn runs(&self, process: ProcessId) -> Result<bool, Reason> {
+        let stat = stat(&self.folder(process.pid))?;
+        Ok(stat.is_some_and(|stat| !stat.zombie && stat.start_ticks == process.start_ticks))
+    }
+
+    /// True while the kubelet keeps a cgroup for the pod: it removes it when it has cleaned up after the pod. False when none is found,
+    /// also where cgroups are laid out in a way that is not known here.
+    #[must_use]
+    pub fn has_cgroup(&self, pod_uid: &str) -> bool {
+        let Some(root) = self.proc_folder.parent() else {
+            return false;
+        };
+        let cgroups = root.join("sys/fs/cgroup");
+        // Version 2 has one hierarchy, version 1 one for each controller.
+        let hierarchies = ["", "systemd", "memory", "pids", "cpu", "unified"];
+        let mut below = cgroup::folders_of_pod(pod_uid).into_iter();
+        below.any(|folder| {
+            hierarchies
+                .iter()
+                .any(|hierarchy| cgroups.join(hierarchy).join(&folder).is_dir())
+        })
+    }
+
     /// Whether root started it and root alone can write its executable. `Absent` when it has ended, `Unknown` when the executable
     /// cannot be looked at.
     ///

@@ -1,6 +1,7 @@
 //! Performs changes: the intent first, then the act, then what came of it. One change at a time is in flight.
 
 mod backups;
+pub mod out;
 mod outcome;
 
 pub use outcome::{Outcome, Result};
@@ -9,8 +10,8 @@ use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
-use crate::domain::{ControlId, Digest, Fact};
-use crate::journal::{Act, EditedManifest, Fault, KnownManifest, Record};
+use crate::domain::{ControlId, Digest, Fact, ProcessId};
+use crate::journal::{Act, Bounce, EditedManifest, Fault, KnownManifest, Record};
 use crate::manifest::MAX_BYTES;
 use crate::plan::{Change, Deed, ManifestEdit, Progress, Step};
 
@@ -95,12 +96,22 @@ impl Applier<'_> {
         let result = match &progress.step {
             Step::Wait { why } => Result::Waiting { why: why.clone() },
             Step::Stuck { why } => Result::Stuck { why: why.clone() },
+            Step::Drain => {
+                self.record(Record::Draining { change })?;
+                Result::Waiting {
+                    why: "what it has begun to answer".to_owned(),
+                }
+            }
+            Step::End(processes) => self.end(processes),
+            Step::PutIn => self.put_in(&progress.act),
             Step::Finish => {
+                out::clear(self.node, self.held, &progress.act);
                 self.record(Record::Finished { change })?;
                 backups::prune(self.node, self.held, &progress.act);
                 Result::Made
             }
             Step::Abandon { why } => {
+                out::clear(self.node, self.held, &progress.act);
                 self.record(Record::Abandoned {
                     change,
                     why: why.clone(),
@@ -117,6 +128,7 @@ impl Applier<'_> {
             }
             Step::PutBack => self.put_back(&progress.act, None),
             Step::Refuse { fault, recovered } => {
+                out::clear(self.node, self.held, &progress.act);
                 let (fault, recovered) = (fault.clone(), *recovered);
                 self.record(Record::Refused {
                     change,
@@ -158,7 +170,8 @@ impl Applier<'_> {
             },
             Deed::EditManifest(edit) => {
                 let backup = backups::keep(self.node, self.held, edit)?;
-                Act::EditManifest(edited(edit, backup))
+                let bounce = out::stage(self.node, self.held, edit)?;
+                Act::EditManifest(edited(edit, backup, bounce))
             }
         })
     }
@@ -171,6 +184,15 @@ impl Applier<'_> {
             (Deed::Quarantine { path, digest }, Act::Quarantine { to, .. }) => {
                 files.move_away(self.held, path, *digest, to)
             }
+            (
+                Deed::EditManifest(_),
+                Act::EditManifest(EditedManifest {
+                    path,
+                    before,
+                    bounce: Some(bounce),
+                    ..
+                }),
+            ) => files.move_away(self.held, path, *before, &bounce.out),
             (Deed::EditManifest(edit), _) => {
                 let before = Digest::of(edit.before.as_bytes());
                 files.replace(self.held, &edit.path, before, edit.after.as_bytes())
@@ -182,6 +204,43 @@ impl Applier<'_> {
         }
     }
 
+    /// Ends processes that serve nobody any more. What cannot be ended is left to the kubelet.
+    fn end(&self, processes: &[ProcessId]) -> Result {
+        for process in processes {
+            if let Err(cause) = self.node.ending.end(self.held, *process) {
+                let why = format!(
+                    "the kubelet to end process {}, which could not be ended early: {cause}",
+                    process.pid
+                );
+                return Result::Waiting { why };
+            }
+        }
+        Result::Waiting {
+            why: "its process to be gone".to_owned(),
+        }
+    }
+
+    /// Puts the content after in place. What fails is tried again; at the deadline the former content goes back.
+    fn put_in(&self, act: &Act) -> Result {
+        let Act::EditManifest(edit) = act else {
+            return Result::Stuck {
+                why: format!("{act} takes nothing out of its folder"),
+            };
+        };
+        match out::put_in(self.node, self.held, edit) {
+            Ok(()) => Result::Begun,
+            // The pod is better off as it was than away.
+            Err(error) => match out::put_back(self.node, self.held, edit) {
+                Ok(()) => Result::Waiting {
+                    why: format!("a new attempt, the new content could not be put in place: {error}"),
+                },
+                Err(second) => Result::Waiting {
+                    why: format!("{} to go back into its folder: {error}; {second}", edit.path),
+                },
+            },
+        }
+    }
+
     /// Puts the former content back. What fails is tried again at the next step: the intent stands in the journal.
     fn put_back(&self, act: &Act, fault: Option<&Fault>) -> Result {
         let Act::EditManifest(edit) = act else {
@@ -189,6 +248,16 @@ impl Applier<'_> {
                 why: format!("{act} has no former content"),
             };
         };
+        if edit.bounce.is_some() && self.node.files.facts(&edit.path) == Fact::Absent {
+            return match out::put_back(self.node, self.held, edit) {
+                Ok(()) => Result::PutBack {
+                    fault: fault.cloned(),
+                },
+                Err(error) => Result::Waiting {
+                    why: format!("the former manifest to go back: {error}"),
+                },
+            };
+        }
         let backup = match self.node.files.read(&edit.backup, MAX_BYTES) {
             Fact::Known(content) if Digest::of(&content.bytes) == edit.before => content.bytes,
             Fact::Known(_) => return lost(edit, "it is not what was kept"),
@@ -235,7 +304,7 @@ fn lost(edit: &EditedManifest, why: &str) -> Result {
     Result::Stuck { why }
 }
 
-fn edited(edit: &ManifestEdit, backup: crate::domain::NodePath) -> EditedManifest {
+fn edited(edit: &ManifestEdit, backup: crate::domain::NodePath, bounce: Option<Bounce>) -> EditedManifest {
     EditedManifest {
         component: edit.component,
         path: edit.path.clone(),
@@ -247,5 +316,6 @@ fn edited(edit: &ManifestEdit, backup: crate::domain::NodePath) -> EditedManifes
         pods: edit.pods.clone(),
         flags: edit.flags.clone(),
         touches_encryption: edit.touches_encryption,
+        bounce,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{self, Arguments, Output};
 use super::setup::{self, CliError, Setup};
-use super::{colour, heading, intent, say};
+use super::{colour, heading, intent, recover, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
@@ -24,7 +24,7 @@ const RECOVERY_LOOKS: u32 = 30;
 /// Applies the plan.
 pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    let setup = Setup::new(&arguments.global)?;
+    let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     let intent = intent(how.scope);
     let shown = shown_plan(&setup, &intent)?;
     if arguments.global.output == Output::Text {

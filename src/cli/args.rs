@@ -68,6 +68,8 @@ pub enum Command {
     Pause(Pause),
     /// End the pause.
     Resume,
+    /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
+    Recover,
 }
 
 /// Arguments of `apply`.
@@ -205,13 +207,14 @@ impl Command {
             Self::Explain(_) => "explain",
             Self::Pause(_) => "pause",
             Self::Resume => "resume",
+            Self::Recover => "recover",
         }
     }
 
     const fn takes_root(&self) -> bool {
         match self {
             Self::Check | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
-            Self::Apply(_) | Self::Run(_) | Self::Pause(_) | Self::Resume => false,
+            Self::Apply(_) | Self::Run(_) | Self::Pause(_) | Self::Resume | Self::Recover => false,
         }
     }
 }

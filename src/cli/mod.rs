@@ -4,6 +4,7 @@
 mod apply;
 pub mod args;
 mod pause;
+mod recover;
 mod setup;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -57,6 +58,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Explain(which) => explain(arguments, &which.control),
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
+        Command::Recover => recover::recover(),
     }
 }
 
@@ -107,7 +109,7 @@ fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
 
 fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    let setup = Setup::new(&arguments.global)?;
+    let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     system_log::init(Sink::Auto, log)?;
     daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;
     Ok(ExitClass::Compliant)

@@ -7,6 +7,7 @@ use super::args::Global;
 use crate::adapters::Node;
 use crate::adapters::clock::Clock;
 use crate::adapters::cluster::KubeadmCluster;
+use crate::adapters::ending::ByKernel;
 use crate::adapters::files::{FileError, Files};
 use crate::adapters::health::HealthProbe;
 use crate::adapters::journal_store::StoreError;
@@ -140,6 +141,7 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
         root: root.to_owned(),
         layout: Layout::kubeadm(),
         files: Files::at(root).map_err(failed)?,
+        ending: Box::new(ByKernel::new(Processes::at(&root.join("proc")))),
         processes: Processes::at(&root.join("proc")),
         health: HealthProbe::new(HEALTH_TIMEOUT),
         cluster: Box::new(KubeadmCluster::new(CLUSTER_TIMEOUT)),

@@ -10,7 +10,7 @@ use super::raw::Problem;
 use super::syntax::quote;
 use super::tree::{Content, Node};
 use super::values::{boolean, duration, fill, list, scalar, text};
-use super::{Action, Config, Disruption, MAX_DEADLINE, ManifestsFolder, Window};
+use super::{Action, Config, Disruption, Drain, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder, Window};
 
 /// The configuration of a tree.
 pub(super) fn config(root: &Node) -> Result<Config, Problem> {
@@ -123,8 +123,21 @@ fn disruption(disruption: &mut Disruption, node: &Node) -> Result<(), Problem> {
                 disruption.deadline = duration(node, Duration::from_secs(10), MAX_DEADLINE)?;
                 Ok(())
             }),
+            ("drain", |disruption, node| {
+                disruption.drain = drain(node)?;
+                Ok(())
+            }),
         ],
     )
+}
+
+fn drain(node: &Node) -> Result<Drain, Problem> {
+    if scalar(node).is_ok_and(|word| word == "kubelet") {
+        return Ok(Drain::Kubelet);
+    }
+    duration(node, Duration::from_secs(1), MAX_DRAIN)
+        .map(Drain::After)
+        .map_err(|problem| problem.hint("write a time like 1s, or kubelet for its 30 s".to_owned()))
 }
 
 /// A window in the making.

@@ -99,7 +99,21 @@ pub struct Disruption {
     pub window: Option<Window>,
     /// How long a component may take to prove healthy after an edit. At most [`MAX_DEADLINE`].
     pub deadline: Duration,
+    /// How an API server is ended when it is restarted.
+    pub drain: Drain,
 }
+
+/// How an API server is ended when it is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// That long after it stopped listening; it serves nobody new by then. At most [`MAX_DRAIN`].
+    After(Duration),
+    /// By the kubelet, at the end of the pod's grace period of 30 s.
+    Kubelet,
+}
+
+/// The kubelet's own grace period: waiting longer gains nothing.
+pub const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 /// No component is waited for longer than this before its former manifest goes back.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(300);
@@ -115,6 +129,7 @@ impl Default for Config {
             disruption: Disruption {
                 window: None,
                 deadline: Duration::from_secs(180),
+                drain: Drain::After(Duration::from_secs(1)),
             },
             full_pass: Duration::from_secs(180),
         }

@@ -87,7 +87,7 @@ controls:
 requiredFlags:
   kube-apiserver: { audit_log_maxage: "30", tls-min-version: VersionTLS13, event-ttl: 1.10, enable-x: true }
 manifests: { known: [kube-vip.yaml], quarantine: true }
-disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZone: Europe/Berlin }, deadline: 2m30s }
+disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZone: Europe/Berlin }, deadline: 2m30s, drain: kubelet }
 fullPass: 10m
 "#;
     let exception = |reason: &str, until: &str| Exception {
@@ -157,6 +157,7 @@ fullPass: 10m
                 zone: TimeZoneDatabase::bundled().get("Europe/Berlin").unwrap(),
             }),
             deadline: Duration::from_secs(150),
+            drain: Drain::Kubelet,
         },
         full_pass: Duration::from_secs(600),
     };
@@ -566,19 +567,26 @@ fn any_config() -> impl Strategy<Value = Config> {
         prop::collection::vec("[a-z1-9-]{1,10}\\.yaml", 0..3),
         any::<bool>(),
     );
-    let disruption = (prop::option::of(any_window()), 10..=300u64);
+    let drain = prop_oneof![
+        Just(Drain::Kubelet),
+        (1..=30u64).prop_map(|seconds| Drain::After(Duration::from_secs(seconds)))
+    ];
+    let disruption = (prop::option::of(any_window()), 10..=300u64, drain);
     let mode = prop_oneof![Just(Action::Audit), Just(Action::Enforce)];
     (mode, controls, required, folder, disruption, 10..=3600u64).prop_map(
-        |(mode, controls, required_flags, (known, quarantine), (window, deadline), full_pass)| Config {
-            mode,
-            controls,
-            required_flags,
-            manifests: ManifestsFolder { known, quarantine },
-            disruption: Disruption {
-                window,
-                deadline: Duration::from_secs(deadline),
-            },
-            full_pass: Duration::from_secs(full_pass),
+        |(mode, controls, required_flags, (known, quarantine), (window, deadline, drain), full_pass)| {
+            Config {
+                mode,
+                controls,
+                required_flags,
+                manifests: ManifestsFolder { known, quarantine },
+                disruption: Disruption {
+                    window,
+                    deadline: Duration::from_secs(deadline),
+                    drain,
+                },
+                full_pass: Duration::from_secs(full_pass),
+            }
         },
     )
 }
@@ -626,12 +634,16 @@ fn as_json(config: &Config) -> serde_json::Value {
             "timeZone": window.zone.iana_name(),
         })
     });
+    let drain = match config.disruption.drain {
+        Drain::Kubelet => "kubelet".to_owned(),
+        Drain::After(time) => format_duration(time),
+    };
     serde_json::json!({
         "mode": config.mode,
         "controls": controls,
         "requiredFlags": required,
         "manifests": { "known": config.manifests.known, "quarantine": config.manifests.quarantine },
-        "disruption": { "window": window, "deadline": format_duration(config.disruption.deadline) },
+        "disruption": { "window": window, "deadline": format_duration(config.disruption.deadline), "drain": drain },
         "fullPass": format_duration(config.full_pass),
     })
 }

@@ -22,6 +22,8 @@ pub struct Observation {
     pub health: BTreeMap<Component, Fact<Health>>,
     /// The newest container logs of a component whose change is in flight.
     pub pod_logs: BTreeMap<Component, Fact<Vec<PodLog>>>,
+    /// The UIDs of those pods that the change in flight ends whose cgroup the kubelet has not removed yet.
+    pub pod_cgroups: BTreeSet<String>,
     /// Structured files that a flag or the kubelet names and that hold no secret, as JSON values.
     pub documents: BTreeMap<NodePath, Fact<serde_json::Value>>,
     /// The kubelet.
@@ -116,6 +118,8 @@ pub enum Health {
     Ok,
     /// It answered otherwise, or not at all.
     Failing(Reason),
+    /// Nothing listens there.
+    Closed(Reason),
 }
 
 /// The log of one run of a container.

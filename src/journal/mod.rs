@@ -9,5 +9,5 @@ mod record;
 mod state;
 
 pub use line::{JournalError, decode, encode};
-pub use record::{Act, EditedManifest, Entry, Fault, KnownManifest, Record, RefusedFlag};
+pub use record::{Act, Bounce, EditedManifest, Entry, Fault, KnownManifest, Record, RefusedFlag};
 pub use state::{InFlight, JournalState, Phase, Refusal};

@@ -34,6 +34,11 @@ pub enum Record {
         /// What it does.
         act: Act,
     },
+    /// The component that the change takes out of its folder no longer listens; what it has begun to answer may end.
+    Draining {
+        /// The change.
+        change: Digest,
+    },
     /// The change was made and, where it restarts a component, the node proved healthy after it.
     Finished {
         /// The change.
@@ -131,6 +136,21 @@ pub struct EditedManifest {
     pub flags: Vec<RefusedFlag>,
     /// True when the encryption flag, its file's mount or volume differ between before and after.
     pub touches_encryption: bool,
+    /// How the component is restarted, if not by the kubelet alone.
+    #[serde(default)]
+    pub bounce: Option<Bounce>,
+}
+
+/// A manifest goes out of its folder, its process is ended early, and the content after comes in: much faster than the kubelet, which
+/// waits for a process that no longer serves anybody.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Bounce {
+    /// Where the manifest lies while it is out.
+    pub out: NodePath,
+    /// Where the content after waits.
+    pub staged: NodePath,
+    /// How long what the process has begun to answer may take, in milliseconds.
+    pub drain_ms: u64,
 }
 
 /// A flag with a value.

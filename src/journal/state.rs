@@ -31,6 +31,8 @@ pub struct InFlight {
     pub phase: Phase,
     /// When that phase was begun.
     pub since: Instant,
+    /// When the component was found to listen no more, if it is taken out of its folder.
+    pub draining: Option<Instant>,
 }
 
 /// Where a change in flight stands.
@@ -101,6 +103,15 @@ impl JournalState {
                     act: act.clone(),
                     phase: Phase::Started,
                     since: entry.at.clone(),
+                    draining: None,
+                });
+            }
+            (Record::Draining { change }, Some(begun))
+                if begun.change == *change && begun.phase == Phase::Started =>
+            {
+                self.in_flight = Some(InFlight {
+                    draining: Some(entry.at.clone()),
+                    ..begun
                 });
             }
             (Record::Finished { change }, Some(begun))
@@ -141,6 +152,7 @@ impl JournalState {
             }
             (
                 Record::Started { change, .. }
+                | Record::Draining { change }
                 | Record::Finished { change }
                 | Record::Abandoned { change, .. }
                 | Record::UndoStarted { change, .. }
@@ -185,7 +197,9 @@ impl JournalState {
         for entry in entries {
             match &entry.record {
                 Record::Opened { .. } | Record::Baseline { .. } => kept.push(entry.clone()),
-                Record::Started { .. } | Record::UndoStarted { .. } => begun.push(entry.clone()),
+                Record::Started { .. } | Record::Draining { .. } | Record::UndoStarted { .. } => {
+                    begun.push(entry.clone())
+                }
                 Record::Finished { .. } | Record::Abandoned { .. } if entry.at.wall < keep_since => {
                     begun.clear();
                 }
@@ -312,6 +326,7 @@ mod tests {
             pods: vec![],
             flags: vec![],
             touches_encryption: false,
+            bounce: None,
         });
         for (act, counts) in [(edit, 1), (chmod(), 0)] {
             let began = Record::Started {

@@ -2,7 +2,7 @@
 
 use super::digest_of;
 use crate::adapters::Node;
-use crate::domain::{Component, EntryContent, Fact, FileKind, FolderEntry, Manifest};
+use crate::domain::{Component, EntryContent, Fact, FileKind, FolderEntry, Manifest, NodePath};
 use crate::manifest::{self, MAX_BYTES};
 
 /// An entry, with the manifest that was read from it.
@@ -52,10 +52,7 @@ fn look(node: &Node, entry: crate::adapters::files::Entry) -> Option<Seen> {
     Some(Seen { shown, manifest })
 }
 
-fn content(
-    path: &crate::domain::NodePath,
-    read: crate::adapters::files::Content,
-) -> (EntryContent, Option<Manifest>) {
+fn content(path: &NodePath, read: crate::adapters::files::Content) -> (EntryContent, Option<Manifest>) {
     let digest = digest_of(&read.bytes);
     let unparsable = |why: String| {
         let why = crate::domain::Reason::new(why);
@@ -89,6 +86,17 @@ fn content(
         }
         Err(_) => unparsable("it is not text".to_owned()),
     }
+}
+
+/// A manifest that lies elsewhere.
+pub(super) fn manifest_at(node: &Node, path: &NodePath) -> Fact<Manifest> {
+    node.files
+        .read(path, MAX_BYTES)
+        .and_then(|read| match content(path, read) {
+            (_, Some(manifest)) => Fact::Known(manifest),
+            (EntryContent::Unparsable { why, .. } | EntryContent::NotRead(why), None) => Fact::Unknown(why),
+            (EntryContent::Pod { .. }, None) => Fact::unknown(format!("{path} was not read")),
+        })
 }
 
 /// The manifest of a component: the file that kubeadm keeps it in.

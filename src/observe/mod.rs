@@ -28,10 +28,13 @@ pub struct Request<'a> {
 #[must_use]
 pub fn observe(node: &Node, request: Request<'_>) -> Observation {
     let entries = folder::entries(node);
-    let manifests: BTreeMap<Component, Fact<Manifest>> = Component::ALL
+    let mut manifests: BTreeMap<Component, Fact<Manifest>> = Component::ALL
         .into_iter()
         .map(|component| (component, folder::manifest(component, node, &entries)))
         .collect();
+    let out = request
+        .in_flight
+        .and_then(|begun| manifest_out(node, begun, &mut manifests));
     let table = node.processes.look();
     let kubelet = kubelet::facts(node, &table);
     let mut observation = Observation {
@@ -41,6 +44,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         processes: processes(&manifests, &table),
         health: BTreeMap::new(),
         pod_logs: BTreeMap::new(),
+        pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         kubeadm: kubeadm(node, &table),
         kubelet,
@@ -52,6 +56,9 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         look_at(node, control, &mut observation);
     }
     look_at_named_files(node, &mut observation);
+    if let Some((path, facts)) = out {
+        observation.files.insert(path, facts);
+    }
     if let Some(in_flight) = request.in_flight {
         look_at_change(node, in_flight, &mut observation);
     }
@@ -201,10 +208,32 @@ fn look_at_mounted(
     }
 }
 
+/// A manifest that the change in flight has taken out of its folder is still the component's; its facts stand for those of the file in
+/// the folder, so that no control takes it for gone.
+fn manifest_out(
+    node: &Node,
+    in_flight: &InFlight,
+    manifests: &mut BTreeMap<Component, Fact<Manifest>>,
+) -> Option<(NodePath, Fact<FileFacts>)> {
+    let Act::EditManifest(edit) = &in_flight.act else {
+        return None;
+    };
+    let bounce = edit.bounce.as_ref()?;
+    if manifests.get(&edit.component) != Some(&Fact::Absent) {
+        return None;
+    }
+    let manifest = folder::manifest_at(node, &bounce.out);
+    let facts = manifest.known()?.facts.clone();
+    manifests.insert(edit.component, manifest);
+    Some((edit.path.clone(), Fact::Known(facts)))
+}
+
 fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observation) {
-    let path = in_flight.act.path().clone();
-    let facts = node.files.facts(&path);
-    observation.files.insert(path, facts);
+    let path = in_flight.act.path();
+    observation
+        .files
+        .entry(path.clone())
+        .or_insert_with_key(|path| node.files.facts(path));
     match &in_flight.act {
         Act::Quarantine { to, .. } => {
             let facts = node.files.facts(to);
@@ -216,6 +245,12 @@ fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observati
             observation.health.insert(component, health);
             let logs = pod_logs::newest(&node.files, &node.layout, component);
             observation.pod_logs.insert(component, logs);
+            if let Some(bounce) = &edit.bounce {
+                let facts = node.files.facts(&bounce.out);
+                observation.files.insert(bounce.out.clone(), facts);
+                let kept = edit.pods.iter().filter(|pod| node.processes.has_cgroup(pod));
+                observation.pod_cgroups = kept.cloned().collect();
+            }
         }
         Act::SetMode { .. } | Act::SetOwner { .. } => {}
     }

@@ -274,6 +274,7 @@ fn refusal(flag: Option<RefusedFlag>, image: &str, change: Digest) -> Refusal {
         pods: vec![],
         flags: edit.flags.clone(),
         touches_encryption: false,
+        bounce: None,
     });
     let fault = Fault {
         why: "it ended".to_owned(),

@@ -1,6 +1,7 @@
 //! A plan: the ordered list of changes with their reasons, and what is not done with the reason for that.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::in_flight::Progress;
 use crate::domain::{Component, ControlId, Digest, FileId, Mode, NodePath, Owner, ProcessId};
@@ -89,6 +90,8 @@ pub struct ManifestEdit {
     pub pods: Vec<String>,
     /// True when the encryption flag, its file's mount or volume differ.
     pub touches_encryption: bool,
+    /// How long its process may drain before it is ended early; `None` leaves the restart to the kubelet.
+    pub drain: Option<Duration>,
 }
 
 /// A mend that is not made now.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::bounce::early_end;
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
 use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, StaticPod};
@@ -114,6 +115,13 @@ fn change(
             .filter_map(|process| process.pod_uid.clone())
             .collect(),
         touches_encryption,
+        drain: early_end(
+            component,
+            &manifest.pod,
+            &processes,
+            circumstances.config.disruption.drain,
+        )
+        .ok(),
     };
     let controls = wanted.iter().map(|wanted| wanted.control.clone()).collect();
     Ok(Change {

@@ -1,6 +1,6 @@
 //! A control-plane node as kubeadm 1.35 makes it, for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
     Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry, KubeletFacts, Layout,
@@ -259,6 +259,7 @@ pub(crate) fn fresh_node() -> Observation {
             .collect(),
         health: BTreeMap::new(),
         pod_logs: BTreeMap::new(),
+        pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         kubelet: KubeletFacts {
             process: Fact::Known(process(50, &["/usr/bin/kubelet".to_owned()])),

@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
+use super::bounce::Out;
 use super::last_words::fault_in;
-use crate::domain::{Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process};
+use crate::domain::{
+    Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
+};
 use crate::journal::{Act, EditedManifest, Fault, InFlight, Phase};
 use crate::manifest::command_line;
 
@@ -35,6 +38,12 @@ pub enum Step {
         /// What is awaited.
         why: String,
     },
+    /// The component no longer listens: record since when.
+    Drain,
+    /// These processes serve nobody any more: end them, if they are still the same.
+    End(Vec<ProcessId>),
+    /// Put the content after in place: the component is out of its folder.
+    PutIn,
     /// It was made, and the node proved healthy: record that.
     Finish,
     /// It will not be completed: record that.
@@ -137,6 +146,8 @@ struct Edited<'a> {
     waited: Duration,
     since_begun: Duration,
     since: &'a Instant,
+    draining: Option<&'a Instant>,
+    now: &'a Instant,
     deadline: Duration,
 }
 
@@ -146,7 +157,7 @@ impl<'a> Edited<'a> {
         in_flight: &'a InFlight,
         observation: &'a Observation,
         limits: Limits,
-        now: &Instant,
+        now: &'a Instant,
     ) -> Self {
         // After a reboot everything starts anew, and so does the wait. A kubelet that was away could not act either.
         let since_begun = now
@@ -163,6 +174,8 @@ impl<'a> Edited<'a> {
             waited: kubelet.map_or(Duration::ZERO, |age| age.min(since_begun)),
             since_begun,
             since: &in_flight.since,
+            draining: in_flight.draining.as_ref(),
+            now,
             deadline: limits.deadline,
         }
     }
@@ -171,6 +184,8 @@ impl<'a> Edited<'a> {
         let content = self.content();
         if content == Fact::Known(self.edit.after) {
             self.verify()
+        } else if let Some(out) = self.out().filter(|_| content == Fact::Absent) {
+            out.step()
         } else if content == Fact::Known(self.edit.before) {
             Step::Abandon {
                 why: "it had not happened yet, or someone else has undone it".to_owned(),
@@ -182,13 +197,28 @@ impl<'a> Edited<'a> {
 
     fn undoing(&self, fault: &Fault) -> Step {
         let content = self.content();
-        if content == Fact::Known(self.edit.after) {
+        if content == Fact::Known(self.edit.after) || (content == Fact::Absent && self.out().is_some()) {
             Step::PutBack
         } else if content == Fact::Known(self.edit.before) {
             self.recovered(fault)
         } else {
             self.not_ours(&content)
         }
+    }
+
+    /// The manifest while it is out of its folder.
+    fn out(&self) -> Option<Out<'_>> {
+        let bounce = self.edit.bounce.as_ref()?;
+        Out::is_out(self.edit, bounce, self.observation).then(|| Out {
+            edit: self.edit,
+            bounce,
+            observation: self.observation,
+            since_begun: self.since_begun,
+            draining: self.draining,
+            now: self.now,
+            old_runs: self.old_runs(),
+            deadline: self.deadline,
+        })
     }
 
     fn not_ours(&self, content: &Fact<Digest>) -> Step {
@@ -324,7 +354,9 @@ impl<'a> Edited<'a> {
     fn health(&self) -> Result<(), String> {
         match self.observation.health.get(&self.edit.component) {
             Some(Fact::Known(Health::Ok)) => Ok(()),
-            Some(Fact::Known(Health::Failing(why)) | Fact::Unknown(why)) => Err(why.to_string()),
+            Some(Fact::Known(Health::Failing(why) | Health::Closed(why)) | Fact::Unknown(why)) => {
+                Err(why.to_string())
+            }
             Some(Fact::Absent) => Err("its manifest names no health endpoint".to_owned()),
             None => Err("it was not asked".to_owned()),
         }

@@ -1,6 +1,6 @@
 //! The next step of a change in flight, situation by situation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::in_flight::{Limits, Progress, Step, next_step};
@@ -8,7 +8,7 @@ use crate::domain::{
     BootId, Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry, Health, Instant,
     KubeletFacts, Manifest, Mode, Observation, Owner, PodLog, Process, ProcessId, Reason,
 };
-use crate::journal::{Act, EditedManifest, Fault, InFlight, Phase, RefusedFlag};
+use crate::journal::{Act, Bounce, EditedManifest, Fault, InFlight, Phase, RefusedFlag};
 
 pub(super) const BEFORE: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-scheduler\nspec:\n  containers:\n  - name: kube-scheduler\n    \
                       image: registry.k8s.io/kube-scheduler:v1.35.4\n    command:\n    - kube-scheduler\n    - --leader-elect=true\n";
@@ -90,6 +90,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         processes: BTreeMap::from([(Component::Scheduler, Fact::Known(processes))]),
         health: BTreeMap::from([(Component::Scheduler, Fact::Known(health))]),
         pod_logs: BTreeMap::from([(Component::Scheduler, Fact::Known(vec![]))]),
+        pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         kubelet: KubeletFacts {
             process: Fact::Known(process(5, &[], "none")),
@@ -118,6 +119,7 @@ fn edit(touches_encryption: bool) -> Act {
             value: "false".to_owned(),
         }],
         touches_encryption,
+        bounce: None,
     })
 }
 
@@ -136,6 +138,7 @@ fn step_of(act: Act, phase: Phase, observation: &Observation, now: &Instant) -> 
         act: act.clone(),
         phase,
         since: at(1000),
+        draining: None,
     };
     let Progress {
         change,
@@ -367,4 +370,96 @@ fn a_mode_is_decided_by_what_the_file_has_now() {
     ] {
         assert!(matches!(step(fact), Step::Abandon { .. }));
     }
+}
+
+const OUT: &str = "/etc/kubernetes/kube-scheduler.yaml.holdfast-out";
+
+/// A manifest that is out of its folder, with those processes.
+fn out(processes: Vec<Process>, health: Health) -> Observation {
+    let mut observation = node(BEFORE, processes, health);
+    observation.manifest_folder = Fact::Known(vec![]);
+    let manifest = observation.manifests.get_mut(&Component::Scheduler).unwrap();
+    *manifest = manifest.as_ref().map(|manifest| Manifest {
+        path: OUT.parse().unwrap(),
+        ..manifest.clone()
+    });
+    observation
+        .files
+        .insert(OUT.parse().unwrap(), Fact::Known(facts()));
+    observation.pod_cgroups = BTreeSet::from(["old".to_owned()]);
+    observation
+}
+
+/// The next step of a change that takes the manifest out, begun at 1000, draining since that second if at all.
+fn bounced(observation: &Observation, draining: Option<u64>, phase: Phase, second: u64) -> Step {
+    let Act::EditManifest(edit) = edit(false) else {
+        unreachable!("it is an edit")
+    };
+    let bounce = Bounce {
+        out: OUT.parse().unwrap(),
+        staged: "/etc/kubernetes/kube-scheduler.yaml.holdfast-new"
+            .parse()
+            .unwrap(),
+        drain_ms: 1000,
+    };
+    let begun = InFlight {
+        change: Digest::of(b"c"),
+        controls: vec![],
+        act: Act::EditManifest(EditedManifest {
+            bounce: Some(bounce),
+            ..edit
+        }),
+        phase,
+        since: at(1000),
+        draining: draining.map(at),
+    };
+    next_step(&begun, observation, LIMITS, &at(second)).step
+}
+
+fn closed() -> Health {
+    Health::Closed(Reason::new("nothing listens there"))
+}
+
+#[test]
+fn a_process_that_is_out_is_ended_only_after_it_has_stopped_listening_and_drained() {
+    let step =
+        |health, draining, second| bounced(&out(vec![old()], health), draining, Phase::Started, second);
+    for still_there in [Health::Ok, failing()] {
+        assert!(matches!(step(still_there, None, 1005), Step::Wait { .. }));
+    }
+    assert_eq!(step(closed(), None, 1001), Step::Drain);
+    assert!(matches!(step(closed(), Some(1001), 1001), Step::Wait { .. }));
+    assert_eq!(step(closed(), Some(1001), 1002), Step::End(vec![old().id]));
+}
+
+#[test]
+fn the_manifest_comes_in_when_the_kubelet_has_cleaned_up_and_at_the_latest_when_patience_ends() {
+    let mut gone = out(vec![], closed());
+    assert!(matches!(
+        bounced(&gone, Some(1001), Phase::Started, 1003),
+        Step::Wait { .. }
+    ));
+    assert_eq!(bounced(&gone, Some(1001), Phase::Started, 1012), Step::PutIn);
+    gone.pod_cgroups.clear();
+    assert_eq!(bounced(&gone, Some(1001), Phase::Started, 1003), Step::PutIn);
+    let stays = out(vec![old()], Health::Ok);
+    assert_eq!(bounced(&stays, None, Phase::Started, 1040), Step::PutIn);
+    let mut without_kubelet = out(vec![old()], Health::Ok);
+    without_kubelet.kubelet.process = Fact::Absent;
+    assert_eq!(bounced(&without_kubelet, None, Phase::Started, 1001), Step::PutIn);
+}
+
+#[test]
+fn an_undo_finds_the_manifest_out_and_a_manifest_that_someone_else_took_is_not_ours() {
+    let gone = out(vec![], closed());
+    assert_eq!(
+        bounced(&gone, None, Phase::Undoing(fault("it did not answer")), 1003),
+        Step::PutBack
+    );
+    let mut taken = gone;
+    taken.files.clear();
+    assert!(matches!(
+        bounced(&taken, None, Phase::Started, 1003),
+        Step::Abandon { .. }
+    ));
 }

@@ -3,6 +3,7 @@
 //! Everything here is pure and total: the same input gives the same plan, and a finding or a plan can be compared
 //! as a value.
 
+mod bounce;
 mod build;
 #[cfg(test)]
 mod build_tests;

@@ -17,7 +17,8 @@ pub(super) fn why_not(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
-    settling(circumstances)
+    another(circumstances)
+        .or_else(|| settling(circumstances))
         .or_else(|| several_nodes(observation))
         .or_else(|| outside_window(circumstances))
         .or_else(|| kubelet_down(observation))
@@ -42,6 +43,15 @@ pub(super) fn warnings(observation: &Observation) -> Vec<String> {
 
 const fn is_long(process: &Process) -> bool {
     process.age_ms > KUBEADM_PATIENCE_MS
+}
+
+/// One component at a time.
+fn another(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
+    let begun = circumstances.journal.in_flight.as_ref()?;
+    Some(WithheldReason::Waiting(format!(
+        "another change is in flight: {}",
+        begun.act
+    )))
 }
 
 fn settling(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
@@ -111,7 +121,7 @@ fn unhealthy(component: Component, observation: &Observation) -> Option<Withheld
         Fact::Unknown(why) => return Some(WithheldReason::Unhealthy(why.to_string())),
         Fact::Known(_) => match not_asked(observation.health.get(&component)) {
             Fact::Known(Health::Ok) => return None,
-            Fact::Known(Health::Failing(why)) => why.to_string(),
+            Fact::Known(Health::Failing(why) | Health::Closed(why)) => why.to_string(),
             Fact::Unknown(why) => why.to_string(),
             Fact::Absent => {
                 format!(

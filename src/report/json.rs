@@ -312,6 +312,9 @@ fn mend(mend: &Mend) -> Value {
 fn in_flight(progress: &Progress) -> InFlightBody<'_> {
     let step = match progress.step {
         Step::Wait { .. } => "wait",
+        Step::Drain => "drain",
+        Step::End(_) => "end",
+        Step::PutIn => "put-in",
         Step::Finish => "finish",
         Step::Abandon { .. } => "abandon",
         Step::Undo(_) => "undo",

@@ -59,6 +59,9 @@ pub fn plan_text(plan: &Plan, findings: &[Finding], heading: &Heading, colour: C
 pub(super) fn step_words(step: &Step) -> String {
     match step {
         Step::Wait { why } => format!("wait: {why}"),
+        Step::Drain => "it no longer listens, and may finish what it has begun to answer".to_owned(),
+        Step::End(_) => "its former process serves nobody any more and is ended".to_owned(),
+        Step::PutIn => "its manifest is put into its folder".to_owned(),
         Step::Finish => "it was made and the node proved healthy; that is recorded".to_owned(),
         Step::Abandon { why } => format!("it is given up: {why}"),
         Step::Undo(fault) => format!("it is undone: {}", fault.why),

@@ -101,6 +101,7 @@ pub(super) fn plan() -> Plan {
         processes: vec![],
         pods: vec![],
         touches_encryption: false,
+        drain: None,
     });
     let withheld = |id: &str, object: &str, reason| Withheld {
         controls: vec![id.parse().unwrap()],

@@ -39,9 +39,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use holdfast::adapters::{
-    Node, clock::Clock, cluster, files::Files, health::HealthProbe, processes::Processes,
+    Node, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe, lock::Held,
+    processes::Processes,
 };
-use holdfast::domain::{Component, ControlPlane, Fact, Layout, Manifest, Owner};
+use holdfast::domain::{Component, ControlPlane, Fact, Layout, Manifest, Owner, ProcessId};
 
 pub use history::{Event, What};
 pub use kubelet::Running;
@@ -346,6 +347,7 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
         layout: Layout::kubeadm(),
         files: files.taking_for_root(owner),
         processes: Processes::at(&root.join("proc")).taking_for_root(facts.uid()),
+        ending: Box::new(EndingInWorld(root.join("proc"))),
         health: HealthProbe::new(Duration::from_secs(1)),
         cluster: Box::new(FakeCluster(control_plane)),
         clock: Clock::new().expect("Linux has a boot id"),
@@ -363,6 +365,19 @@ pub fn one_node() -> Fact<ControlPlane> {
 /// The key of a component's pod.
 fn key(component: Component) -> String {
     format!("kube-system/{component}")
+}
+
+/// Its processes are folders: one that is to be killed gets a mark, which the world's thread sees.
+struct EndingInWorld(PathBuf);
+
+impl Ending for EndingInWorld {
+    fn end(&self, _held: &Held, process: ProcessId) -> std::io::Result<()> {
+        let runs = Processes::at(&self.0).runs(process);
+        if runs.map_err(|why| std::io::Error::other(why.to_string()))? {
+            std::fs::write(self.0.join(process.pid.to_string()).join(proc_folder::KILLED), "")?;
+        }
+        Ok(())
+    }
 }
 
 /// A cluster that answers what it is told to.

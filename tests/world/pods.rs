@@ -13,6 +13,8 @@ use super::process::Process;
 /// The kubelet's times, before they are scaled.
 const RELIST: Duration = Duration::from_secs(1);
 const BACK_OFF: Duration = Duration::from_secs(10);
+/// After the last process of a pod has ended, its cgroup is there for about that long.
+const CLEANING: Duration = Duration::from_millis(700);
 const MAX_BACK_OFF: Duration = Duration::from_mins(5);
 
 /// The pods, by `namespace/name`.
@@ -30,6 +32,8 @@ struct Slot {
     pause: i32,
     containers: Vec<Container>,
     stopping: bool,
+    /// Since when no process of it is left.
+    ended: Option<Instant>,
 }
 
 struct Container {
@@ -48,8 +52,14 @@ impl Pods {
             }
         }
         for (key, pod) in desired {
-            let waiting = self.not_before.get(key).is_some_and(|time| now < *time);
-            if waiting || self.slots.contains_key(key) {
+            if self.not_before.get(key).is_some_and(|time| now < *time) {
+                continue;
+            }
+            if let Some(slot) = self.slots.get(key) {
+                // Another pod of that name waits, and is looked at again only after the pod worker's back-off.
+                if slot.pod.uid != pod.uid {
+                    self.not_before.insert(key.clone(), now + shared.scaled(BACK_OFF));
+                }
                 continue;
             }
             if pod.prepare_volumes(&shared.root).is_ok() {
@@ -69,17 +79,21 @@ impl Pods {
         for slot in self.slots.values_mut() {
             slot.pass_time(shared, now, etcd_ready);
         }
+        let cleaning = shared.scaled(CLEANING);
         let gone: Vec<String> = self
             .slots
             .iter()
-            .filter(|(_, s)| s.is_gone())
+            .filter(|(_, s)| s.ended.is_some_and(|ended| now >= ended + cleaning))
             .map(|(k, _)| k.clone())
             .collect();
         for key in gone {
             if let Some(slot) = self.slots.remove(&key) {
                 shared.proc_folder.end(slot.pause);
+                slot.remove_cgroup(shared);
             }
-            self.not_before.insert(key, now + shared.scaled(RELIST));
+            let soon = now + shared.scaled(RELIST) / 2;
+            let not_before = self.not_before.entry(key).or_insert(soon);
+            *not_before = soon.max(*not_before);
         }
     }
 
@@ -121,6 +135,7 @@ impl Slot {
             uid: 65_535,
             age: Duration::ZERO,
         });
+        std::fs::create_dir_all(cgroup_folder(shared, &cgroup)).expect("the world's folder is writable");
         let containers = (0..pod.containers())
             .map(|index| Container {
                 process: Some(Process::start(shared, pod, index, 0, &cgroup, now)),
@@ -134,7 +149,12 @@ impl Slot {
             pause,
             containers,
             stopping: false,
+            ended: None,
         }
+    }
+
+    fn remove_cgroup(&self, shared: &Shared) {
+        std::fs::remove_dir(cgroup_folder(shared, &self.cgroup)).expect("a folder of ours");
     }
 
     fn stop(&mut self, shared: &Shared) {
@@ -165,6 +185,9 @@ impl Slot {
                 container.next_start = now + back_off(shared, container.restarts);
             }
         }
+        if self.is_gone() {
+            self.ended.get_or_insert(now);
+        }
     }
 
     fn is_gone(&self) -> bool {
@@ -179,6 +202,13 @@ impl Slot {
         let ready = |container: &Container| container.process.as_ref().is_some_and(|process| process.ready);
         self.containers.iter().all(ready)
     }
+}
+
+fn cgroup_folder(shared: &Shared, cgroup: &str) -> std::path::PathBuf {
+    shared
+        .root
+        .join("sys/fs/cgroup")
+        .join(cgroup.trim_start_matches('/'))
 }
 
 /// The first restart comes at once, the next ones after 10 s, 20 s, 40 s and so on, 5 min at most.

@@ -13,6 +13,9 @@ const FIRST_PID: i32 = 5_000_000;
 /// The node has been up this much longer than the machine that runs the test, so that old processes can be planted.
 const UP_LONGER: Duration = Duration::from_hours(24);
 
+/// The mark of a process that was sent SIGKILL.
+pub const KILLED: &str = "killed";
+
 /// The folder.
 pub struct ProcFolder {
     folder: PathBuf,
@@ -75,6 +78,10 @@ impl ProcFolder {
         if std::fs::rename(self.folder.join(pid.to_string()), &gone).is_ok() {
             std::fs::remove_dir_all(&gone).expect("a folder of ours");
         }
+    }
+
+    pub fn is_killed(&self, pid: i32) -> bool {
+        self.folder.join(pid.to_string()).join(KILLED).exists()
     }
 
     /// Lets the time since boot go on.

@@ -115,6 +115,10 @@ impl Process {
 
     /// Lets time pass; false when the process has ended.
     pub fn pass_time(&mut self, shared: &Shared, now: Instant, etcd_ready: bool) -> bool {
+        if shared.proc_folder.is_killed(self.pid) {
+            self.end(shared);
+            return false;
+        }
         match self.phase {
             Phase::Starting { listens, ready } => {
                 if now >= listens && self.health.is_none() && !self.listen() {

@@ -47,6 +47,27 @@ impl Files {
         })
     }
 
+    /// Writes `content` at `to`, where nothing is, with the owner, mode and extended attributes of the plain file `like`, whose content is
+    /// still `digest`.
+    ///
+    /// # Errors
+    /// When it is not, or something is there, or the system refuses; nothing is then there.
+    pub fn copy_dressed(
+        &self,
+        _held: &Held,
+        like: &NodePath,
+        digest: Digest,
+        to: &NodePath,
+        content: &[u8],
+    ) -> Result<(), FileError> {
+        let (_, file) = self.read_expected(&self.place(like).map_err(failed("open", like))?, like, digest)?;
+        let dress = Dress::of(&file).map_err(failed("look at", like))?;
+        let place = self.place(to).map_err(failed("open", to))?;
+        self.publish(&place, to, content, &dress, |draft| {
+            put_in_free_place(&place, draft, &place, to)
+        })
+    }
+
     /// Puts a manifest in place where none is, from `content` with the owner root:root, mode 0600.
     ///
     /// # Errors

@@ -78,6 +78,22 @@ impl Place {
     }
 }
 
+/// Where the kubelet keeps the cgroup of a pod, by driver and class, below a hierarchy's root.
+pub(super) fn folders_of_pod(uid: &str) -> Vec<String> {
+    let escaped = uid.replace('-', "_");
+    let mut folders = vec![
+        format!("kubepods/pod{uid}"),
+        format!("kubepods.slice/kubepods-pod{escaped}.slice"),
+    ];
+    for class in ["burstable", "besteffort"] {
+        folders.push(format!("kubepods/{class}/pod{uid}"));
+        folders.push(format!(
+            "kubepods.slice/kubepods-{class}.slice/kubepods-{class}-pod{escaped}.slice"
+        ));
+    }
+    folders
+}
+
 /// Only root can make a cgroup right below the node's own; below `user.slice` anybody can make one of any name.
 fn is_kubelets(path: &str) -> bool {
     path.trim_start_matches('/').starts_with("kubepods")
@@ -144,6 +160,17 @@ mod tests {
                 place(&format!("0::{path}\n")),
                 Place::Pod(uid.to_owned()),
                 "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_folders_of_a_pod_are_those_that_show_its_processes() {
+        for folder in folders_of_pod(API_MADE) {
+            assert_eq!(
+                place(&format!("0::/{folder}/{ID}\n")),
+                Place::Pod(API_MADE.to_owned()),
+                "{folder}"
             );
         }
     }

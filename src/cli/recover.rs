@@ -1,0 +1,55 @@
+//! `recover`: puts back a manifest that is out of its folder, with nothing but the files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::setup::{self, CliError};
+use super::{complain, say};
+use crate::adapters::lock::Held;
+use crate::apply::out;
+use crate::report::ExitClass;
+
+/// A running Holdfast gives the lock back after each pass, or takes care of the manifest itself.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Puts every manifest back that is out.
+pub(super) fn recover() -> Result<ExitClass, CliError> {
+    setup::require_root()?;
+    let node = setup::node(Path::new("/"))?;
+    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
+    let recovered = out::recover(&node, &held);
+    if recovered.is_empty() {
+        say("Every manifest is in its folder: there is nothing to recover.\n")?;
+    }
+    let mut class = ExitClass::Compliant;
+    for one in recovered {
+        let out::Recovered {
+            component,
+            out,
+            path,
+            result,
+        } = one;
+        match result {
+            Ok(()) => say(&format!(
+                "{path}: the manifest of {component} is back from {out}; the kubelet starts it within seconds.\n"
+            ))?,
+            Err(error) => {
+                complain(&format!(
+                    "holdfast: {path}: the manifest of {component} could not be put back from {out}: {error}\n  by hand: mv {out} {path}"
+                ));
+                class = ExitClass::Failed;
+            }
+        }
+    }
+    Ok(class)
+}
+
+/// What a command that cannot go on does for a node whose API server it may have left without its manifest.
+pub(super) fn before_giving_up(error: CliError) -> CliError {
+    if let Err(why) = recover() {
+        complain(&format!(
+            "holdfast: whether a manifest is out of its folder could not be seen to: {why}"
+        ));
+    }
+    error
+}
