@@ -109,13 +109,15 @@ fn a_path_that_is_not_served_is_failing() {
 }
 
 #[test]
-fn a_closed_port_is_failing_at_once() {
+fn a_closed_port_is_told_apart_from_a_server_that_fails() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     assert_eq!(
         ask(Scheme::Http, port),
-        failing(port, "cannot connect to it: Connection refused (os error 111)")
+        Health::Closed(Reason::new(format!(
+            "http://127.0.0.1:{port}/readyz?verbose: nothing listens there"
+        )))
     );
 }
 

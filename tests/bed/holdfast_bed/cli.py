@@ -48,7 +48,13 @@ END_CONTAINERS = """set -e
 list() { ctr -n k8s.io "$1" ls -q; }
 for task in $(list tasks); do ctr -n k8s.io tasks kill -s SIGTERM "$task" || true; done
 for _ in $(seq 50); do ctr -n k8s.io tasks ls | grep -q RUNNING || break; sleep 0.1; done
-for task in $(list tasks); do ctr -n k8s.io tasks rm -f "$task"; done
+# One that ends by itself meanwhile cannot be removed, and is gone at the next look.
+for _ in $(seq 50); do
+    [ -z "$(list tasks)" ] && break
+    for task in $(list tasks); do ctr -n k8s.io tasks rm -f "$task" || true; done
+    sleep 0.1
+done
+[ -z "$(list tasks)" ]
 for container in $(list containers); do ctr -n k8s.io containers rm "$container"; done
 rm -rf /var/log/pods/* /var/log/containers/*
 """
