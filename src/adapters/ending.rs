@@ -59,6 +59,7 @@ impl Ending for ByKernel {
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "the tests start the process that is ended"
 )]
 mod tests {

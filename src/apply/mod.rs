@@ -99,7 +99,7 @@ impl Applier<'_> {
             Step::Drain => {
                 self.record(Record::Draining { change })?;
                 Result::Waiting {
-                    why: "what it has begun to answer".to_owned(),
+                    why: "it to finish what it has begun to answer".to_owned(),
                 }
             }
             Step::End(processes) => self.end(processes),
@@ -228,7 +228,9 @@ impl Applier<'_> {
             };
         };
         match out::put_in(self.node, self.held, edit) {
-            Ok(()) => Result::Begun,
+            Ok(()) => Result::Waiting {
+                why: "the kubelet to start it anew".to_owned(),
+            },
             // The pod is better off as it was than away.
             Err(error) => match out::put_back(self.node, self.held, edit) {
                 Ok(()) => Result::Waiting {

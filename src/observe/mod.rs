@@ -223,7 +223,7 @@ fn manifest_out(
         return None;
     }
     let manifest = folder::manifest_at(node, &bounce.out);
-    let facts = manifest.known()?.facts.clone();
+    let facts = manifest.known()?.facts;
     manifests.insert(edit.component, manifest);
     Some((edit.path.clone(), Fact::Known(facts)))
 }

@@ -130,7 +130,7 @@ impl Out<'_> {
             return Step::End(self.edit.processes.clone());
         }
         Step::Wait {
-            why: format!("{component} to finish what it has begun to answer"),
+            why: "it to finish what it has begun to answer".to_owned(),
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::bounce::early_end;
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
-use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, StaticPod};
+use crate::domain::{
+    Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, Process, StaticPod,
+};
 use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
 use crate::manifest::{
     self, Edit, Mounted, NamedPath, command_line, mounted_from, named_paths, paths_of_value,
@@ -93,12 +95,7 @@ fn change(
         })
         .collect();
     flapping(component, &flags, circumstances)?;
-    let processes = observation
-        .processes
-        .get(&component)
-        .and_then(Fact::known)
-        .cloned()
-        .unwrap_or_default();
+    let processes = processes_of(component, observation);
     let touches_encryption = flags
         .iter()
         .any(|flag| flag.name.as_str().starts_with("encryption-provider-config"));
@@ -129,6 +126,11 @@ fn change(
         controls,
         deed: Deed::EditManifest(edit),
     })
+}
+
+fn processes_of(component: Component, observation: &Observation) -> Vec<Process> {
+    let known = observation.processes.get(&component).and_then(Fact::known);
+    known.cloned().unwrap_or_default()
 }
 
 fn image_of(component: Component, manifest: &Manifest) -> Option<String> {
