@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod cluster;
+pub mod etcd;
 mod failpoint;
 pub mod files;
 pub mod health;
