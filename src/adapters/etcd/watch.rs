@@ -62,9 +62,11 @@ pub struct Watch {
 
 impl Watch {
     /// Watches all keys of the span from a revision on, that one included: the one behind a census.
+    /// Watches all keys of the span from a revision on, that one included: the one behind a census. When etcd has no longer all that
+    /// happened since, it says so as the first news.
     ///
     /// # Errors
-    /// [`EtcdError::Compacted`] when etcd has no longer all that happened since; and when it does not answer or refuses.
+    /// When etcd does not answer or refuses.
     pub async fn open(etcd: &Etcd, span: &Span, from: i64) -> Result<Self, EtcdError> {
         let (demands, requests) = mpsc::channel(4);
         let create = WatchDemand::Create(WatchCreate {
