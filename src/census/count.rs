@@ -127,25 +127,24 @@ impl Census {
     }
 
     fn tally(&mut self, resource: Resource, held: Held) -> &mut Tally {
-        let mut lumped = false;
-        let resource = if self.counts.len() >= MAX_RESOURCES && !self.counts.contains_key(&resource) {
-            lumped = true;
-            Resource::Unmapped("...".to_owned())
+        let rest = || "...".to_owned();
+        let many_resources = self.counts.len() >= MAX_RESOURCES && !self.counts.contains_key(&resource);
+        let resource = if many_resources {
+            Resource::Unmapped(rest())
         } else {
             resource
         };
         let kinds = self.counts.entry(resource).or_default();
-        let held = match held {
-            Held::UnknownKey { provider, .. } if kinds.len() >= MAX_KINDS && !kinds.contains_key(&held) => {
-                lumped = true;
-                Held::UnknownKey {
-                    provider,
-                    name: "...".to_owned(),
-                }
-            }
-            held => held,
+        let many_kinds = kinds.len() >= MAX_KINDS && !kinds.contains_key(&held);
+        self.lumped += u64::from(many_resources || many_kinds);
+        // The keys of the configuration are few, and each counts for itself.
+        let held = match (many_kinds, held) {
+            (true, Held::UnknownKey { provider, .. }) => Held::UnknownKey {
+                provider,
+                name: rest(),
+            },
+            (_, held) => held,
         };
-        self.lumped += u64::from(lumped);
         kinds.entry(held).or_default()
     }
 
@@ -174,8 +173,10 @@ impl Census {
         total
     }
 
-    /// What is under one key; [`KeyId::Identity`] is plaintext. Its newest revision is the one that etcd must have compacted before
-    /// nothing in it needs the key any more.
+    /// What is under one key; [`KeyId::Identity`] is plaintext.
+    ///
+    /// Old revisions need the key for longer than [`Tally::newest_revision`] says: a value is kept until the write that replaced it
+    /// is compacted. So what must be compacted before the key may go is the revision before that of a complete census without it.
     #[must_use]
     pub fn under(&self, key: &KeyId) -> Tally {
         self.total(|_, held| matches!(held, Held::Under(held) if held == key))

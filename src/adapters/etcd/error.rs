@@ -145,13 +145,13 @@ impl EtcdError {
         if says("no leader") || says("etcdserver: request timed out") || says("leader changed") {
             return Self::NoQuorum { endpoint, message };
         }
-        match status.code() {
-            Code::PermissionDenied | Code::Unauthenticated => Self::Denied { endpoint, message },
-            _ if std::error::Error::source(status).is_some() => Self::Unreachable {
-                endpoint,
-                why: message,
-            },
-            _ => Self::Refused { endpoint, message },
+        if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) {
+            Self::Denied { endpoint, message }
+        } else if std::error::Error::source(status).is_some() {
+            let why = message;
+            Self::Unreachable { endpoint, why }
+        } else {
+            Self::Refused { endpoint, message }
         }
     }
 }

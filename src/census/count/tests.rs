@@ -20,7 +20,7 @@ fn census(values: &[(&str, u64, i64, Held)]) -> Census {
     for (path, bytes, revision, held) in values {
         census.add(
             &paths,
-            &format!("/registry/{path}"),
+            format!("/registry/{path}").as_bytes(),
             *bytes,
             *revision,
             held.clone(),
@@ -140,7 +140,7 @@ fn many_different_names_are_lumped_and_none_is_lost() {
         census.add(&paths, path.as_bytes(), 1, 1, unknown(&number.to_string()));
         census.add(
             &paths,
-            &format!("/registry/x{number}/y{number}/z"),
+            format!("/registry/x{number}/y{number}/z").as_bytes(),
             1,
             1,
             Held::Kms,

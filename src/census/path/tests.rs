@@ -21,91 +21,92 @@ fn object(of: &str, namespace: &str, name: &str) -> Place {
 }
 
 /// As `test/integration/etcd/data.go` of Kubernetes expects them.
+const EXPECTED: &[(&str, &str, &str, &str)] = &[
+    ("secrets/kube-system/a", "secrets", "kube-system", "a"),
+    ("configmaps/ns/cm1", "configmaps", "ns", "cm1"),
+    ("services/specs/ns/service1", "services", "ns", "service1"),
+    ("services/endpoints/ns/ep1name", "endpoints", "ns", "ep1name"),
+    ("minions/node1", "nodes", "", "node1"),
+    ("namespaces/namespace1", "namespaces", "", "namespace1"),
+    ("persistentvolumes/pv1name", "persistentvolumes", "", "pv1name"),
+    ("events/ns/event1", "events", "ns", "event1"),
+    ("controllers/ns/rc1", "replicationcontrollers", "ns", "rc1"),
+    (
+        "deployments/ns/deployment4",
+        "deployments.apps",
+        "ns",
+        "deployment4",
+    ),
+    ("leases/ns/leasev1", "leases.coordination.k8s.io", "ns", "leasev1"),
+    (
+        "endpointslices/ns/slicev1",
+        "endpointslices.discovery.k8s.io",
+        "ns",
+        "slicev1",
+    ),
+    (
+        "ingress/ns/ingress3",
+        "ingresses.networking.k8s.io",
+        "ns",
+        "ingress3",
+    ),
+    (
+        "ipaddresses/192.168.2.3",
+        "ipaddresses.networking.k8s.io",
+        "",
+        "192.168.2.3",
+    ),
+    (
+        "servicecidrs/range-b2",
+        "servicecidrs.networking.k8s.io",
+        "",
+        "range-b2",
+    ),
+    (
+        "clustertrustbundles/example.com:signer:abc",
+        "clustertrustbundles.certificates.k8s.io",
+        "",
+        "example.com:signer:abc",
+    ),
+    (
+        "roles/ns/system:controller:a",
+        "roles.rbac.authorization.k8s.io",
+        "ns",
+        "system:controller:a",
+    ),
+    ("podsecuritypolicy/psp2", "podsecuritypolicies.policy", "", "psp2"),
+    (
+        "apiregistration.k8s.io/apiservices/v1.foo.com",
+        "apiservices.apiregistration.k8s.io",
+        "",
+        "v1.foo.com",
+    ),
+    (
+        "apiextensions.k8s.io/customresourcedefinitions/foos.cr.bar.com",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "",
+        "foos.cr.bar.com",
+    ),
+    ("cr.bar.com/foos/ns/cr1foo", "foos.cr.bar.com", "ns", "cr1foo"),
+    (
+        "custom.fancy.com/pants/cr2pant",
+        "pants.custom.fancy.com",
+        "",
+        "cr2pant",
+    ),
+    (
+        "snapshot.storage.k8s.io/volumesnapshots/ns/s",
+        "volumesnapshots.snapshot.storage.k8s.io",
+        "ns",
+        "s",
+    ),
+];
+
 #[test]
 fn a_key_is_the_object_that_kubernetes_keeps_there() {
-    let table = [
-        ("secrets/kube-system/a", "secrets", "kube-system", "a"),
-        ("configmaps/ns/cm1", "configmaps", "ns", "cm1"),
-        ("services/specs/ns/service1", "services", "ns", "service1"),
-        ("services/endpoints/ns/ep1name", "endpoints", "ns", "ep1name"),
-        ("minions/node1", "nodes", "", "node1"),
-        ("namespaces/namespace1", "namespaces", "", "namespace1"),
-        ("persistentvolumes/pv1name", "persistentvolumes", "", "pv1name"),
-        ("events/ns/event1", "events", "ns", "event1"),
-        ("controllers/ns/rc1", "replicationcontrollers", "ns", "rc1"),
-        (
-            "deployments/ns/deployment4",
-            "deployments.apps",
-            "ns",
-            "deployment4",
-        ),
-        ("leases/ns/leasev1", "leases.coordination.k8s.io", "ns", "leasev1"),
-        (
-            "endpointslices/ns/slicev1",
-            "endpointslices.discovery.k8s.io",
-            "ns",
-            "slicev1",
-        ),
-        (
-            "ingress/ns/ingress3",
-            "ingresses.networking.k8s.io",
-            "ns",
-            "ingress3",
-        ),
-        (
-            "ipaddresses/192.168.2.3",
-            "ipaddresses.networking.k8s.io",
-            "",
-            "192.168.2.3",
-        ),
-        (
-            "servicecidrs/range-b2",
-            "servicecidrs.networking.k8s.io",
-            "",
-            "range-b2",
-        ),
-        (
-            "clustertrustbundles/example.com:signer:abc",
-            "clustertrustbundles.certificates.k8s.io",
-            "",
-            "example.com:signer:abc",
-        ),
-        (
-            "roles/ns/system:controller:a",
-            "roles.rbac.authorization.k8s.io",
-            "ns",
-            "system:controller:a",
-        ),
-        ("podsecuritypolicy/psp2", "podsecuritypolicies.policy", "", "psp2"),
-        (
-            "apiregistration.k8s.io/apiservices/v1.foo.com",
-            "apiservices.apiregistration.k8s.io",
-            "",
-            "v1.foo.com",
-        ),
-        (
-            "apiextensions.k8s.io/customresourcedefinitions/foos.cr.bar.com",
-            "customresourcedefinitions.apiextensions.k8s.io",
-            "",
-            "foos.cr.bar.com",
-        ),
-        ("cr.bar.com/foos/ns/cr1foo", "foos.cr.bar.com", "ns", "cr1foo"),
-        (
-            "custom.fancy.com/pants/cr2pant",
-            "pants.custom.fancy.com",
-            "",
-            "cr2pant",
-        ),
-        (
-            "snapshot.storage.k8s.io/volumesnapshots/ns/s",
-            "volumesnapshots.snapshot.storage.k8s.io",
-            "ns",
-            "s",
-        ),
-    ];
-    for (path, of, namespace, name) in table {
+    for (path, of, namespace, name) in EXPECTED {
         assert_eq!(
-            paths().place(&format!("/registry/{path}")),
+            paths().place(format!("/registry/{path}")),
             object(of, namespace, name),
             "{path}"
         );
@@ -143,7 +144,7 @@ fn what_has_no_endpoint_is_a_class_of_its_own_with_reason_and_remedy() {
     ];
     for (path, class, name) in table {
         assert_eq!(
-            paths().place(&format!("/registry/{path}")),
+            paths().place(format!("/registry/{path}")),
             Place::NoEndpoint(class)
         );
         assert_eq!(class.resource(), resource(name));
