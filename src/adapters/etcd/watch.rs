@@ -52,12 +52,17 @@ pub struct Batch {
 }
 
 /// A watch of one span. Dropped, it ends.
+///
+/// What is known comes from events, which etcd sends in order, and from its answers about progress. These may run ahead of the events
+/// before etcd 3.4.25 and 3.5.8 (etcd issue 15220), so they are not believed there; and up to 3.5.12 they may fail to come on a span
+/// where nothing happens. The whole prefix is therefore the span to watch: the API server writes leases there every few seconds.
 #[derive(Debug)]
 pub struct Watch {
     etcd: Etcd,
     answers: Streaming<WatchResponse>,
     demands: mpsc::Sender<WatchRequest>,
     known_to: i64,
+    believes_progress: bool,
 }
 
 impl Watch {
@@ -68,6 +73,7 @@ impl Watch {
     /// # Errors
     /// When etcd does not answer or refuses.
     pub async fn open(etcd: &Etcd, span: &Span, from: i64) -> Result<Self, EtcdError> {
+        let believes_progress = orders_progress(&etcd.status().await?.version);
         let (demands, requests) = mpsc::channel(4);
         let create = WatchDemand::Create(WatchCreate {
             key: span.start.clone(),
@@ -100,6 +106,7 @@ impl Watch {
                 answers,
                 demands,
                 known_to: from.saturating_sub(1),
+                believes_progress,
             };
             let first = watch.answer(from).await?;
             if first.created && first.events.is_empty() {
@@ -131,7 +138,7 @@ impl Watch {
             // The rest of the revision is in the next fragment.
             Some(newest) if answer.fragment => newest.saturating_sub(1),
             Some(newest) => newest,
-            None if answer.created => self.known_to,
+            None if answer.created || !self.believes_progress => self.known_to,
             None => answer.header.map_or(self.known_to, |header| header.revision),
         };
         self.known_to = self.known_to.max(known_to);
@@ -204,6 +211,19 @@ impl Watch {
     }
 }
 
+/// Whether etcd of this version tells progress only behind the events that belong to it. A version that is not understood does not.
+fn orders_progress(version: &str) -> bool {
+    let mut numbers = version
+        .split(['.', '-', '+'])
+        .map_while(|word| word.parse::<u32>().ok());
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(3), Some(4), Some(patch)) => patch >= 25,
+        (Some(3), Some(5), Some(patch)) => patch >= 8,
+        (Some(major), Some(minor), Some(_)) => (major, minor) >= (3, 6),
+        _ => false,
+    }
+}
+
 fn event(event: RawEvent) -> Option<Event> {
     const DELETE: i32 = 1;
     let pair = event.kv?;
@@ -212,4 +232,29 @@ fn event(event: RawEvent) -> Option<Event> {
         value: (event.kind != DELETE).then_some(pair.value),
         mod_revision: pair.mod_revision,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_believed_from_the_versions_on_that_order_it() {
+        let table = [
+            ("3.3.27", false),
+            ("3.4.24", false),
+            ("3.4.25", true),
+            ("3.5.7", false),
+            ("3.5.8", true),
+            ("3.6.0", true),
+            ("3.6.0-rc.1", true),
+            ("4.0.1", true),
+            ("3.5", false),
+            ("", false),
+            ("v3.6.1", false),
+        ];
+        for (version, expected) in table {
+            assert_eq!(orders_progress(version), expected, "{version}");
+        }
+    }
 }

@@ -159,7 +159,7 @@ fn answer(path: &str, request: &[u8], store: &Store) -> Answer {
         "KV/Range" => range(&RangeRequest::decode(request).expect("a request"), store),
         "Maintenance/Status" => Ok(StatusResponse {
             header: header(store),
-            version: "3.6.4".to_owned(),
+            version: store.version.clone(),
             db_size: store.sizes[0],
             leader: if store.leads { MEMBER } else { 0 },
             raft_index: 10,

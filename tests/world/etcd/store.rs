@@ -21,6 +21,8 @@ pub struct Store {
     pub errors: Vec<String>,
     /// Sizes that `Status` tells: of the file, in use, the quota.
     pub sizes: [i64; 3],
+    /// The version that `Status` tells.
+    pub version: String,
     /// Whether there is a leader.
     pub leads: bool,
 }
@@ -39,6 +41,7 @@ impl Store {
             alarms: Vec::new(),
             errors: Vec::new(),
             sizes: [20 << 20, 10 << 20, 2 << 30],
+            version: "3.6.4".to_owned(),
             leads: true,
         }
     }
