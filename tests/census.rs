@@ -281,7 +281,13 @@ fn a_hung_server_is_given_up_at_the_deadline() {
         let client = Etcd::connect(&access, short).await.unwrap();
         let census = take_census(&client, &access.paths, &spans(&["secrets"]), classify, |_| ()).await;
         let span = &spans(&["secrets"])[0];
-        etcd.on_call(|_, _| Reply::Hang);
+        etcd.on_call(|call, _| {
+            if call.method == "Watch/Watch" {
+                Reply::Hang
+            } else {
+                Reply::Answer
+            }
+        });
         (
             census.unwrap_err(),
             Watch::open(&client, span, 1).await.unwrap_err(),
@@ -379,6 +385,8 @@ fn etcd_itself_says_whether_a_revision_is_compacted() {
     let access = etcd.access();
     run(async {
         let client = Etcd::connect(&access, TIMEOUT).await.unwrap();
+        assert_eq!(client.compacted_revision().await.unwrap(), None);
+        etcd.put("compact_rev_key", b"0");
         assert_eq!(client.compacted_revision().await.unwrap(), None);
         let old = client
             .get(b"/registry/secrets/ns/a", first)

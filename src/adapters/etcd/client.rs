@@ -189,8 +189,8 @@ impl Etcd {
         Ok(answer.kvs.into_iter().next().map(Entry::from))
     }
 
-    /// The revision to which the API server last had etcd compact, by its own note; `None` when it has left none, as where something
-    /// else compacts.
+    /// The revision to which the API server last had etcd compact, by its own note; `None` when it has not done so yet (a fresh one
+    /// notes 0), or something else compacts.
     ///
     /// # Errors
     /// When etcd does not answer or refuses, or the note is no number.
@@ -201,7 +201,7 @@ impl Etcd {
         std::str::from_utf8(&note.value)
             .ok()
             .and_then(|text| text.parse().ok())
-            .map(Some)
+            .map(|revision| Some(revision).filter(|revision| *revision > 0))
             .ok_or_else(|| self.nonsense("compact_rev_key is no number"))
     }
 
