@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod clock;
 pub mod cluster;
 pub mod ending;
+pub mod etcd;
 mod failpoint;
 pub mod files;
 pub mod health;

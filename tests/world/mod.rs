@@ -18,6 +18,7 @@
     reason = "the world is what is outside: it has files, clocks and threads"
 )]
 
+pub mod etcd;
 mod file_source;
 mod files;
 mod flags;

@@ -6,8 +6,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 use super::*;
+use crate::adapters::etcd::{MemberListResponse, Tls};
+use crate::census::Paths;
 
 fn member(id: u64, name: &str) -> Member {
     Member {
@@ -18,24 +21,6 @@ fn member(id: u64, name: &str) -> Member {
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
-}
-
-#[test]
-fn the_messages_are_those_of_etcd() {
-    let request = MemberListRequest { linearizable: true }.encode_to_vec();
-    assert_eq!(request, [0x08, 0x01]);
-    // header {cluster_id 7}, member {ID 300, name "cp-1", peerURLs "https://192.0.2.1:2380", isLearner}
-    let mut answer = vec![0x0a, 0x02, 0x08, 0x07, 0x12, 0x23, 0x08, 0xac, 0x02, 0x12, 0x04];
-    answer.extend(b"cp-1");
-    answer.extend([0x1a, 0x16]);
-    answer.extend(b"https://192.0.2.1:2380");
-    answer.extend([0x28, 0x01]);
-    assert_eq!(
-        MemberListResponse::decode(answer.as_slice()),
-        Ok(MemberListResponse {
-            members: vec![member(300, "cp-1")]
-        })
-    );
 }
 
 #[test]
@@ -79,8 +64,10 @@ impl Pki {
     fn tls(&self) -> Tls {
         Tls {
             authority: self.authority.clone().into_bytes(),
-            certificate: self.certificate.clone().into_bytes(),
-            key: Zeroizing::new(self.key.clone().into_bytes()),
+            identity: Some((
+                self.certificate.clone().into_bytes(),
+                Zeroizing::new(self.key.clone().into_bytes()),
+            )),
         }
     }
 
@@ -157,6 +144,7 @@ fn asked(server: &Pki, client: &Pki, answer: Result<Vec<Member>, &str>) -> (Fact
         let access = Access {
             endpoints: vec![endpoint.clone()],
             tls: Some(client.tls()),
+            paths: Paths::new("/registry").unwrap(),
         };
         let serving = serve(listener, server.server(), answer);
         let asking = members(&access, Duration::from_secs(5));
@@ -214,6 +202,7 @@ fn a_hanging_endpoint_is_given_up_and_the_next_one_asked() {
     let access = Access {
         endpoints: endpoints.to_vec(),
         tls: Some(Pki::new().tls()),
+        paths: Paths::new("/registry").unwrap(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,0 +1,81 @@
+//! A census, or the next stale objects, read from etcd.
+
+use super::client::Etcd;
+use super::error::EtcdError;
+use super::range::Scan;
+use crate::census::{Census, Chunk, Held, Paths, Span};
+
+/// So many pages are looked through for one chunk, so that a call ends even where nothing is stale.
+const CHUNK_PAGES: usize = 64;
+
+/// Counts all values of the spans at one revision. `classify` is given each key and value, and alone looks at them; `progress` is told
+/// after each page. Between pages other tasks run.
+///
+/// # Errors
+/// [`EtcdError::Compacted`] when it took longer than etcd keeps a revision: take it again. Nothing follows from a part of a census.
+pub async fn take_census(
+    etcd: &Etcd,
+    paths: &Paths,
+    spans: &[Span],
+    mut classify: impl FnMut(&[u8], &[u8]) -> Held,
+    mut progress: impl FnMut(&Census),
+) -> Result<Census, EtcdError> {
+    let mut scan = Scan::new(spans);
+    let mut census: Option<Census> = None;
+    while let Some(page) = scan.next(etcd).await? {
+        let counted = census.get_or_insert_with(|| Census::at(page.revision));
+        for entry in page.entries {
+            let held = classify(&entry.key, &entry.value);
+            counted.add(paths, &entry.key, size(&entry.value), entry.mod_revision, held);
+        }
+        progress(counted);
+        tokio::task::yield_now().await;
+    }
+    let mut census = match census {
+        Some(census) => census,
+        None => Census::at(etcd.revision().await?),
+    };
+    census.complete = true;
+    Ok(census)
+}
+
+/// The next stale objects behind a cursor: at most `room`, fewer where few are stale. The chunk's own cursor says where the next one
+/// goes on. A chunk is read at one revision; the next one may be read at a newer one, since the census has the last word.
+///
+/// # Errors
+/// When etcd does not answer or refuses; the cursor stays good.
+pub async fn stale_chunk(
+    etcd: &Etcd,
+    paths: &Paths,
+    spans: &[Span],
+    cursor: Option<&[u8]>,
+    room: usize,
+    mut is_stale: impl FnMut(&[u8], &[u8]) -> bool,
+) -> Result<Chunk, EtcdError> {
+    let mut scan = Scan::after(spans, cursor, 0);
+    let mut chunk: Option<Chunk> = None;
+    let mut pages = 0;
+    while pages < CHUNK_PAGES {
+        let Some(page) = scan.next(etcd).await? else {
+            let mut chunk = chunk.unwrap_or_else(|| Chunk::at(0, room));
+            chunk.cursor = None;
+            return Ok(chunk);
+        };
+        let chunk = chunk.get_or_insert_with(|| Chunk::at(page.revision, room));
+        // An empty page moves no cursor, so it must not end the call.
+        pages += usize::from(!page.entries.is_empty());
+        for entry in page.entries {
+            let stale = is_stale(&entry.key, &entry.value);
+            chunk.add(paths, &entry.key, size(&entry.value), entry.mod_revision, stale);
+            if chunk.is_full() {
+                return Ok(std::mem::replace(chunk, Chunk::at(0, room)));
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(chunk.unwrap_or_else(|| Chunk::at(0, room)))
+}
+
+fn size(value: &[u8]) -> u64 {
+    u64::try_from(value.len()).unwrap_or(u64::MAX)
+}
