@@ -222,7 +222,9 @@ fn repeated_kms_names(config: &EncryptionConfig) -> Vec<Concern> {
     }
     let repeated = times.into_iter().filter(|(_, times)| *times > 1);
     repeated
-        .map(|(name, _)| Concern::RepeatedKmsName { name: name.to_owned() })
+        .map(|(name, _)| Concern::RepeatedKmsName {
+            name: name.to_owned(),
+        })
         .collect()
 }
 
@@ -242,7 +244,12 @@ pub fn weakness(key: &SecretKey) -> Option<Weakness> {
     if steps.all(|step| Some(step) == first) {
         return Some(Weakness::Sequence);
     }
-    let repeats = |period: &usize| bytes.iter().zip(bytes.iter().skip(*period)).all(|(one, other)| one == other);
+    let repeats = |period: &usize| {
+        bytes
+            .iter()
+            .zip(bytes.iter().skip(*period))
+            .all(|(one, other)| one == other)
+    };
     if (1..=bytes.len() / 2).any(|period| repeats(&period)) {
         return Some(Weakness::Repeated);
     }

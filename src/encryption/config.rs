@@ -316,7 +316,11 @@ mod tests {
     #[test]
     fn a_resource_in_two_entries_has_both_keys_in_order_and_one_in_none_has_no_provider() {
         let config = config(&[("secrets", "aescbc:a"), ("secrets configmaps", "aescbc:b kms:k")]);
-        let both = Some(vec!["aescbc:a".to_owned(), "aescbc:b".to_owned(), "kms".to_owned()]);
+        let both = Some(vec![
+            "aescbc:a".to_owned(),
+            "aescbc:b".to_owned(),
+            "kms".to_owned(),
+        ]);
         assert_eq!(chain(&config, &resource("secrets", "")), both);
         assert_eq!(chain(&config, &resource("pods", "")), None);
     }
@@ -325,10 +329,17 @@ mod tests {
     fn entries_share_a_chain_only_if_keys_and_order_are_the_same() {
         for (entries, expected) in [
             (
-                &[("a", "aescbc:1,2"), ("b", "aescbc:1 aescbc:2"), ("c", "kms:k aescbc:9")][..],
+                &[
+                    ("a", "aescbc:1,2"),
+                    ("b", "aescbc:1 aescbc:2"),
+                    ("c", "kms:k aescbc:9"),
+                ][..],
                 SharedChain::Shared(chain_of("aescbc:1,2")),
             ),
-            (&[("a", "aescbc:1,2"), ("b", "aescbc:2,1")], SharedChain::Differing),
+            (
+                &[("a", "aescbc:1,2"), ("b", "aescbc:2,1")],
+                SharedChain::Differing,
+            ),
             (&[("a", "aescbc:1"), ("b", "aesgcm:1")], SharedChain::Differing),
             (&[("a", "kms:k")], SharedChain::NoEntry),
         ] {

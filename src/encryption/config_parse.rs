@@ -24,9 +24,9 @@ const GO_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Reads an `EncryptionConfiguration`, YAML or JSON, as kube-apiserver 1.35 does without automatic reload.
 ///
-/// Four things that the API server takes are refused, because they say one thing to a reader and another to the server, or nothing
-/// at all: a second document, YAML merge keys (`<<`), a byte order mark, and a resource with an empty name. The YAML reader's own
-/// buffers are beyond our reach and are not wiped; everything made here is.
+/// Some oddities that the API server takes are refused, because they say one thing to a reader and another to the server, or nothing
+/// at all: a second document, YAML merge keys (`<<`) and tags of one's own, a byte order mark, a resource without a name, a
+/// `cachesize` with a fraction. The YAML reader's own buffers are beyond our reach and are not wiped; everything made here is.
 ///
 /// # Errors
 ///
@@ -87,7 +87,13 @@ impl<'d> Place<'d> {
     }
 
     const fn is_absent(&self) -> bool {
-        matches!(self.node, None | Some(Node { content: Content::Null, .. }))
+        matches!(
+            self.node,
+            None | Some(Node {
+                content: Content::Null,
+                ..
+            })
+        )
     }
 
     fn fields(self, known: &[&str]) -> Result<Fields<'d>, ParseError> {
@@ -159,7 +165,9 @@ impl<'d> Fields<'d> {
             text: self.0.text,
             path: format!("{}{dot}{name}", self.0.path),
             node: field.map(|field| &field.value),
-            at: field.and_then(|field| field.value.at.or(field.key.at)).or(self.0.at),
+            at: field
+                .and_then(|field| field.value.at.or(field.key.at))
+                .or(self.0.at),
         }
     }
 }
@@ -201,7 +209,8 @@ fn entry(place: Place<'_>, kms_names: &mut Vec<String>) -> Result<Entry, ParseEr
     let fields = place.fields(&["resources", "providers"])?;
     let list = fields.get("resources");
     let pattern = |place: Place<'_>| {
-        ResourcePattern::parse(place.text()?).map_err(|problem| place.error(ParseErrorKind::Resource(problem)))
+        ResourcePattern::parse(place.text()?)
+            .map_err(|problem| place.error(ParseErrorKind::Resource(problem)))
     };
     let resources = list
         .at_least_one("at least one resource")?
@@ -233,7 +242,10 @@ fn provider_entry(place: Place<'_>, kms_names: &mut Vec<String>) -> Result<Provi
         return Err(fields.0.error(ParseErrorKind::SeveralProviders));
     }
     if let Some(provider) = provider {
-        let keys = chosen.fields(&["keys"])?.get("keys").at_least_one("at least one key")?;
+        let keys = chosen
+            .fields(&["keys"])?
+            .get("keys")
+            .at_least_one("at least one key")?;
         let keys = keys
             .into_iter()
             .map(|place| named_key(place, provider))
@@ -303,7 +315,10 @@ fn kms(place: Place<'_>, earlier: &[String]) -> Result<Kms, ParseError> {
     }
     let v2 = api_version == Some(KmsVersion::V2);
     if v2 && name.contains(':') {
-        return Err(refused("name", "the name of a KMS v2 provider must not contain ':'"));
+        return Err(refused(
+            "name",
+            "the name of a KMS v2 provider must not contain ':'",
+        ));
     }
     if v2 && earlier.contains(&name) {
         return Err(refused("name", "the name of a KMS v2 provider must be its own"));
@@ -333,8 +348,14 @@ fn kms(place: Place<'_>, earlier: &[String]) -> Result<Kms, ParseError> {
         None => None,
         Some(_) => Some(timeout.text()?.to_owned()),
     };
-    if timeout.as_ref().is_some_and(|timeout| !is_positive_duration(timeout)) {
-        return Err(refused("timeout", "the timeout must be a positive duration, as 3s"));
+    if timeout
+        .as_ref()
+        .is_some_and(|timeout| !is_positive_duration(timeout))
+    {
+        return Err(refused(
+            "timeout",
+            "the timeout must be a positive duration, as 3s",
+        ));
     }
     Ok(Kms {
         api_version,
@@ -350,9 +371,13 @@ fn is_positive_duration(text: &str) -> bool {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut nanoseconds = 0.0_f64;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let scale = match unit {
             "ns" => 1.0,

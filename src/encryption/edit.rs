@@ -53,7 +53,9 @@ pub enum EditError {
         key: KeyId,
     },
     /// The same name stands for other bytes, so that nobody can tell which of them a stored value needs.
-    #[error("the name of the key {0} stands for two different keys; give one of them another name by hand, keeping both")]
+    #[error(
+        "the name of the key {0} stands for two different keys; give one of them another name by hand, keeping both"
+    )]
     Ambiguous(KeyId),
     /// Removing it would make another key the write key.
     #[error("the key {key} is the write key of entry {entry}; another must write before it can go")]
@@ -97,7 +99,10 @@ impl EncryptionConfig {
         }
         self.edited(entries, |entry, mut chain| {
             if position(&chain, &id).is_some() {
-                return Err(EditError::AlreadyThere { entry, key: id.clone() });
+                return Err(EditError::AlreadyThere {
+                    entry,
+                    key: id.clone(),
+                });
             }
             chain.insert(chain.len().min(1), (id.clone(), new.clone()));
             Ok(chain)
@@ -112,7 +117,10 @@ impl EncryptionConfig {
     pub fn promoted(&self, entries: &BTreeSet<usize>, id: &KeyId) -> Result<Self, EditError> {
         self.refuse_ambiguous(id)?;
         self.edited(entries, |entry, mut chain| {
-            let not_there = || EditError::NotThere { entry, key: id.clone() };
+            let not_there = || EditError::NotThere {
+                entry,
+                key: id.clone(),
+            };
             let first = position(&chain, id).ok_or_else(not_there)?;
             let key = chain.remove(first);
             // The same key again, with the same bytes, says nothing more.
@@ -130,8 +138,14 @@ impl EncryptionConfig {
     pub fn without(&self, entries: &BTreeSet<usize>, id: &KeyId) -> Result<Self, EditError> {
         self.refuse_ambiguous(id)?;
         self.edited(entries, |entry, mut chain| match position(&chain, id) {
-            None => Err(EditError::NotThere { entry, key: id.clone() }),
-            Some(0) => Err(EditError::IsWriteKey { entry, key: id.clone() }),
+            None => Err(EditError::NotThere {
+                entry,
+                key: id.clone(),
+            }),
+            Some(0) => Err(EditError::IsWriteKey {
+                entry,
+                key: id.clone(),
+            }),
             Some(_) => {
                 chain.retain(|(other, _)| other != id);
                 Ok(chain)

@@ -168,7 +168,10 @@ fn longest_known<'k>(rest: &[u8], provider: Provider, known: &'k [KeyId]) -> Opt
             .is_some_and(|after| after.starts_with(b":"))
     };
     let names = known.iter().filter_map(|key| match key {
-        KeyId::Key { provider: other, name } if *other == provider => Some(name),
+        KeyId::Key {
+            provider: other,
+            name,
+        } if *other == provider => Some(name),
         KeyId::Key { .. } | KeyId::Identity => None,
     });
     names.filter(fits).max_by_key(|name| name.as_str().len())
@@ -190,7 +193,11 @@ mod tests {
         let KeyId::Key { provider, name } = id(key) else {
             panic!("no key: {key}");
         };
-        Stored::Encrypted { provider, name, known }
+        Stored::Encrypted {
+            provider,
+            name,
+            known,
+        }
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub enum ParseErrorKind {
     /// Neither YAML nor JSON.
     #[error("this is neither YAML nor JSON; check quotes, brackets and indentation")]
     Syntax,
+    /// A YAML tag, which readers take differently.
+    #[error(
+        "a word that begins with '!' may be a YAML tag, which changes what stands behind it; remove it, in comments too"
+    )]
+    Tag,
     /// The API server would read the first document only.
     #[error("it holds several YAML documents, of which the API server reads only the first; keep one")]
     SeveralDocuments,
@@ -47,7 +52,9 @@ pub enum ParseErrorKind {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A provider element without a provider.
-    #[error("the element names no provider; one of aescbc, aesgcm, secretbox, identity, kms is needed (identity: {{}})")]
+    #[error(
+        "the element names no provider; one of aescbc, aesgcm, secretbox, identity, kms is needed (identity: {{}})"
+    )]
     NoProvider,
     /// A provider element with several.
     #[error("the element names several providers; give each a list element of its own")]

@@ -22,9 +22,7 @@ mod seal;
 mod testing;
 
 pub use concerns::{Concern, Weakness, weakness};
-pub use config::{
-    EncryptionConfig, Entry, Kms, KmsVersion, Link, NamedKey, ProviderEntry, SharedChain,
-};
+pub use config::{EncryptionConfig, Entry, Kms, KmsVersion, Link, NamedKey, ProviderEntry, SharedChain};
 pub use config_parse::{MAX_BYTES, parse};
 pub use decrypt::{Undecryptable, decrypt, looks_like_object};
 pub use envelope::{HEAD_BYTES, Malformed, Stored, head_bytes, prefix};

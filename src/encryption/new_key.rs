@@ -6,7 +6,10 @@ use crate::domain::KeyName;
 /// `hf<generation>-<8 hexadecimal digits>`: lower case, no colon, the generation for people, the random part so that a name which
 /// was made and lost does not come again. `random` comes from the kernel.
 #[must_use]
-#[expect(clippy::expect_used, reason = "only the empty name is refused, and this one begins with hf")]
+#[expect(
+    clippy::expect_used,
+    reason = "only the empty name is refused, and this one begins with hf"
+)]
 pub fn new_key_name(generation: u64, random: [u8; 4]) -> KeyName {
     let number = u32::from_be_bytes(random);
     KeyName::try_from(format!("hf{generation}-{number:08x}")).expect("the name is not empty")
@@ -46,7 +49,8 @@ mod tests {
 
     #[test]
     fn a_name_is_free_unless_it_or_a_prefix_of_it_is_known_anywhere() {
-        let config = parse(config_text(&[("secrets", "aescbc:key1 secretbox:a:b kms:k")]).as_bytes()).unwrap();
+        let config =
+            parse(config_text(&[("secrets", "aescbc:key1 secretbox:a:b kms:k")]).as_bytes()).unwrap();
         let seen: Vec<KeyName> = ["burnt", "hf1:x"].map(|name| name.parse().unwrap()).to_vec();
         for (name, free) in [
             ("hf2-00000000", true),

@@ -24,14 +24,12 @@ impl ResourcePattern {
     ///
     /// Why the API server would refuse it.
     pub fn parse(text: &str) -> Result<Self, ResourceProblem> {
-        if text.is_empty() {
-            return Err(ResourceProblem::Empty);
-        }
         if text.to_lowercase() != text {
             return Err(ResourceProblem::Capitals);
         }
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
         match (text, resource, group) {
+            (_, "", _) => Err(ResourceProblem::Empty),
             ("*", ..) => Err(ResourceProblem::BareStar),
             ("apiserveripinfo" | "serviceipallocations" | "servicenodeportallocations", ..) => {
                 Err(ResourceProblem::NoRestApi)
@@ -105,7 +103,11 @@ pub(super) struct Covered(BTreeSet<ResourcePattern>);
 impl Covered {
     /// Adds one; the same exact resource may come again.
     pub(super) fn add(&mut self, pattern: &ResourcePattern) -> Result<(), ResourceProblem> {
-        if pattern.wildcards().iter().any(|wildcard| self.0.contains(wildcard)) {
+        if pattern
+            .wildcards()
+            .iter()
+            .any(|wildcard| self.0.contains(wildcard))
+        {
             return Err(ResourceProblem::Masked);
         }
         self.0.insert(pattern.clone());
@@ -149,6 +151,7 @@ mod tests {
         use ResourceProblem as P;
         for (text, problem) in [
             ("", P::Empty),
+            (".apps", P::Empty),
             ("Secrets", P::Capitals),
             ("*", P::BareStar),
             ("serviceipallocations", P::NoRestApi),

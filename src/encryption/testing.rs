@@ -48,16 +48,22 @@ pub(super) fn id(text: &str) -> KeyId {
 
 /// The ids of a chain in short.
 pub(super) fn chain_of(chain: &str) -> Vec<KeyId> {
-    let elements = chain.split_whitespace().map(|element| match element.split_once(':') {
-        Some((kind, names)) => names.split(',').map(|name| id(&format!("{kind}:{name}"))).collect(),
-        None => vec![KeyId::Identity],
-    });
+    let elements = chain
+        .split_whitespace()
+        .map(|element| match element.split_once(':') {
+            Some((kind, names)) => names
+                .split(',')
+                .map(|name| id(&format!("{kind}:{name}")))
+                .collect(),
+            None => vec![KeyId::Identity],
+        });
     elements.flatten().collect()
 }
 
 /// A hand-written file with entries of (resources, chain).
 pub(super) fn config_text(entries: &[(&str, &str)]) -> String {
-    let mut text = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n".to_owned();
+    let mut text =
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n".to_owned();
     for (resources, chain) in entries {
         text += "- resources:\n";
         for resource in resources.split_whitespace() {

@@ -19,7 +19,10 @@ pub fn write(config: &EncryptionConfig) -> Zeroizing<Vec<u8>> {
     // Exactly as long as it gets: a vector that grows leaves copies of keys behind.
     let length = pieces.0.iter().map(|piece| piece.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
-    pieces.0.iter().for_each(|piece| bytes.extend_from_slice(piece.as_bytes()));
+    pieces
+        .0
+        .iter()
+        .for_each(|piece| bytes.extend_from_slice(piece.as_bytes()));
     bytes
 }
 
@@ -67,7 +70,10 @@ impl Pieces {
     fn kms(&mut self, kms: &Kms) {
         self.add("  - kms:\n".to_owned());
         let fields = [
-            ("apiVersion", kms.api_version.map(|version| quoted(version.name()))),
+            (
+                "apiVersion",
+                kms.api_version.map(|version| quoted(version.name())),
+            ),
             ("name", Some(quoted(&kms.name))),
             ("cachesize", kms.cache_size.map(|size| size.to_string())),
             ("endpoint", Some(quoted(&kms.endpoint))),
@@ -106,7 +112,10 @@ mod tests {
 
     #[test]
     fn a_configuration_is_written_in_one_way() {
-        let text = config_text(&[("secrets *.apps", "aescbc:a,b kms:k identity"), ("*.*", "secretbox:c")]);
+        let text = config_text(&[
+            ("secrets *.apps", "aescbc:a,b kms:k identity"),
+            ("*.*", "secretbox:c"),
+        ]);
         let config = parse(text.as_bytes()).unwrap();
         let secret = |name: &str| BASE64_STANDARD.encode(bytes_of(name));
         let expected = format!(
@@ -147,6 +156,9 @@ resources:
 
     #[test]
     fn a_text_is_quoted_in_plain_ascii() {
-        assert_eq!(quoted("a\"\\\n\u{e9}\u{20ac}\u{1f600}"), r#""a\"\\\x0a\xe9\u20ac\U0001f600""#);
+        assert_eq!(
+            quoted("a\"\\\n\u{e9}\u{20ac}\u{1f600}"),
+            r#""a\"\\\x0a\xe9\u20ac\U0001f600""#
+        );
     }
 }
