@@ -58,7 +58,7 @@ fn one_name_for_two_keys_is_ambiguous_and_for_one_key_twice_is_not() {
         }],
     }];
     let ambiguous = Concern::AmbiguousName { key: id("aescbc:a") };
-    assert_eq!(config.concerns(), [ambiguous.clone()]);
+    assert_eq!(config.concerns(), std::slice::from_ref(&ambiguous));
     assert!(ambiguous.forbids_rotation());
     assert_eq!(
         ambiguous.to_string(),

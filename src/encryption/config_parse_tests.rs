@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::encryption::testing::{bytes_of, config_text, named};
-use crate::encryption::{ResourceProblem, token, write};
+use crate::encryption::{Kms, KmsVersion, ResourceProblem, token, write};
 
 /// What kube-apiserver 1.35.4 said to each file (`LoadEncryptionConfig`, KMS v1 allowed, no automatic reload).
 const VERDICTS: &str = include_str!("fixtures/verdicts.json");
@@ -67,81 +67,37 @@ fn every_accepted_file_means_the_same_after_it_was_written_anew() {
 #[test]
 fn an_error_names_the_field_and_its_place() {
     let good = config_text(&[("secrets", "aescbc:a,b"), ("configmaps", "kms:k identity")]);
-    let at = |path: &str, line, column, kind| ParseError {
-        path: path.to_owned(),
-        position: Some((line, column)),
-        kind,
-    };
     let secret = BASE64_STANDARD.encode(bytes_of("b"));
-    let short = "c2VjcmV0IGlzIHNlY3VyZSE=";
-    for (from, to, expected) in [
-        (
-            secret.as_str(),
-            short,
-            at(
-                "resources[0].providers[0].aescbc.keys[1].secret",
-                12,
-                17,
-                ParseErrorKind::KeyLength {
-                    bytes: 17,
-                    provider: Provider::Aescbc,
-                    takes: "16, 24 or 32",
-                },
-            ),
-        ),
-        (
-            &secret,
-            "nothing",
-            at(
-                "resources[0].providers[0].aescbc.keys[1].secret",
-                12,
-                17,
-                ParseErrorKind::NotBase64,
-            ),
-        ),
-        (
-            "name: 'b'",
-            "nmae: 'b'",
-            at(
-                "resources[0].providers[0].aescbc.keys[1]",
-                11,
-                9,
-                ParseErrorKind::UnknownField,
-            ),
-        ),
-        (
-            "  - identity: {}",
-            "  - identity: x",
-            at(
-                "resources[1].providers[1].identity",
-                17,
-                15,
-                ParseErrorKind::Expected("a mapping"),
-            ),
-        ),
-        (
-            "'configmaps'",
-            "'Configmaps'",
-            at(
-                "resources[1].resources[0]",
-                14,
-                6,
-                ParseErrorKind::Resource(ResourceProblem::Capitals),
-            ),
-        ),
-        (
-            "endpoint: 'unix:///k.sock', ",
-            "",
-            at(
-                "resources[1].providers[0].kms.endpoint",
-                16,
-                11,
-                ParseErrorKind::Kms("the endpoint must be a unix: URL"),
-            ),
-        ),
-    ] {
+    let aescbc = "resources[0].providers[0].aescbc.keys[1]";
+    let key_length = ParseErrorKind::KeyLength {
+        bytes: 17,
+        provider: Provider::Aescbc,
+        takes: "16, 24 or 32",
+    };
+    let capitals = ParseErrorKind::Resource(ResourceProblem::Capitals);
+    let no_endpoint = ParseErrorKind::Kms("the endpoint must be a unix: URL");
+    let own_secret = format!("{aescbc}.secret");
+    let (identity, endpoint) = (
+        "resources[1].providers[1].identity",
+        "resources[1].providers[0].kms.endpoint",
+    );
+    #[rustfmt::skip]
+    let cases = [
+        (secret.as_str(), "c2VjcmV0IGlzIHNlY3VyZSE=", own_secret.as_str(), (12, 17), key_length),
+        (&secret, "nothing", &own_secret, (12, 17), ParseErrorKind::NotBase64),
+        ("name: 'b'", "nmae: 'b'", aescbc, (11, 9), ParseErrorKind::UnknownField),
+        ("identity: {}", "identity: x", identity, (17, 15), ParseErrorKind::Expected("a mapping")),
+        ("'configmaps'", "'Configmaps'", "resources[1].resources[0]", (14, 6), capitals),
+        ("endpoint: 'unix:///k.sock', ", "", endpoint, (16, 11), no_endpoint),
+    ];
+    for (from, to, path, position, kind) in cases {
         let bad = good.replace(from, to);
         assert_ne!(bad, good, "{from}");
+        let expected = ParseError {
+            path: path.to_owned(),
+            position: Some(position),
+            kind,
+        };
         assert_eq!(error_of(&bad), expected, "{to}");
     }
 }

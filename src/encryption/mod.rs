@@ -6,11 +6,13 @@
 
 mod concerns;
 mod config;
+mod config_kms;
 mod config_parse;
 mod decrypt;
 pub mod edit;
 mod envelope;
 mod error;
+mod fields;
 mod new_key;
 mod resources;
 mod tree;

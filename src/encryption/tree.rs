@@ -332,6 +332,7 @@ mod tests {
             (error.kind, error.position),
             (ParseErrorKind::SeveralDocuments, Some((3, 1)))
         );
-        assert!(document_of("---\na: 1\n---\n").is_ok());
+        let first = document_of("---\na: 1\n---\n").unwrap();
+        assert_eq!(first.at, Some(4));
     }
 }
