@@ -12,6 +12,7 @@ pub mod config;
 pub mod controls;
 pub mod daemon;
 pub mod domain;
+pub mod encryption;
 pub mod journal;
 pub mod manifest;
 pub mod observe;
