@@ -119,7 +119,7 @@ impl Answers {
 }
 
 /// An error with its causes: the outermost of tonic and kube say little.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -15,6 +15,18 @@ pub struct Room {
     pub written_at_compaction: u64,
 }
 
+/// What holds the writes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Brake {
+    /// Nothing may be written: the room is not known.
+    #[default]
+    Hold,
+    /// What fits in the room may.
+    Within(Room),
+    /// Everything may: the values are not in an etcd with a quota.
+    Off,
+}
+
 /// True when one more write of `next` bytes stays under the share. The bytes written since the last compaction count on top of the
 /// database's size, since the size was read at some moment before them.
 #[must_use]
@@ -32,6 +44,18 @@ impl Room {
     pub const fn allows(&self, written: u64, next: u64) -> bool {
         let since = written.saturating_sub(self.written_at_compaction);
         quota_allows(self.db_size, self.quota, since, next)
+    }
+}
+
+impl Brake {
+    /// True when one more write of `next` bytes may go, with `written` bytes written and in flight so far in this run.
+    #[must_use]
+    pub const fn allows(&self, written: u64, next: u64) -> bool {
+        match self {
+            Self::Hold => false,
+            Self::Within(room) => room.allows(written, next),
+            Self::Off => true,
+        }
     }
 }
 
@@ -66,5 +90,10 @@ mod tests {
             ..before
         };
         assert!(after.allows(15 * MIB, 200 << 10));
+        assert!(
+            Brake::Within(after).allows(15 * MIB, 200 << 10)
+                && !Brake::Within(before).allows(15 * MIB, 200 << 10)
+        );
+        assert!(Brake::Off.allows(u64::MAX, 1) && !Brake::default().allows(0, 0));
     }
 }
