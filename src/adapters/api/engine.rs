@@ -23,9 +23,6 @@ use crate::rewrite::{Bounds, Brake, Cause, Outcome, Pace, Progress, Sample, Tall
 const TRIES: u32 = 3;
 /// ...and how often one that never reached the server, or was told to come later: that is not the object's fault.
 const TRIES_UNHEARD: u32 = 12;
-/// After so many failures in a row, half a minute by the pace's pauses, the server counts as away.
-const AWAY_AFTER: u32 = 8;
-
 /// What to rewrite, and how fast.
 pub struct Job {
     /// The API server.
@@ -38,6 +35,8 @@ pub struct Job {
     pub total: Option<u64>,
     /// The operator's bounds.
     pub bounds: Bounds,
+    /// After so many failures in a row the server counts as away; by the pace's pauses, 8 are half a minute.
+    pub away_after: u32,
 }
 
 /// What a running rewrite is told. Without one who could tell it, it stops.
@@ -286,7 +285,7 @@ impl Run {
         let mut state = self.state();
         state.pace.failed(now);
         let what = error.to_string();
-        if state.pace.failures() >= AWAY_AFTER {
+        if state.pace.failures() >= self.job.away_after {
             state.ending.get_or_insert(Ending::Away(what.clone()));
         }
         drop(state);
