@@ -189,10 +189,6 @@ fn every_kind_of_refusal_and_failure_is_told_apart_and_quotes_no_answer() {
             Fault::Slow(Duration::from_millis(600)),
             Err("no answer within 300ms".to_owned()),
         ),
-        (
-            Fault::HangUp,
-            Err("the connection broke: connection closed before message completed".to_owned()),
-        ),
     ];
     for (fault, expected) in table {
         let case = format!("{fault:?}");
@@ -201,6 +197,10 @@ fn every_kind_of_refusal_and_failure_is_told_apart_and_quotes_no_answer() {
         assert!(!format!("{outcome:?}").contains(TOP_SECRET), "{outcome:?}");
         assert_eq!(outcome, expected, "{case}");
     }
+    server.inject(&path, Fault::HangUp);
+    let error = patched(&api, &secret("a"), 0).expect_err("no answer");
+    assert!(error.starts_with("the connection broke: "), "{error}");
+    assert_eq!(server.stale(), 1);
     // The object was written, the answer broke off: nobody knows, and a second look shows it.
     server.inject(&path, Fault::Cut);
     let error = patched(&api, &secret("a"), 0).expect_err("half an answer");
@@ -628,4 +628,71 @@ fn a_server_that_is_away_is_told_and_the_rest_left_for_another_time() {
     };
     assert!(why.starts_with("cannot connect: Connection refused"), "{why}");
     assert_eq!(report.tally.progress().done, 0);
+}
+
+/// On a real node: `HOLDFAST_MEASURE_KUBECONFIG=... cargo test --release --test rewrite -- --ignored --nocapture`, with the names of the
+/// secrets, `NAMESPACE/NAME`, on the standard input. Prints what tests/bed/peer.py prints.
+#[test]
+#[ignore = "needs a real API server, by HOLDFAST_MEASURE_KUBECONFIG and HOLDFAST_MEASURE_ADDRESS"]
+#[expect(clippy::print_stdout, reason = "it prints what it has measured")]
+fn the_speed_of_no_op_writes_on_a_real_server_is_printed() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let path: NodePath = variable("HOLDFAST_MEASURE_KUBECONFIG").parse().expect("a path");
+    let ip: std::net::IpAddr = variable("HOLDFAST_MEASURE_ADDRESS").parse().expect("an address");
+    let address = Address {
+        ip,
+        port: 6443,
+        name: ip.to_string(),
+    };
+    let api = Api::open(&files(Path::new("/")), &path, address, Duration::from_secs(15)).expect("opened");
+    let targets: Vec<Target> = std::io::stdin()
+        .lines()
+        .map(|line| {
+            let line = line.expect("text");
+            let (namespace, name) = line.split_once('/').expect("NAMESPACE/NAME");
+            Target {
+                namespace: Some(namespace.to_owned()),
+                ..secret(name)
+            }
+        })
+        .collect();
+    let asked = [resource("secrets", "")].into();
+    let served = block_on(api::served(&api, &asked));
+    let Some(Fact::Known(served)) = served.get(&resource("secrets", "")) else {
+        panic!("{served:?}")
+    };
+    let (told, progress) = watch::channel(Progress::default());
+    let (orders, _) = watch::channel(Orders {
+        brake: Brake::Off,
+        stop: false,
+    });
+    let rewrite = Rewrite {
+        job: Job {
+            api,
+            served: [(resource("secrets", ""), served.clone())].into(),
+            seen_at: 0,
+            total: Some(targets.len() as u64),
+            bounds: Bounds::default(),
+            away_after: 8,
+        },
+        targets,
+        orders,
+        progress,
+        told,
+    };
+    let begun = Instant::now();
+    let report = rewrite.run_alone();
+    let seconds = begun.elapsed().as_secs_f64();
+    let done = report.tally.progress().done;
+    let peak = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let peak = peak
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("Linux")
+        .trim();
+    println!(
+        "{done} objects, {seconds:.2} s, {:.1}/s, {peak}: {:?}",
+        f64::from(u32::try_from(done).expect("few")) / seconds,
+        report.tally.progress()
+    );
 }

@@ -155,11 +155,15 @@ impl Run {
     async fn next(&self, orders: &mut watch::Receiver<Orders>) -> Option<Target> {
         let mut targets = self.targets.lock().await;
         loop {
+            // An end that another connection comes to is heard here too, while no object comes.
+            let mut came_back = pin!(self.came_back.notified());
+            came_back.as_mut().enable();
             if self.must_stop(orders) {
                 return None;
             }
             tokio::select! {
                 target = targets.recv() => return target,
+                () = came_back => {}
                 changed = orders.changed() => if changed.is_err() { self.end(Ending::Stopped) },
             }
         }
