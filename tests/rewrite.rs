@@ -129,6 +129,7 @@ fn an_object_that_is_gone_or_another_one_is_not_touched() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of every kind")]
 fn every_kind_of_refusal_and_failure_is_told_apart_and_quotes_no_answer() {
     let server = ApiServer::start();
     let path = format!("{SECRETS}a");
@@ -633,7 +634,7 @@ fn a_server_that_is_away_is_told_and_the_rest_left_for_another_time() {
 /// On a real node: `HOLDFAST_MEASURE_KUBECONFIG=... cargo test --release --test rewrite -- --ignored --nocapture`, with the names of the
 /// secrets, `NAMESPACE/NAME`, on the standard input. Prints what tests/bed/peer.py prints.
 #[test]
-#[ignore = "needs a real API server, by HOLDFAST_MEASURE_KUBECONFIG and HOLDFAST_MEASURE_ADDRESS"]
+#[ignore = "needs a real API server, by HOLDFAST_MEASURE_KUBECONFIG, _ADDRESS and _SEEN_AT (its revision)"]
 #[expect(clippy::print_stdout, reason = "it prints what it has measured")]
 fn the_speed_of_no_op_writes_on_a_real_server_is_printed() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
@@ -670,7 +671,7 @@ fn the_speed_of_no_op_writes_on_a_real_server_is_printed() {
         job: Job {
             api,
             served: [(resource("secrets", ""), served.clone())].into(),
-            seen_at: 0,
+            seen_at: variable("HOLDFAST_MEASURE_SEEN_AT").parse().expect("a revision"),
             total: Some(targets.len() as u64),
             bounds: Bounds::default(),
             away_after: 8,

@@ -276,10 +276,10 @@ mod tests {
     }
 
     fn cause(outcome: Outcome) -> Cause {
-        match outcome {
-            Outcome::Refused { cause } => cause,
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Refused { cause } = outcome else {
+            panic!("{outcome:?}")
+        };
+        cause
     }
 
     #[test]

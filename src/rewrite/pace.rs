@@ -324,7 +324,8 @@ mod tests {
         base: f64,
         capacity: f64,
         others: f64,
-        revision: f64,
+        ours: u64,
+        theirs: f64,
         free_at: f64,
     }
 
@@ -335,7 +336,8 @@ mod tests {
                 base,
                 capacity,
                 others: 0.0,
-                revision: 1_000.0,
+                ours: 1_000,
+                theirs: 0.0,
                 free_at: 0.0,
             }
         }
@@ -350,10 +352,10 @@ mod tests {
                 let due = in_flight.iter().position(|(done, _)| *done <= now);
                 if let Some(at) = due {
                     let (done, begun) = in_flight.swap_remove(at);
-                    self.revision += 1.0;
+                    self.ours += 1;
                     let sample = Sample {
                         latency: Duration::from_secs_f64(done - begun),
-                        wrote: Some(self.revision as u64),
+                        wrote: Some(self.ours + whole(self.theirs)),
                     };
                     pace.answered(self.now, sample);
                     answered += 1;
@@ -365,11 +367,15 @@ mod tests {
                     in_flight.push((self.free_at.max(now + self.base), now));
                     continue;
                 }
-                self.revision += self.others * 0.000_5;
+                self.theirs += self.others * 0.000_5;
                 self.now += Duration::from_micros(500);
             }
             answered
         }
+    }
+
+    fn whole(number: f64) -> u64 {
+        Duration::from_secs_f64(number).as_secs()
     }
 
     fn pace(max_in_flight: usize) -> Pace {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::domain::{Component, FlagName, InvalidFlagName, Manifest, Reason};
+use crate::domain::{Component, FlagName, InvalidFlagName, Reason, StaticPod};
 use crate::manifest;
 
 /// The port without `--secure-port`.
@@ -24,8 +24,8 @@ pub struct Address {
 ///
 /// # Errors
 /// When the manifest's flags do not say it.
-pub fn local_address(api_server: &Manifest) -> Result<Address, Reason> {
-    let line = manifest::command_line(Component::ApiServer, &api_server.pod)
+pub fn local_address(api_server: &StaticPod) -> Result<Address, Reason> {
+    let line = manifest::command_line(Component::ApiServer, api_server)
         .map_err(|error| Reason::new(error.to_string()))?;
     let value = |name: &str| -> Result<Option<&str>, Reason> {
         let name: FlagName = name
@@ -60,20 +60,13 @@ pub fn local_address(api_server: &Manifest) -> Result<Address, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::NodePath;
 
     fn asked(flags: &[&str]) -> Result<Address, Reason> {
         let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
         let text = format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\nspec:\n  containers:\n  - name: kube-apiserver\n    image: x\n    command:\n    - kube-apiserver\n{flags}"
         );
-        let path: NodePath = "/etc/kubernetes/manifests/kube-apiserver.yaml".parse().unwrap();
-        local_address(&Manifest {
-            path,
-            pod: manifest::parse(text.as_bytes()).unwrap(),
-            digest: crate::domain::Digest::of(text.as_bytes()),
-            text,
-        })
+        local_address(&manifest::parse(text.as_bytes()).unwrap())
     }
 
     fn address(ip: &str, port: u16, name: &str) -> Result<Address, Reason> {
