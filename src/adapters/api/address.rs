@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn asked(flags: &[&str]) -> Result<Address, Reason> {
-        let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+        let flags: String = flags.iter().map(|flag| format!("    - \"{flag}\"\n")).collect();
         let text = format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\nspec:\n  containers:\n  - name: kube-apiserver\n    image: x\n    command:\n    - kube-apiserver\n{flags}"
         );
