@@ -1,7 +1,7 @@
 //! How fast to rewrite: quick while nobody else needs the server, and out of the way when somebody does.
 //!
 //! The rate grows by steps and is halved by an answer of 429, by a server that does not answer, and by answers that take
-//! more than twice as long as they should. How long they should take is what the server itself has shown: its quickest answers, or,
+//! more than twice as long as they should, for two windows in a row. How long they should take is what the server itself has shown: its quickest answers, or,
 //! where our own requests queue, their number over the best rate (no closed queue does better than the larger of the two).
 //! Flow control does not hold `system:masters` back, so this is all that does.
 //!
@@ -20,14 +20,16 @@ const WINDOW_ANSWERS: usize = 8;
 const MAX_LATENCIES: usize = 256;
 /// Answers may take this many times as long as they should.
 const SLOW_FACTOR: f64 = 2.0;
+/// So many slow windows in a row cut the rate: one may be a disk that stalled once.
+const SLOW_WINDOWS: u32 = 2;
 /// By how much each window relaxes what the server has shown: a load or a kind of object that stays becomes the measure in minutes.
 const AGING: f64 = 0.002;
 /// The first rate, a second.
-const START_RATE: f64 = 100.0;
+const START_RATE: f64 = 200.0;
 /// The least rate, a second: even beside a busy server it gets done.
 const LEAST_RATE: f64 = 5.0;
 /// The step of growth, a second, once the rate has been cut.
-const STEP: f64 = 20.0;
+const STEP: f64 = 40.0;
 /// How far a late request may be made up for by the ones after it.
 const SLACK: Duration = Duration::from_millis(20);
 /// From this many writes of others a second on, they go first; a quiet cluster's leases and events stay below it.
@@ -80,6 +82,7 @@ pub struct Pace {
     paused_until: Duration,
     failures: u32,
     window: Window,
+    slow_windows: u32,
     shown: Shown,
     achieved: f64,
     others: Others,
@@ -136,6 +139,7 @@ impl Pace {
             paused_until: Duration::ZERO,
             failures: 0,
             window: Window::default(),
+            slow_windows: 0,
             shown: Shown::default(),
             achieved: 0.0,
             others: Others::default(),
@@ -262,9 +266,14 @@ impl Pace {
             && let Some(latency) = median(&mut window.write_latencies)
             && self.shown.is_slow(latency, in_flight, rate)
         {
-            self.cut(rate.min(self.rate));
+            self.slow_windows += 1;
+            if self.slow_windows >= SLOW_WINDOWS {
+                self.slow_windows = 0;
+                self.cut(rate.min(self.rate));
+            }
             return;
         }
+        self.slow_windows = 0;
         // A rate that is not used up proves nothing about a higher one.
         if self.rate <= 2.0 * rate {
             self.rate = if self.grows_fast {
@@ -436,7 +445,7 @@ mod tests {
         let now = Duration::from_secs(1);
         pace.throttled(now, Some(Duration::from_secs(3)));
         assert_eq!(pace.turn(now, 0), Turn::At(Duration::from_secs(4)));
-        assert!((pace.rate() - 50.0).abs() < 0.01, "{}", pace.rate());
+        assert!((pace.rate() - 100.0).abs() < 0.01, "{}", pace.rate());
         assert_eq!(pace.turn(Duration::from_secs(4), 0), Turn::Go);
         assert_eq!(pace.turn(Duration::from_secs(4), 8), Turn::Full);
     }
