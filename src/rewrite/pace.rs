@@ -1,8 +1,9 @@
 //! How fast to rewrite: quick while nobody else needs the server, and out of the way when somebody does.
 //!
-//! The rate grows by steps and is halved by an answer of 429, by a server that does not answer, and by answers that take
-//! more than twice as long as they should, for two windows in a row. How long they should take is what the server itself has shown: its quickest answers, or,
-//! where our own requests queue, their number over the best rate (no closed queue does better than the larger of the two).
+//! The rate grows by steps and is halved by an answer of 429, by a server that does not answer, and by answers that take more than
+//! twice as long as they should, for two windows in a row. How long they should take is what the server itself has shown: its
+//! quickest answers, or, where our own requests queue, their number over the best rate (no closed queue does better than the larger
+//! of the two).
 //! Flow control does not hold `system:masters` back, so this is all that does.
 //!
 //! Other writers are seen without asking: every write grows etcd's revision by one, so what it grew by beyond our own writes is
