@@ -19,3 +19,4 @@ pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
+pub mod rewrite;

@@ -1,6 +1,7 @@
 //! The outside: one file for each thing that Holdfast reads or changes. No decisions are made here.
 
 pub mod accounts;
+pub mod api;
 pub mod clock;
 pub mod cluster;
 pub mod ending;

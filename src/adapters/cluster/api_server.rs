@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use zeroize::Zeroizing;
 
 use super::{kubeadm_config, with_causes};
+use crate::adapters::api::kubeconfig;
 use crate::adapters::files::Files;
 use crate::domain::{Fact, Layout, NodePath, Reason};
 
 /// kubeadm's kubeconfigs: the second is used where the first is missing or may not list nodes.
 const KUBECONFIGS: [&str; 2] = ["admin.conf", "super-admin.conf"];
-
-/// A kubeconfig with embedded certificates has some 10 kB.
-const MAX_KUBECONFIG_BYTES: usize = 256 << 10;
 
 /// What the API says.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub(super) async fn ask(files: &Files, layout: &Layout, timeout: Duration) -> Ap
             Ok(path) => path,
             Err(error) => return unknown(Reason::new(error.to_string())),
         };
-        let text = match files.read(&path, MAX_KUBECONFIG_BYTES) {
+        let text = match files.read(&path, kubeconfig::MAX_BYTES) {
             Fact::Known(content) => Zeroizing::new(content.bytes),
             Fact::Absent => continue,
             Fact::Unknown(reason) => {
@@ -75,7 +72,9 @@ fn unknown(reason: Reason) -> ApiAnswers {
 }
 
 async fn ask_with(path: &NodePath, text: &[u8], timeout: Duration) -> Result<ApiAnswers, NoAnswer> {
-    let config = config(path, text).await.map_err(NoAnswer::Credentials)?;
+    let config = kubeconfig::config(path, text)
+        .await
+        .map_err(NoAnswer::Credentials)?;
     let url = config.cluster_url.to_string();
     let told = |what: &str| Reason::new(format!("the API at {url}, asked with {path}: {what}"));
     let late = || told(&format!("no answer within {timeout:?}"));
@@ -116,45 +115,6 @@ fn no_answer(error: &kube::Error, reason: Reason) -> NoAnswer {
         return NoAnswer::Credentials(reason);
     }
     NoAnswer::Api(reason)
-}
-
-/// The client's configuration. What is wrong with a kubeconfig is told by place only: its text holds keys.
-async fn config(path: &NodePath, text: &[u8]) -> Result<Config, Reason> {
-    let refused = |why: &str| Reason::new(format!("{path} is not used to ask the API: {why}"));
-    let kubeconfig: Kubeconfig = serde_yaml::from_slice(text).map_err(|error| {
-        let place = error.location().map_or_else(String::new, |at| {
-            format!(" at line {}, column {}", at.line(), at.column())
-        });
-        refused(&format!("it cannot be read{place}"))
-    })?;
-    // kubeadm embeds everything. A file named here would be read from this machine's root, whatever the node's is, and a plugin
-    // would be a program that Holdfast starts.
-    for user in kubeconfig
-        .auth_infos
-        .iter()
-        .filter_map(|user| user.auth_info.as_ref())
-    {
-        if user.exec.is_some() || user.auth_provider.is_some() {
-            return Err(refused("it wants a program to be run for its credentials"));
-        }
-        if user.client_certificate.is_some() || user.client_key.is_some() || user.token_file.is_some() {
-            return Err(refused("it names files where kubeadm embeds the credentials"));
-        }
-    }
-    let clusters = kubeconfig.clusters.iter();
-    if clusters
-        .filter_map(|cluster| cluster.cluster.as_ref())
-        .any(|cluster| cluster.certificate_authority.is_some())
-    {
-        return Err(refused("it names a file where kubeadm embeds the authority"));
-    }
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| refused(&with_causes(&error)))?;
-    // The deadline is ours, and a retry belongs to the next pass; a proxy of the environment is not for the control plane.
-    config.default_retry = false;
-    config.proxy_url = None;
-    Ok(config)
 }
 
 #[cfg(test)]

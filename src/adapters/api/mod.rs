@@ -1,0 +1,21 @@
+//! The API server of this node, asked at its own address with a kubeconfig's credentials.
+//!
+//! A thin client on hyper: a rewrite of ten thousand objects is the same small request over and over on a few kept connections,
+//! with a deadline of its own and no retry that we do not see. (kube pools connections out of our sight and takes more memory.)
+
+mod address;
+mod client;
+mod discovery;
+mod engine;
+pub(in crate::adapters) mod kubeconfig;
+mod look;
+mod metrics;
+mod patch;
+
+pub use address::{Address, local_address};
+pub use client::{Api, ApiError, CallError, Connection};
+pub use discovery::{Served, served};
+pub use engine::{Ending, Job, Orders, Report, rewrite};
+pub use look::{Lease, ObjectMeta, Readiness, api_server_leases, object_meta, readiness, version};
+pub use metrics::{EncryptionMetrics, encryption_metrics};
+pub use patch::patch;
