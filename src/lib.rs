@@ -6,6 +6,7 @@
 
 pub mod adapters;
 pub mod apply;
+pub mod at_rest;
 pub mod census;
 pub mod cli;
 pub mod config;

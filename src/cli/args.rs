@@ -68,8 +68,27 @@ pub enum Command {
     Pause(Pause),
     /// End the pause.
     Resume,
+    /// Encryption at rest: what is configured, what is loaded, and what etcd really holds.
+    Encryption(Encryption),
     /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
     Recover,
+}
+
+/// Arguments of `encryption`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Encryption {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: EncryptionCommand,
+}
+
+/// What is asked of encryption at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum EncryptionCommand {
+    /// Show keys, configuration, and the stored values by key.
+    Status,
+    /// Prove from etcd that each value is under the write key, by decrypting it.
+    Verify,
 }
 
 /// Arguments of `apply`.
@@ -208,13 +227,19 @@ impl Command {
             Self::Pause(_) => "pause",
             Self::Resume => "resume",
             Self::Recover => "recover",
+            Self::Encryption(_) => "encryption",
         }
     }
 
     const fn takes_root(&self) -> bool {
         match self {
             Self::Check | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
-            Self::Apply(_) | Self::Run(_) | Self::Pause(_) | Self::Resume | Self::Recover => false,
+            Self::Apply(_)
+            | Self::Run(_)
+            | Self::Pause(_)
+            | Self::Resume
+            | Self::Recover
+            | Self::Encryption(_) => false,
         }
     }
 }

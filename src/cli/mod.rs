@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod args;
+mod encryption;
 mod pause;
 mod recover;
 mod setup;
@@ -59,6 +60,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
         Command::Recover => recover::recover(),
+        Command::Encryption(what) => encryption::run(arguments, what.command),
     }
 }
 

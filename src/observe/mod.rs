@@ -1,5 +1,6 @@
 //! Collects the facts that the chosen controls and the change in flight name. Reads only.
 
+pub mod at_rest;
 mod folder;
 mod kubelet;
 

@@ -1,0 +1,438 @@
+//! What is to be said of encryption at rest.
+
+use super::{AtRest, Configured};
+use crate::census::{Census, Held, Resource, Tally};
+use crate::domain::{Fact, KeyId};
+use crate::encryption::Concern;
+
+/// How much a remark weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// It is as it should be.
+    Good,
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// It could not be told.
+    Unknown,
+    /// It is wrong.
+    Wrong,
+}
+
+/// One thing that is to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// What.
+    pub what: String,
+    /// What the operator can do; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+/// Everything that is to be said, in the order of configuration, server, values.
+#[must_use]
+pub fn judge(at_rest: &AtRest) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    match &at_rest.configured {
+        Fact::Known(configured) => {
+            remarks.extend(configured.config.concerns().iter().map(of_concern));
+            remarks.extend(of_mount(configured));
+            remarks.push(of_loaded(at_rest, configured));
+        }
+        Fact::Absent => remarks.push(wrong(
+            "kube-apiserver has no --encryption-provider-config: everything is stored in plaintext",
+            "give it one whose first provider encrypts secrets (https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/)",
+        )),
+        Fact::Unknown(why) => remarks.push(unknown(
+            format!("what kube-apiserver is told to encrypt is not known: {why}"),
+            "mend the file or the manifest; the API server would not start with what it cannot read",
+        )),
+    }
+    match &at_rest.census {
+        Fact::Known(census) => of_census(census, at_rest, &mut remarks),
+        Fact::Absent => remarks.push(unknown("etcd was not asked".to_owned(), "")),
+        Fact::Unknown(why) => remarks.push(unknown(
+            format!("what etcd holds is not known: {why}"),
+            "see whether etcd runs; nothing can be proven without it",
+        )),
+    }
+    remarks
+}
+
+fn remark(weight: Weight, what: impl Into<String>, remedy: impl Into<String>) -> Remark {
+    Remark {
+        weight,
+        what: what.into(),
+        remedy: remedy.into(),
+    }
+}
+
+fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Remark {
+    remark(Weight::Wrong, what, remedy)
+}
+
+fn unknown(what: impl Into<String>, remedy: impl Into<String>) -> Remark {
+    remark(Weight::Unknown, what, remedy)
+}
+
+fn note(what: impl Into<String>, remedy: impl Into<String>) -> Remark {
+    remark(Weight::Note, what, remedy)
+}
+
+fn of_concern(concern: &Concern) -> Remark {
+    let (weight, remedy) = match concern {
+        Concern::AmbiguousName { .. } => (
+            Weight::Wrong,
+            "find out which stored values need which of them before you touch either; Holdfast moves no key until then",
+        ),
+        Concern::OverlappingNames { .. } => (
+            Weight::Wrong,
+            "Holdfast moves no key while both are in the configuration",
+        ),
+        Concern::RepeatedResource { .. } => {
+            (Weight::Wrong, "put it into one entry, the key that writes first")
+        }
+        Concern::WeakKey { .. } => (Weight::Wrong, "change to a key of 32 random bytes"),
+        Concern::WritesPlaintext { .. } => (Weight::Wrong, "put an encrypting provider first"),
+        Concern::RepeatedKmsName { .. } => (Weight::Wrong, "give each a name of its own"),
+        Concern::Kms { .. } => (Weight::Unknown, "see to its keys with the tools of that service"),
+        Concern::ColonInName { .. } | Concern::ShortKey { .. } => {
+            (Weight::Note, "a new key will not have that")
+        }
+    };
+    remark(weight, concern.to_string(), remedy)
+}
+
+fn of_mount(configured: &Configured) -> Option<Remark> {
+    configured.mounted_alone.then(|| {
+        note(
+            format!(
+                "{} is mounted as a single file: the API server does not see a new one before it restarts",
+                configured.file
+            ),
+            "mount its folder instead",
+        )
+    })
+}
+
+fn of_loaded(at_rest: &AtRest, configured: &Configured) -> Remark {
+    let file = &configured.file;
+    match &at_rest.loaded {
+        Fact::Known(loaded) if *loaded == configured.digest => remark(
+            Weight::Good,
+            format!("the API server has loaded {file} (SHA-256 {}...)", loaded.short()),
+            "",
+        ),
+        Fact::Known(loaded) => wrong(
+            format!(
+                "the API server runs with another configuration (SHA-256 {}...) than {file} has ({}...)",
+                loaded.short(),
+                configured.digest.short()
+            ),
+            if configured.reload {
+                "it looks at the file once a minute; if it stays so, its log says why it refuses the file"
+            } else {
+                "it loads the file when it restarts"
+            },
+        ),
+        Fact::Absent => wrong(
+            format!(
+                "the API server has loaded no encryption configuration, although its manifest names {file}"
+            ),
+            "it runs with other flags than its manifest has: see why it was not restarted",
+        ),
+        Fact::Unknown(why) => unknown(
+            format!("whether the API server has loaded {file} is not proven: {why}"),
+            "",
+        ),
+    }
+}
+
+/// The keys that write, one for each entry that Holdfast looks into.
+fn write_keys(at_rest: &AtRest) -> Vec<KeyId> {
+    let Some(configured) = at_rest.configured.known() else {
+        return Vec::new();
+    };
+    let entries = configured.config.entries.iter().filter(|entry| !entry.has_kms());
+    entries
+        .filter_map(|entry| entry.chain().into_iter().next())
+        .collect()
+}
+
+fn of_census(census: &Census, at_rest: &AtRest, remarks: &mut Vec<Remark>) {
+    if !census.complete {
+        remarks.push(unknown("etcd was not read to the end", "try again"));
+        return;
+    }
+    let writes = write_keys(at_rest);
+    let encrypts = writes.iter().any(|key| *key != KeyId::Identity);
+    let mut of_values = plaintext(census, &writes);
+    of_values.extend(older_keys(census, &writes).iter().map(|(key, tally)| {
+        wrong(
+            format!("{} still under {key}, as {}", values(tally), example(tally)),
+            "rewrite them; until then that key is needed",
+        )
+    }));
+    of_values.extend(unreadable(census));
+    let clean = encrypts && of_values.is_empty();
+    remarks.append(&mut of_values);
+    remarks.extend(without_endpoint(census, &writes));
+    if clean {
+        let all = census.total(is_of_api);
+        let how = if at_rest.decrypted {
+            ", and each decrypts to an object"
+        } else {
+            " by its prefix; `holdfast encryption verify` decrypts each"
+        };
+        let revision = census.revision;
+        let what = format!(
+            "{} under the write key{how} (etcd revision {revision})",
+            values(&all)
+        );
+        remarks.push(remark(Weight::Good, what, ""));
+    }
+}
+
+const fn is_of_api(resource: &Resource, _: &Held) -> bool {
+    !matches!(resource, Resource::NoEndpoint(_))
+}
+
+/// Plaintext where plaintext is not what is written.
+fn plaintext(census: &Census, writes: &[KeyId]) -> Vec<Remark> {
+    if writes.is_empty() || writes.contains(&KeyId::Identity) {
+        return Vec::new();
+    }
+    let plain =
+        census.total(|resource, held| is_of_api(resource, held) && *held == Held::Under(KeyId::Identity));
+    some(&plain, || {
+        wrong(
+            format!("{} in plaintext, as {}", values(&plain), example(&plain)),
+            "rewrite them, so that they are encrypted",
+        )
+    })
+}
+
+/// Values that nobody can read.
+fn unreadable(census: &Census) -> Vec<Remark> {
+    let lost = census.total(|_, held| matches!(held, Held::UnknownKey { .. }));
+    let broken = census.total(|_, held| *held == Held::Malformed);
+    let mut remarks = some(&lost, || {
+        wrong(
+            format!(
+                "{} under keys that the configuration does not have, as {}: nobody can read them",
+                values(&lost),
+                example(&lost)
+            ),
+            "put the key back as a read key; a retained configuration or a backup may have it",
+        )
+    });
+    remarks.extend(some(&broken, || {
+        wrong(
+            format!("{} not decrypt to an object, as {}", do_values(&broken), example(&broken)),
+            "another key had the same name, or the value is damaged: restore it, or delete the object in etcd",
+        )
+    }));
+    remarks
+}
+
+fn some(tally: &Tally, told: impl FnOnce() -> Remark) -> Vec<Remark> {
+    (tally.objects > 0).then(told).into_iter().collect()
+}
+
+/// The values under keys that no longer write, by key.
+fn older_keys(census: &Census, writes: &[KeyId]) -> Vec<(KeyId, Tally)> {
+    let mut older: Vec<KeyId> = census
+        .iter()
+        .filter(|(resource, ..)| !matches!(resource, Resource::NoEndpoint(_)))
+        .filter_map(|(_, held, _)| match held {
+            Held::Under(key) if *key != KeyId::Identity && !writes.contains(key) => Some(key.clone()),
+            Held::Under(_) | Held::UnknownKey { .. } | Held::Kms | Held::Malformed => None,
+        })
+        .collect();
+    older.sort();
+    older.dedup();
+    let tally = |key: &KeyId| {
+        census.total(|resource, held| {
+            !matches!(resource, Resource::NoEndpoint(_)) && matches!(held, Held::Under(of) if of == key)
+        })
+    };
+    older
+        .into_iter()
+        .map(|key| {
+            let tally = tally(&key);
+            (key, tally)
+        })
+        .collect()
+}
+
+/// Values that no request can rewrite: the server rewrites them itself, in time.
+fn without_endpoint(census: &Census, writes: &[KeyId]) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    for (resource, kinds) in &census.counts {
+        let Resource::NoEndpoint(kind) = resource else {
+            continue;
+        };
+        let stale = |held: &&Held| !matches!(held, Held::Under(key) if writes.contains(key));
+        if kinds.keys().any(|held| stale(&held)) {
+            remarks.push(note(
+                format!("{}: not under the write key; {}", kind.resource(), kind.reason()),
+                kind.remedy(),
+            ));
+        }
+    }
+    remarks
+}
+
+fn values(tally: &Tally) -> String {
+    match tally.objects {
+        1 => "1 value is".to_owned(),
+        many => format!("{many} values are"),
+    }
+}
+
+fn do_values(tally: &Tally) -> String {
+    match tally.objects {
+        1 => "1 value does".to_owned(),
+        many => format!("{many} values do"),
+    }
+}
+
+fn example(tally: &Tally) -> String {
+    tally.examples.first().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::census::Paths;
+    use crate::domain::{Digest, KeyName, Provider};
+    use crate::encryption::parse;
+
+    const FILE: &str = "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: [secrets]\n  providers:\n  \
+                        - aescbc:\n      keys:\n      - {name: key2, secret: PLACE}\n  - aescbc:\n      keys:\n      - {name: key1, secret: HOLDER}\n  - identity: {}\n";
+
+    fn key(name: &str) -> Held {
+        Held::Under(KeyId::Key {
+            provider: Provider::Aescbc,
+            name: name.parse::<KeyName>().unwrap(),
+        })
+    }
+
+    fn at_rest(values: &[(&str, Held)]) -> AtRest {
+        use base64::Engine as _;
+        let secret = |seed: u8| {
+            let bytes: Vec<u8> = (0..32u8)
+                .map(|i| i.wrapping_mul(73).wrapping_add(seed) ^ (i << 3))
+                .collect();
+            base64::engine::general_purpose::STANDARD.encode(bytes)
+        };
+        let file = FILE.replace("PLACE", &secret(7)).replace("HOLDER", &secret(99));
+        let paths = Paths::new("/registry").unwrap();
+        let mut census = Census::at(40);
+        for (index, (path, held)) in (0..).zip(values) {
+            census.add(
+                &paths,
+                format!("/registry/{path}").as_bytes(),
+                100,
+                10 + index,
+                held.clone(),
+            );
+        }
+        census.complete = true;
+        let digest = Digest::of(file.as_bytes());
+        AtRest {
+            configured: Fact::Known(Configured {
+                file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
+                mounted_alone: false,
+                reload: true,
+                digest,
+                config: parse(file.as_bytes()).unwrap(),
+            }),
+            loaded: Fact::Known(digest),
+            census: Fact::Known(census),
+            decrypted: true,
+        }
+    }
+
+    /// The texts of that weight.
+    fn told(at_rest: &AtRest, weight: Weight) -> Vec<String> {
+        let remarks = judge(at_rest).into_iter();
+        remarks
+            .filter(|remark| remark.weight == weight)
+            .map(|remark| remark.what)
+            .collect()
+    }
+
+    #[test]
+    fn all_under_the_write_key_and_loaded_is_good_and_says_how_it_was_proven() {
+        let found = at_rest(&[("secrets/a/x", key("key2")), ("secrets/a/y", key("key2"))]);
+        assert_eq!(told(&found, Weight::Wrong), Vec::<String>::new());
+        assert_eq!(told(&found, Weight::Unknown), Vec::<String>::new());
+        assert!(told(&found, Weight::Good).contains(
+            &"2 values are under the write key, and each decrypts to an object (etcd revision 40)".to_owned()
+        ));
+    }
+
+    #[test]
+    fn whatever_is_under_another_key_or_none_is_named_and_nothing_is_called_good() {
+        let lost = Held::UnknownKey {
+            provider: Provider::Aescbc,
+            name: "gone".to_owned(),
+        };
+        for (held, said) in [
+            (
+                Held::Under(KeyId::Identity),
+                "1 value is in plaintext, as /registry/secrets/a/x",
+            ),
+            (
+                key("key1"),
+                "1 value is still under aescbc:key1, as /registry/secrets/a/x",
+            ),
+            (
+                lost,
+                "1 value is under keys that the configuration does not have, as /registry/secrets/a/x: nobody can read them",
+            ),
+            (
+                Held::Malformed,
+                "1 value does not decrypt to an object, as /registry/secrets/a/x",
+            ),
+        ] {
+            let found = at_rest(&[("secrets/a/x", held), ("secrets/a/y", key("key2"))]);
+            assert_eq!(told(&found, Weight::Wrong), vec![said.to_owned()]);
+            assert_eq!(
+                told(&found, Weight::Good).len(),
+                1,
+                "only that the file is loaded"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_good() {
+        let good = at_rest(&[("secrets/a/x", key("key2"))]);
+        let unknown = |change: &dyn Fn(&mut AtRest)| {
+            let mut found = good.clone();
+            change(&mut found);
+            told(&found, Weight::Unknown).len()
+        };
+        assert_eq!(unknown(&|found| found.loaded = Fact::unknown("no answer")), 1);
+        assert_eq!(unknown(&|found| found.census = Fact::unknown("no answer")), 1);
+        assert_eq!(unknown(&|found| found.configured = Fact::unknown("line 3")), 1);
+        assert_eq!(
+            unknown(&|found| found.census = Fact::Known(Census::at(40))),
+            1,
+            "a census that was not read to its end proves nothing"
+        );
+    }
+
+    #[test]
+    fn a_server_that_has_loaded_another_file_or_none_is_wrong() {
+        let mut found = at_rest(&[]);
+        found.loaded = Fact::Known(Digest::of(b"another"));
+        assert_eq!(told(&found, Weight::Wrong).len(), 1);
+        found.loaded = Fact::Absent;
+        assert_eq!(told(&found, Weight::Wrong).len(), 1);
+        found.configured = Fact::Absent;
+        assert_eq!(told(&found, Weight::Wrong).len(), 1);
+    }
+}

@@ -1,0 +1,245 @@
+//! Looks at encryption at rest: the API server's configuration, what it has loaded, and every stored value.
+
+use std::time::Duration;
+
+use super::folder;
+use crate::adapters::Node;
+use crate::adapters::api::{self, Api};
+use crate::adapters::etcd::{self, Etcd, take_census};
+use crate::at_rest::{AtRest, Configured};
+use crate::census::{Census, Held, Pattern};
+use crate::domain::{Component, Digest, Fact, FlagName, KeyId, Manifest, NodePath, Reason};
+use crate::encryption::{self, EncryptionConfig, Stored, decrypt, looks_like_object};
+use crate::manifest::{CommandLine, Mounted, command_line, mounted_from};
+
+/// etcd and the API server are given that long for each question.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Where nothing is encrypted yet, what would be first is counted.
+const SECRETS: &str = "secrets";
+
+/// One look. With `thorough`, each encrypted value is decrypted.
+///
+/// Runs a runtime of its own: never call it inside another one.
+#[must_use]
+pub fn look(node: &Node, thorough: bool) -> AtRest {
+    let entries = folder::entries(node);
+    let manifest = folder::manifest(Component::ApiServer, node, &entries);
+    let configured = manifest.as_ref().and_then(|manifest| configured(node, manifest));
+    let nothing = |why: &Reason| AtRest {
+        configured: configured.clone(),
+        loaded: Fact::Unknown(why.clone()),
+        census: Fact::Unknown(why.clone()),
+        decrypted: false,
+    };
+    let manifest = match &manifest {
+        Fact::Known(manifest) => manifest,
+        Fact::Absent => return nothing(&Reason::new("kube-apiserver has no manifest here")),
+        Fact::Unknown(why) => return nothing(why),
+    };
+    let api = client(node, manifest);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return nothing(&Reason::new(format!("nobody could be asked: {error}"))),
+    };
+    let (loaded, census) = runtime.block_on(async {
+        let loaded = async {
+            match &api {
+                Ok(api) => loaded(api).await,
+                Err(why) => Fact::Unknown(why.clone()),
+            }
+        };
+        tokio::join!(loaded, count(node, manifest, configured.known(), thorough))
+    });
+    runtime.shutdown_background();
+    AtRest {
+        configured,
+        loaded,
+        census,
+        decrypted: thorough,
+    }
+}
+
+fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
+    let address = api::local_address(&manifest.pod)?;
+    let kubeconfig = node
+        .layout
+        .kubernetes
+        .join("admin.conf")
+        .map_err(|error| Reason::new(error.to_string()))?;
+    Api::open(&node.files, &kubeconfig, address, PATIENCE).map_err(|error| Reason::new(error.to_string()))
+}
+
+/// The configuration that the manifest names, as the node has it.
+fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
+    let line = match command_line(Component::ApiServer, &manifest.pod) {
+        Ok(line) => line,
+        Err(why) => return Fact::unknown(why.to_string()),
+    };
+    let Some(inside) = scalar(&line, "encryption-provider-config") else {
+        return Fact::Absent;
+    };
+    let inside: NodePath = match inside.parse() {
+        Ok(path) => path,
+        Err(error) => return Fact::unknown(format!("--encryption-provider-config: {error}")),
+    };
+    let Some(container) = manifest.pod.containers.get(line.container()) else {
+        return Fact::unknown("the manifest has no container");
+    };
+    let Mounted::From(file) = mounted_from(&manifest.pod, container, &inside) else {
+        return Fact::unknown(format!(
+            "--encryption-provider-config={inside} is not mounted from the node"
+        ));
+    };
+    let mounted_alone = container.mounts.iter().any(|mount| mount.path == inside);
+    let reload = match boolean(&line, "encryption-provider-config-automatic-reload") {
+        Ok(reload) => reload.unwrap_or(false),
+        Err(why) => return Fact::Unknown(why),
+    };
+    node.files.read(&file, encryption::MAX_BYTES).and_then(|content| {
+        let bytes = zeroize::Zeroizing::new(content.bytes);
+        match encryption::parse(&bytes) {
+            Ok(config) => Fact::Known(Configured {
+                file,
+                mounted_alone,
+                reload,
+                digest: Digest::of(&bytes),
+                config,
+            }),
+            Err(error) => Fact::unknown(format!("{file}: {error}")),
+        }
+    })
+}
+
+fn flag(name: &str) -> Result<FlagName, Reason> {
+    name.parse()
+        .map_err(|error: crate::domain::InvalidFlagName| Reason::new(error.to_string()))
+}
+
+fn scalar<'l>(line: &'l CommandLine, name: &str) -> Option<&'l str> {
+    line.scalar(&flag(name).ok()?)
+}
+
+fn boolean(line: &CommandLine, name: &str) -> Result<Option<bool>, Reason> {
+    line.boolean(&flag(name)?)
+        .map_err(|error| Reason::new(error.to_string()))
+}
+
+/// What the server is proven to have loaded.
+async fn loaded(api: &Api) -> Fact<Digest> {
+    match api::encryption_metrics(api).await {
+        Fact::Known(metrics) => match metrics.loaded {
+            // Before 1.34 the metric is not there; from then on it is, if any configuration was loaded.
+            Fact::Absent => match api::version(api).await {
+                Fact::Known(version) if tells_what_it_loaded(&version) => Fact::Absent,
+                Fact::Known(version) => Fact::unknown(format!(
+                    "kube-apiserver {version} does not tell which configuration it has loaded; 1.34 and newer do"
+                )),
+                Fact::Absent => Fact::unknown("the API server does not tell its version"),
+                Fact::Unknown(why) => Fact::Unknown(why),
+            },
+            told @ (Fact::Known(_) | Fact::Unknown(_)) => told,
+        },
+        Fact::Absent => Fact::unknown("the API server has no metrics"),
+        Fact::Unknown(why) => Fact::Unknown(why),
+    }
+}
+
+/// The metric `apiserver_encryption_config_controller_last_config_info` came with 1.34 (kubernetes/kubernetes pull request 132299).
+fn tells_what_it_loaded(version: &str) -> bool {
+    let mut parts = version
+        .trim_start_matches('v')
+        .split('.')
+        .map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= (1, 34),
+        _ => false,
+    }
+}
+
+async fn count(
+    node: &Node,
+    manifest: &Manifest,
+    configured: Option<&Configured>,
+    thorough: bool,
+) -> Fact<Census> {
+    let access = match etcd::access(&node.files, manifest) {
+        Ok(access) => access,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    let patterns: Result<Vec<Pattern>, _> = resources(configured).iter().map(|text| text.parse()).collect();
+    let patterns = match patterns {
+        Ok(patterns) => patterns,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    let empty = EncryptionConfig { entries: Vec::new() };
+    let config = configured.map_or(&empty, |configured| &configured.config);
+    let known = config.key_ids();
+    let counted = async {
+        let etcd = Etcd::connect(&access, PATIENCE).await?;
+        let paths = &access.paths;
+        let spans = paths.spans(&patterns);
+        take_census(
+            &etcd,
+            paths,
+            &spans,
+            |key, value| held(config, &known, key, value, thorough),
+            |_| {},
+        )
+        .await
+    };
+    match counted.await {
+        Ok(census) => Fact::Known(census),
+        Err(error) => Fact::unknown(format!("{error}; {}", error.advice())),
+    }
+}
+
+/// The resources that are encrypted with keys that Holdfast knows.
+fn resources(configured: Option<&Configured>) -> Vec<String> {
+    let entries =
+        configured.map(|configured| configured.config.entries.iter().filter(|entry| !entry.has_kms()));
+    let named: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flat_map(|entry| entry.resources.iter().map(ToString::to_string))
+        .collect();
+    if named.is_empty() {
+        vec![SECRETS.to_owned()]
+    } else {
+        named
+    }
+}
+
+/// Under what a value is held: by its prefix, and with `thorough` by what the key makes of it.
+fn held(config: &EncryptionConfig, known: &[KeyId], etcd_key: &[u8], value: &[u8], thorough: bool) -> Held {
+    match Stored::classify(value, known) {
+        Stored::Plain => Held::Under(KeyId::Identity),
+        Stored::Encrypted {
+            provider,
+            name,
+            known: false,
+        } => Held::UnknownKey {
+            provider,
+            name: name.to_string(),
+        },
+        Stored::Encrypted {
+            provider,
+            name,
+            known: true,
+        } => {
+            let id = KeyId::Key { provider, name };
+            let opens = || {
+                let plain = config
+                    .key(&id)
+                    .and_then(|key| decrypt(value, provider, key, etcd_key).ok());
+                plain.is_some_and(|plain| looks_like_object(&plain))
+            };
+            if !thorough || opens() {
+                Held::Under(id)
+            } else {
+                Held::Malformed
+            }
+        }
+        Stored::Kms { .. } => Held::Kms,
+        Stored::Malformed(_) => Held::Malformed,
+    }
+}
