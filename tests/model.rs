@@ -48,13 +48,12 @@ fn some(count: u8) -> u8 {
 #[test]
 fn one_node_with_two_objects_through_crashes_of_either_side_and_a_rollback() {
     let mut scenario = plain(1, 2);
-    scenario.flights = 2;
     scenario.budget = Budget {
         asks: 1,
         rollbacks: 1,
         crashes: some(0),
-        daemon_crashes: 1,
-        ages: 1,
+        daemon_crashes: some(0),
+        ages: some(0),
         scans: 1,
         ..Budget::default()
     };
@@ -67,8 +66,8 @@ fn one_node_whose_file_somebody_else_edits() {
     scenario.budget = Budget {
         asks: 1,
         rollbacks: 1,
-        crashes: some(1),
-        daemon_crashes: 1,
+        crashes: some(0),
+        daemon_crashes: some(0),
         edits: 1,
         ..Budget::default()
     };
@@ -82,10 +81,10 @@ fn two_nodes_through_crashes_and_a_rollback() {
     scenario.budget = Budget {
         asks: 1,
         rollbacks: 1,
-        crashes: some(1),
+        crashes: 1,
         daemon_crashes: some(0),
         scans: some(0),
-        evictions: 1,
+        evictions: some(0),
         ..Budget::default()
     };
     check(&scenario);
@@ -119,7 +118,7 @@ fn a_node_joins_in_each_phase_with_a_file_that_was_copied_a_stage_ago() {
 
 #[test]
 fn two_daemons_that_both_believe_they_lead() {
-    let mut scenario = plain(2, 1);
+    let mut scenario = plain(usize::from(some(1)), 1);
     scenario.leaders = 2;
     scenario.budget = Budget {
         asks: 1,
@@ -158,9 +157,9 @@ fn a_second_request_mid_way_and_names_that_were_used_before() {
     scenario.found = vec![Key::Old, Key::Older];
     scenario.news = vec![Key::New, Key::Other, Key::Older];
     scenario.budget = Budget {
-        asks: some(2),
+        asks: 2,
         rollbacks: 1,
-        daemon_crashes: 1,
+        daemon_crashes: some(0),
         ..Budget::default()
     };
     check(&scenario);

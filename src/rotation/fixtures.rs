@@ -53,8 +53,10 @@ pub fn history(events: &[Event]) -> History {
     })
 }
 
+/// The intent of a stage on the way forward, where nothing else was intended but the stages before it.
 pub fn intended(stage: Stage) -> Event {
     Event::ConfigIntended {
+        epoch: stage as u32,
         stage,
         generation: generation(stage),
     }
@@ -67,7 +69,7 @@ pub fn loaded(stage: Stage) -> Event {
 
 /// The events that lead to the goal `stage` on the way forward, everything durable and proven on the way.
 pub fn events_to(stage: Stage) -> Vec<Event> {
-    let mut events = vec![begun(), Event::KeyIntended];
+    let mut events = vec![begun(), Event::KeyIntended { key: key(NEW) }];
     for passed in [Stage::ReadNew, Stage::WriteNew, Stage::New] {
         if passed > stage {
             break;

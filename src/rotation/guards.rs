@@ -167,19 +167,19 @@ fn running_stage(
 
 /// No two configurations that any server uses, or would use after a restart, are further apart than neighbours (I2, I5).
 pub(super) fn in_step(rotation: &Rotation, places: &[Place<'_>]) -> Result<(), Hold> {
-    let ranks = || places.iter().flat_map(|place| pots(rotation, place));
-    let (Some(lowest), Some(highest)) = (ranks().min(), ranks().max()) else {
+    let stages = || places.iter().flat_map(pots);
+    let (Some(lowest), Some(highest)) = (stages().min(), stages().max()) else {
         return Err(Hold::wait(
             "there is no control-plane node",
             "look at the cluster",
         ));
     };
-    if highest - lowest <= 1 {
+    if lowest == highest || Direction::Forward.after(lowest) == Some(highest) {
         return Ok(());
     }
     let behind = places
         .iter()
-        .find(|place| pots(rotation, place).any(|rank| rank == lowest))
+        .find(|place| pots(place).any(|stage| stage == lowest))
         .map_or_else(String::new, |place| place.node.to_string());
     Err(Hold::park(
         format!("{behind} is more than one stage behind: what it writes cannot be read everywhere"),
@@ -187,12 +187,9 @@ pub(super) fn in_step(rotation: &Rotation, places: &[Place<'_>]) -> Result<(), H
     ))
 }
 
-/// The ranks of what a server uses, or would use after a restart.
-pub(super) fn pots(rotation: &Rotation, place: &Place<'_>) -> impl Iterator<Item = usize> {
-    [Some(place.disk), place.running]
-        .into_iter()
-        .flatten()
-        .map(|stage| rotation.rank(stage))
+/// The stages of what a server uses, and would use after a restart.
+pub(super) fn pots(place: &Place<'_>) -> impl Iterator<Item = Stage> {
+    [Some(place.disk), place.running].into_iter().flatten()
 }
 
 /// Every server runs: one that is down proves nothing, and is not left behind (I15; F11 to F13, F18).

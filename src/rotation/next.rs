@@ -48,7 +48,8 @@ impl<'a> Pass<'a> {
 
     /// How far along the walk the configuration is that is furthest behind.
     fn lowest(&self, places: &[Place<'_>]) -> usize {
-        let ranks = places.iter().flat_map(|place| guards::pots(self.rotation, place));
+        let stages = places.iter().flat_map(guards::pots);
+        let ranks = stages.map(|stage| self.rotation.rank(stage));
         ranks.min().unwrap_or_default()
     }
 
@@ -157,6 +158,7 @@ impl<'a> Pass<'a> {
             false => BTreeSet::new(),
         };
         Step::Intend {
+            epoch: self.rotation.epoch,
             stage,
             chain: self.rotation.chain(stage),
             drops,

@@ -26,9 +26,14 @@ pub enum Event {
         cut: Consent,
     },
     /// The new key's bytes are about to be made. MUST be durable before they are.
-    KeyIntended,
+    KeyIntended {
+        /// The key.
+        key: KeyId,
+    },
     /// A stage is about to be written. MUST be durable before the first node's file is.
     ConfigIntended {
+        /// The intent under which it was decided.
+        epoch: u32,
         /// The stage.
         stage: Stage,
         /// The configuration that it is.
@@ -133,10 +138,18 @@ pub fn record(history: &History, event: &Event, at: &Instant) -> Result<History,
             );
             next.rotation = Some(begun(id, *found, old, new, *cut));
         }
-        (Some(rotation), Event::KeyIntended) if !rotation.key_intended => rotation.key_intended = true,
-        (Some(rotation), Event::ConfigIntended { stage, generation }) if may_intend(rotation, *stage) => {
+        (Some(rotation), Event::KeyIntended { key }) if !rotation.key_intended && rotation.new == *key => {
+            rotation.key_intended = true;
+        }
+        (
+            Some(rotation),
+            Event::ConfigIntended {
+                epoch,
+                stage,
+                generation,
+            },
+        ) if rotation.epoch == *epoch && may_intend(rotation, *stage) => {
             rotation.goal = *stage;
-            rotation.epoch += 1;
             rotation.generations.insert(*stage, *generation);
             // What was proven before the last stage is what it is cut on; any other stage needs a barrier of its own.
             if *stage != rotation.direction.last() {
@@ -196,10 +209,24 @@ pub fn record(history: &History, event: &Event, at: &Instant) -> Result<History,
         }
         _ => return Err(illegal()),
     }
-    if let (Some(rotation), false) = (next.rotation.as_mut(), matches!(event, Event::Parked { .. })) {
-        rotation.parked = None;
+    if is_intent(event) {
+        next.epoch += 1;
+    }
+    if let Some(rotation) = &mut next.rotation {
+        rotation.epoch = next.epoch;
+        if !matches!(event, Event::Parked { .. }) {
+            rotation.parked = None;
+        }
     }
     Ok(next)
+}
+
+/// After these, what was decided before is void (I8).
+const fn is_intent(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Begun { .. } | Event::ConfigIntended { .. } | Event::RollbackAsked
+    )
 }
 
 /// A new key is one that was never used: not burnt, and not in the configuration (I7).
@@ -250,7 +277,6 @@ fn may_turn(rotation: &Rotation) -> bool {
 fn turn(rotation: &mut Rotation) {
     rotation.direction = Direction::Back;
     rotation.goal = Stage::ReadNew;
-    rotation.epoch += 1;
     rotation.barrier = None;
     rotation.refused = None;
     // How far each node came is counted along the new way.

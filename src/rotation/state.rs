@@ -8,6 +8,8 @@ use crate::domain::{Instant, KeyId};
 /// All that the journal tells of rotations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct History {
+    /// Grows with every intent, over all rotations. What was decided under an older one is void.
+    pub epoch: u32,
     /// Every key that was ever made or rotated away from. Their names are never used again.
     pub burnt: BTreeSet<KeyId>,
     /// The rotation under way.
@@ -63,7 +65,7 @@ pub struct Rotation {
     pub direction: Direction,
     /// The stage that it has set out for: the last one intended.
     pub goal: Stage,
-    /// Grows with every intent. A write that was decided under an older one is void.
+    /// The journal's epoch at the last intent of this rotation.
     pub epoch: u32,
     /// Set before the new key's bytes are made: from then on they are in a key store, or lost.
     pub key_intended: bool,
@@ -174,7 +176,19 @@ impl Rotation {
     /// How far along the walk a stage lies. Every stage that [`Rotation::place`] answers lies on it.
     #[must_use]
     pub fn rank(&self, stage: Stage) -> usize {
+        if self.is_left_behind(stage) {
+            return 0;
+        }
         self.direction.rank(stage).unwrap_or(usize::MAX)
+    }
+
+    /// On the way back to C1, a server at C0 is there already if the new key never wrote: it need not move. Otherwise it has not come
+    /// to C1 yet, and is brought there like one that is at C2.
+    fn is_left_behind(&self, stage: Stage) -> bool {
+        self.direction == Direction::Back
+            && self.goal == Stage::ReadNew
+            && stage == Stage::Old
+            && self.is_promoted()
     }
 
     /// The stage that a configuration is of; `None` when it is none that this rotation has found or set out for.
@@ -195,7 +209,7 @@ impl Rotation {
 
     fn has_set_out_for(&self, stage: Stage) -> bool {
         // A roll-out of C1 that is called off half-way leaves servers that never left C0.
-        let never_left = self.direction == Direction::Back && stage == Stage::Old && !self.is_promoted();
+        let never_left = self.direction == Direction::Back && stage == Stage::Old;
         self.rank(stage) <= self.rank(self.goal) || never_left
     }
 
@@ -204,7 +218,7 @@ impl Rotation {
     #[must_use]
     pub fn admits(&self, joining: &OnDisk) -> bool {
         self.place(joining.generation)
-            .is_some_and(|stage| self.rank(stage) + 1 >= self.rank(self.goal))
+            .is_some_and(|stage| !self.is_left_behind(stage) && self.rank(stage) + 1 >= self.rank(self.goal))
     }
 
     /// The last look before a write: under the lock, with what is on the node's disk now (I8).

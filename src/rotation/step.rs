@@ -18,6 +18,8 @@ pub enum Step {
     StoreKey(KeyId),
     /// Render this configuration, keep it with its keys, and record [`Event::ConfigIntended`] with its generation.
     Intend {
+        /// The intent under which it was decided.
+        epoch: u32,
         /// The stage.
         stage: Stage,
         /// Its keys.

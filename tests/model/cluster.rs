@@ -1,8 +1,9 @@
 //! The state of the modelled cluster: what the environment and the daemon change, small enough to keep by the million.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::LazyLock;
 
 use holdfast::domain::{BootId, Digest, Instant, KeyId, Provider};
 use holdfast::rotation::{Chain, Generation, History, NodeName, Revision, Step};
@@ -25,6 +26,8 @@ pub enum Key {
     Foreign,
 }
 
+static IDS: LazyLock<[KeyId; 6]> = LazyLock::new(|| Key::ALL.map(Key::make_id));
+
 impl Key {
     pub const ALL: [Self; 6] = [
         Self::Plain,
@@ -36,6 +39,10 @@ impl Key {
     ];
 
     pub fn id(self) -> KeyId {
+        IDS[self as usize].clone()
+    }
+
+    fn make_id(self) -> KeyId {
         let name = match self {
             Self::Plain => return KeyId::Identity,
             Self::Old => "old",
@@ -51,7 +58,10 @@ impl Key {
     }
 
     pub fn of(id: &KeyId) -> Self {
-        Self::ALL.into_iter().find(|key| key.id() == *id).unwrap()
+        Self::ALL
+            .into_iter()
+            .find(|key| IDS[*key as usize] == *id)
+            .unwrap()
     }
 }
 
@@ -200,6 +210,18 @@ pub struct State {
     pub wrong: Option<&'static str>,
 }
 
+impl State {
+    /// What was written before a drain has ended is not late for it.
+    pub fn settle(&mut self) {
+        let seen = match &mut self.scan {
+            Scan::None => None,
+            Scan::Begun { values, .. } | Scan::Done { values, .. } => Some(values),
+        };
+        let all = self.values.iter_mut().chain(seen.into_iter().flatten());
+        all.flatten().for_each(|value| value.is_late = false);
+    }
+}
+
 /// Values that many states share, by index.
 pub struct Shared<T> {
     all: RefCell<(Vec<T>, HashMap<T, Id>)>,
@@ -225,6 +247,11 @@ impl<T: Clone + Eq + Hash> Shared<T> {
 
     pub fn get(&self, id: Id) -> T {
         self.all.borrow().0[usize::from(id.0)].clone()
+    }
+
+    /// All of them, to be looked at by index.
+    pub fn all(&self) -> std::cell::Ref<'_, [T]> {
+        std::cell::Ref::map(self.all.borrow(), |all| all.0.as_slice())
     }
 
     pub fn with<R>(&self, id: Id, f: impl FnOnce(&T) -> R) -> R {
@@ -359,32 +386,47 @@ impl Model {
         }
     }
 
-    /// The same state with times and revisions in their least form, so that what differs by them alone is one state.
+    /// The same state with revisions in their least form, so that what differs by them alone is one state.
     pub fn canonical(&self, mut state: State) -> State {
-        let mut history = self.journals.get(state.journal);
-        let barrier = history
-            .rotation
-            .as_mut()
-            .and_then(|rotation| rotation.barrier.as_mut());
-        let mut revisions = BTreeSet::from([0, state.revision, state.compacted]);
-        match state.scan {
-            Scan::None => {}
-            Scan::Begun { first, .. } => revisions.extend([first]),
-            Scan::Done { first, last, .. } => revisions.extend([first, last]),
+        state.flights.sort_unstable();
+        let narrow = |revision: Revision| u8::try_from(revision.0).unwrap();
+        let barrier = |history: &History| {
+            let barrier = history.rotation.as_ref()?.barrier.as_ref()?;
+            Some((barrier.drained.map(narrow), barrier.verified.map(narrow)))
+        };
+        let (drained, verified) = self.journals.with(state.journal, barrier).unwrap_or_default();
+        if drained.is_none() {
+            state
+                .values
+                .iter_mut()
+                .flatten()
+                .for_each(|value| value.is_late = false);
         }
-        revisions.extend(state.watching.map(|watching| watching.from));
-        let mut is_drained = false;
-        if let Some(barrier) = &barrier {
-            is_drained = barrier.drained.is_some();
-            let known = [barrier.drained, barrier.verified];
-            revisions.extend(
-                known
-                    .into_iter()
-                    .flatten()
-                    .map(|known| u8::try_from(known.0).unwrap()),
-            );
+        let scan = match state.scan {
+            Scan::None => [None, None],
+            Scan::Begun { first, .. } => [Some(first), None],
+            Scan::Done { first, last, .. } => [Some(first), Some(last)],
+        };
+        let from = state.watching.map(|watching| watching.from);
+        let known = [
+            Some(0),
+            Some(state.revision),
+            Some(state.compacted),
+            drained,
+            verified,
+            from,
+        ];
+        let mut known: Vec<u8> = known.into_iter().chain(scan).flatten().collect();
+        known.sort_unstable();
+        known.dedup();
+        if known
+            .iter()
+            .enumerate()
+            .all(|(rank, revision)| rank == usize::from(*revision))
+        {
+            return state;
         }
-        let rank = |revision: u8| u8::try_from(revisions.range(..revision).count()).unwrap();
+        let rank = |revision: u8| u8::try_from(known.partition_point(|known| *known < revision)).unwrap();
         state.revision = rank(state.revision);
         state.compacted = rank(state.compacted);
         match &mut state.scan {
@@ -395,23 +437,20 @@ impl Model {
         if let Some(watching) = &mut state.watching {
             watching.from = rank(watching.from);
         }
-        if let Some(barrier) = barrier {
+        let mut history = self.journals.get(state.journal);
+        if let Some(barrier) = history
+            .rotation
+            .as_mut()
+            .and_then(|rotation| rotation.barrier.as_mut())
+        {
             for known in [&mut barrier.drained, &mut barrier.verified]
                 .into_iter()
                 .flatten()
             {
-                *known = Revision(u64::from(rank(u8::try_from(known.0).unwrap())));
+                *known = Revision(u64::from(rank(narrow(*known))));
             }
+            state.journal = self.journals.keep(history);
         }
-        state.journal = self.journals.keep(history);
-        if !is_drained {
-            state
-                .values
-                .iter_mut()
-                .flatten()
-                .for_each(|value| value.is_late = false);
-        }
-        state.flights.sort_unstable();
         state
     }
 }

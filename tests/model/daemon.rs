@@ -141,7 +141,7 @@ impl Model {
     fn is_seen_foreign(&self, state: &State) -> bool {
         state.edited.is_some_and(|(node, _)| {
             self.configs.with(state.nodes[usize::from(node)].disk, |config| {
-                config.reads.contains(Key::Foreign)
+                config.reads.contains(Key::Foreign) || config.generation == Config::plain().generation
             })
         })
     }
@@ -181,11 +181,7 @@ impl Model {
             return false;
         };
         if matches!(event, Event::DrainEnded { .. }) {
-            state
-                .values
-                .iter_mut()
-                .flatten()
-                .for_each(|value| value.is_late = false);
+            state.settle();
         }
         state.journal = self.journals.keep(after);
         true
@@ -201,12 +197,21 @@ impl Model {
         match self.steps.get(pending) {
             Step::Hold(_) | Step::Note(_) => {}
             Step::StoreKey(key) => return vec![self.store_key(state, leader, Key::of(&key))],
-            Step::Intend { stage, chain, .. } => {
+            Step::Intend {
+                epoch, stage, chain, ..
+            } => {
                 let config = Config::file(&chain);
                 let generation = config.generation;
                 self.configs.keep(config);
                 // A stale daemon's intent is refused by the journal.
-                self.note(&mut after, &Event::ConfigIntended { stage, generation });
+                self.note(
+                    &mut after,
+                    &Event::ConfigIntended {
+                        epoch,
+                        stage,
+                        generation,
+                    },
+                );
             }
             Step::Write(edit) => self.write(&mut after, &edit),
             Step::Load(node) => {
@@ -223,11 +228,19 @@ impl Model {
     /// First the intent, then, by another act, the bytes in one more place; a crash in between loses them.
     fn store_key(&self, state: &State, leader: usize, key: Key) -> State {
         let mut after = state.clone();
-        if self.note(&mut after, &Event::KeyIntended) {
+        if self.note(&mut after, &Event::KeyIntended { key: key.id() }) {
             return after;
         }
-        after.copies[key as usize] += 1;
         after.pending[leader] = None;
+        let is_wanted = self.journals.with(state.journal, |history| {
+            history
+                .rotation
+                .as_ref()
+                .is_some_and(|rotation| rotation.new == key.id())
+        });
+        if is_wanted {
+            after.copies[key as usize] = (after.copies[key as usize] + 1).min(COPIES);
+        }
         after
     }
 

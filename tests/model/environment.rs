@@ -1,6 +1,6 @@
 //! What happens to a cluster that nobody decided: crashes, reloads, writes, joins, other people's hands.
 
-use holdfast::rotation::{Chain, Consent, OnDisk, Request, begin, rollback};
+use holdfast::rotation::{Chain, Consent, History, OnDisk, Request, begin, rollback};
 
 use crate::cluster::{Config, Flight, Id, Key, Member, Model, NODES, Scan, State, before};
 use crate::daemon::begin_scan;
@@ -163,6 +163,16 @@ impl Model {
     /// The request limit passes.
     fn pass(&self, state: &mut State) {
         state.flights = [None; 2];
+        let is_due = |history: &History| {
+            let barrier = history
+                .rotation
+                .as_ref()
+                .and_then(|rotation| rotation.barrier.as_ref());
+            barrier.is_some_and(|barrier| barrier.at != before(61))
+        };
+        if !self.journals.with(state.journal, is_due) {
+            return;
+        }
         let mut history = self.journals.get(state.journal);
         if let Some(barrier) = history
             .rotation
@@ -256,21 +266,20 @@ impl Model {
             };
             all.push((Action::Unedit, with(state, unedit)));
         }
-        if state.budget.edits == 0 {
+        let history = self.journals.get(state.journal);
+        let Some(rotation) = history.rotation.filter(|_| state.budget.edits > 0) else {
             return;
-        }
+        };
         let foreign = Chain::new(vec![Key::Foreign.id(), Key::Old.id()]).unwrap();
         let mut files = vec![Config::file(&foreign), Config::plain()];
         // A restored image of the machine: any earlier stage.
-        if let Some(rotation) = &self.journals.get(state.journal).rotation {
-            files.push(Config::file(&rotation.old));
-            files.extend(
-                rotation
-                    .generations
-                    .keys()
-                    .map(|stage| Config::file(&rotation.chain(*stage))),
-            );
-        }
+        files.push(Config::file(&rotation.old));
+        files.extend(
+            rotation
+                .generations
+                .keys()
+                .map(|stage| Config::file(&rotation.chain(*stage))),
+        );
         let disks: Vec<Id> = files
             .into_iter()
             .map(|config| self.configs.keep(config))
@@ -292,9 +301,8 @@ impl Model {
     }
 
     fn operator(&self, state: &State, all: &mut Vec<(Action, State)>) {
-        let history = self.journals.get(state.journal);
         if state.budget.rollbacks > 0
-            && let Ok(event) = rollback(&history)
+            && let Ok(event) = self.journals.with(state.journal, rollback)
         {
             let ask = |after: &mut State| {
                 after.budget.rollbacks -= 1;
@@ -307,6 +315,7 @@ impl Model {
         if state.budget.asks == 0 || !matches!(state.scan, Scan::Done { .. }) {
             return;
         }
+        let history = self.journals.get(state.journal);
         for new in &self.scenario.news {
             let request = Request {
                 id: "r".to_owned(),

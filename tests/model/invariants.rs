@@ -1,6 +1,6 @@
 //! The invariants, held against every state.
 
-use crate::cluster::{COPIES, Config, Key, Keys, Member, Model, Scan, State};
+use crate::cluster::{COPIES, Config, Id, Key, Keys, Member, Model, Scan, State};
 
 impl Model {
     /// The first invariant that this state breaks.
@@ -13,12 +13,11 @@ impl Model {
             return None;
         }
         let members = || state.nodes.iter().filter(|node| node.member == Member::Yes);
-        let running: Vec<Config> = members()
-            .filter_map(|node| node.run)
-            .map(|id| self.configs.get(id))
-            .collect();
-        let mut pots: Vec<Config> = members().map(|node| self.configs.get(node.disk)).collect();
-        pots.extend(running.iter().cloned());
+        let all = self.configs.all();
+        let config = |id: Id| &all[usize::from(id.0)];
+        let running: Vec<&Config> = members().filter_map(|node| node.run).map(config).collect();
+        let mut pots: Vec<&Config> = members().map(|node| config(node.disk)).collect();
+        pots.extend(&running);
         let stored: Keys = state.values.iter().flatten().map(|value| value.key).collect();
         let flying: Keys = state.flights.iter().flatten().map(|flight| flight.key).collect();
 
@@ -72,23 +71,25 @@ impl Model {
     }
 }
 
-fn unreadable(configs: &[Config], keys: Keys) -> Option<Key> {
+fn unreadable(configs: &[&Config], keys: Keys) -> Option<Key> {
     keys.iter()
         .find(|key| configs.iter().any(|config| !config.reads.contains(*key)))
 }
 
-fn incompatible(configs: &[Config]) -> Option<(&Config, &Config)> {
-    let pairs = configs
-        .iter()
-        .flat_map(|one| configs.iter().map(move |other| (one, other)));
-    pairs
-        .into_iter()
-        .find(|(one, other)| !other.reads.contains(one.writes))
+fn incompatible<'a>(configs: &[&'a Config]) -> Option<(&'a Config, &'a Config)> {
+    let pairs = || {
+        configs
+            .iter()
+            .flat_map(|one| configs.iter().map(move |other| (*one, *other)))
+    };
+    pairs().find(|(one, other)| !other.reads.contains(one.writes))
 }
 
-fn distinct(configs: &[Config]) -> usize {
-    let chains: std::collections::BTreeSet<_> = configs.iter().map(|config| &config.chain).collect();
-    chains.len()
+fn distinct(configs: &[&Config]) -> usize {
+    let is_first = |(index, config): &(usize, &&Config)| {
+        configs[..*index].iter().all(|other| other.chain != config.chain)
+    };
+    configs.iter().enumerate().filter(is_first).count()
 }
 
 /// A state in one line, for a way to a violation.
