@@ -61,11 +61,25 @@ fn one_node_with_two_objects_through_crashes_of_either_side_and_a_rollback() {
 }
 
 #[test]
+fn power_cuts_while_the_daemon_is_killed() {
+    let mut scenario = plain(1, 1);
+    scenario.budget = Budget {
+        asks: 1,
+        rollbacks: some(0),
+        crashes: 1,
+        daemon_crashes: 2,
+        ages: 1,
+        ..Budget::default()
+    };
+    check(&scenario);
+}
+
+#[test]
 fn one_node_whose_file_somebody_else_edits() {
     let mut scenario = plain(1, 1);
     scenario.budget = Budget {
         asks: 1,
-        rollbacks: 1,
+        rollbacks: some(0),
         crashes: some(0),
         daemon_crashes: some(0),
         edits: 1,
@@ -75,16 +89,17 @@ fn one_node_whose_file_somebody_else_edits() {
 }
 
 #[test]
-fn two_nodes_through_crashes_and_a_rollback() {
+fn two_nodes_one_of_which_falls_silent_or_crashes() {
     let mut scenario = plain(2, 1);
     scenario.flights = if is_full() { 2 } else { 1 };
     scenario.budget = Budget {
         asks: 1,
-        rollbacks: 1,
+        rollbacks: some(0),
         crashes: 1,
         daemon_crashes: some(0),
         scans: some(0),
         evictions: some(0),
+        silences: 1,
         ..Budget::default()
     };
     check(&scenario);
@@ -133,7 +148,7 @@ fn enabling_disabling_and_adoption_are_the_same_walk() {
     let budget = Budget {
         asks: 1,
         rollbacks: 1,
-        crashes: 1,
+        crashes: some(0),
         ..Budget::default()
     };
     let walk = |found: &[Key], new| Scenario {

@@ -101,6 +101,8 @@ pub struct Budget {
     pub edits: u8,
     pub joins: u8,
     pub evictions: u8,
+    /// Times that nothing is heard of a node.
+    pub silences: u8,
     /// Times that hours pass.
     pub ages: u8,
     /// Censuses that nobody asked for.
@@ -139,8 +141,10 @@ pub enum Member {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Node {
     pub member: Member,
-    /// The configuration on its disk.
+    /// The configuration on its disk, as everybody sees it.
     pub disk: Id,
+    /// The one that a power cut leaves there.
+    pub synced: Id,
     /// The one its API server has loaded.
     pub run: Option<Id>,
 }
@@ -202,6 +206,8 @@ pub struct State {
     pub scan: Scan,
     pub watching: Option<Watching>,
     pub budget: Budget,
+    /// The node that nothing is heard of.
+    pub silent: Option<u8>,
     /// Whose file somebody else wrote, and what was there.
     pub edited: Option<(u8, Id)>,
     /// Somebody else wrote a file: what servers do since is not ours to answer for.
@@ -344,6 +350,7 @@ impl Model {
                 Member::Not
             },
             disk,
+            synced: disk,
             run: (index < self.scenario.nodes).then_some(disk),
         };
         // The objects lie under the old keys in turn.
@@ -380,6 +387,7 @@ impl Model {
             },
             watching: None,
             budget: self.scenario.budget,
+            silent: None,
             edited: None,
             is_tainted: false,
             wrong: None,

@@ -40,7 +40,9 @@ impl Model {
         };
         let is_member = |node: usize| state.nodes[node].member == Member::Yes;
         // Proofs are collected of those that were listed first.
-        let nodes = (0..NODES).filter(|node| state.listed[*node] && is_member(*node));
+        let is_heard =
+            |node: &usize| state.listed[*node] && is_member(*node) && !self.is_silent(state, *node);
+        let nodes = (0..NODES).filter(is_heard);
         World {
             now: now(),
             members_before: membership(&|node| state.listed[node]),
@@ -61,6 +63,10 @@ impl Model {
                 retained: state.retained.iter().map(Key::id).collect(),
             }),
         }
+    }
+
+    fn is_silent(&self, state: &State, node: usize) -> bool {
+        state.silent.map(usize::from) == Some(node)
     }
 
     fn view(&self, state: &State, node: usize) -> NodeView {
@@ -183,6 +189,10 @@ impl Model {
         if matches!(event, Event::DrainEnded { .. }) {
             state.settle();
         }
+        if let Event::ConfigWritten { node, .. } = event {
+            let node = &mut state.nodes[index(node)];
+            node.synced = node.disk;
+        }
         state.journal = self.journals.keep(after);
         true
     }
@@ -213,11 +223,20 @@ impl Model {
                     },
                 );
             }
-            Step::Write(edit) => self.write(&mut after, &edit),
-            Step::Load(node) => {
+            Step::Write(edit) if self.is_silent(state, index(&edit.node)) => {}
+            Step::Write(edit) => {
+                self.write(&mut after, &edit);
+                // The file is there; only the next act syncs it.
+                let node = after.nodes[index(&edit.node)];
+                if node.disk != state.nodes[index(&edit.node)].disk && node.disk != node.synced {
+                    after.pending[leader] = Some(pending);
+                }
+            }
+            Step::Load(node) if !self.is_silent(state, index(&node)) => {
                 let node = &mut after.nodes[index(&node)];
                 node.run = node.run.map(|_| node.disk);
             }
+            Step::Load(_) => {}
             Step::Reencrypt(keys) => return self.reencrypt(&after, &keys.iter().map(Key::of).collect()),
             Step::Verify => begin_scan(&mut after),
             Step::Retain(keys) => keys.iter().for_each(|key| after.retained.insert(Key::of(key))),
@@ -251,6 +270,10 @@ impl Model {
         let Some(rotation) = &history.rotation else {
             return;
         };
+        if before.generation == edit.generation {
+            state.nodes[node].synced = state.nodes[node].disk;
+            return;
+        }
         if state.nodes[node].member != Member::Yes || rotation.fence(edit, before.generation).is_err() {
             return;
         }

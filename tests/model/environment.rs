@@ -11,6 +11,10 @@ pub enum Action {
     Decide(usize),
     Act(usize),
     Crash(usize),
+    /// The machine's power fails: what was not synced is gone.
+    PowerCut(usize),
+    Silence(usize),
+    Hear,
     Start(usize),
     Reload(usize),
     Write(usize, usize),
@@ -67,8 +71,26 @@ impl Model {
                             after.nodes[node].run = None;
                         };
                         all.push((Action::Crash(node), with(state, crash)));
+                        if server.disk != server.synced {
+                            let cut = |after: &mut State| {
+                                crash(after);
+                                after.nodes[node].disk = server.synced;
+                            };
+                            all.push((Action::PowerCut(node), with(state, cut)));
+                        }
                     }
                 }
+            }
+        }
+        if state.silent.is_some() {
+            all.push((Action::Hear, with(state, |after| after.silent = None)));
+        } else if state.budget.silences > 0 {
+            for node in (0..NODES).filter(|node| state.nodes[*node].member == Member::Yes) {
+                let silence = |after: &mut State| {
+                    after.budget.silences -= 1;
+                    after.silent = u8::try_from(node).ok();
+                };
+                all.push((Action::Silence(node), with(state, silence)));
             }
         }
         if state.budget.daemon_crashes > 0 {
@@ -198,6 +220,7 @@ impl Model {
                             after.budget.joins -= 1;
                             after.nodes[node].member = Member::Yes;
                             after.nodes[node].disk = disk;
+                            after.nodes[node].synced = disk;
                             self.relist(after);
                         };
                         all.push((Action::Join(node), with(state, join)));
@@ -263,6 +286,7 @@ impl Model {
             let unedit = |after: &mut State| {
                 after.edited = None;
                 after.nodes[usize::from(node)].disk = former;
+                after.nodes[usize::from(node)].synced = former;
             };
             all.push((Action::Unedit, with(state, unedit)));
         }
@@ -294,6 +318,7 @@ impl Model {
                     after.edited = Some((u8::try_from(node).unwrap(), server.disk));
                     after.is_tainted = true;
                     after.nodes[node].disk = *disk;
+                    after.nodes[node].synced = *disk;
                 };
                 all.push((Action::Edit(node), with(state, edit)));
             }
@@ -342,7 +367,7 @@ impl Model {
         let is_urgent = |action: &Action| {
             matches!(
                 action,
-                Action::Start(_) | Action::Commit(_) | Action::List | Action::EndScan
+                Action::Hear | Action::Start(_) | Action::Commit(_) | Action::List | Action::EndScan
             )
         };
         self.happenings(state)

@@ -5,18 +5,17 @@ use crate::cluster::{COPIES, Config, Id, Key, Keys, Member, Model, Scan, State};
 impl Model {
     /// The first invariant that this state breaks.
     pub fn violation(&self, state: &State) -> Option<String> {
-        if let Some(wrong) = state.wrong {
-            return Some(wrong.to_owned());
-        }
+        let wrong = || state.wrong.map(str::to_owned);
         // What servers do with somebody else's file is not ours to answer for; what the daemon then does was looked at.
         if state.is_tainted {
-            return None;
+            return wrong();
         }
         let members = || state.nodes.iter().filter(|node| node.member == Member::Yes);
         let all = self.configs.all();
         let config = |id: Id| &all[usize::from(id.0)];
         let running: Vec<&Config> = members().filter_map(|node| node.run).map(config).collect();
         let mut pots: Vec<&Config> = members().map(|node| config(node.disk)).collect();
+        pots.extend(members().map(|node| config(node.synced)));
         pots.extend(&running);
         let stored: Keys = state.values.iter().flatten().map(|value| value.key).collect();
         let flying: Keys = state.flights.iter().flatten().map(|flight| flight.key).collect();
@@ -67,7 +66,7 @@ impl Model {
         if written.contains(Key::Plain) && !is_plain_wanted {
             return Some("I12: a server writes plaintext".to_owned());
         }
-        None
+        wrong()
     }
 }
 
