@@ -21,3 +21,4 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod rewrite;
+pub mod rotation;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 /// The kernel's id of this boot (`/proc/sys/kernel/random/boot_id`).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct BootId(pub String);
 
 /// A moment: wall clock for people, boot clock for deadlines.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Instant {
     /// Wall clock.
     pub wall: jiff::Timestamp,

@@ -1,0 +1,245 @@
+//! What the journal tells of a rotation: names and intents. Where the rotation *stands* is told by the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Chain, Direction, Generation, NodeName, OnDisk, Revision, Stage};
+use crate::domain::{Instant, KeyId};
+
+/// All that the journal tells of rotations.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct History {
+    /// Grows with every intent, over all rotations. What was decided under an older one is void.
+    pub epoch: u32,
+    /// Every key that was ever made or rotated away from. Their names are never used again.
+    pub burnt: BTreeSet<KeyId>,
+    /// The rotation under way.
+    pub rotation: Option<Rotation>,
+    /// How the last one ended.
+    pub last: Option<Ended>,
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ended {
+    /// Its id.
+    pub id: String,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// The outcome of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Everything is under the new key; the old one is gone from the configuration.
+    Rotated,
+    /// Everything is as it was; the new key is gone from the configuration.
+    RolledBack,
+    /// It was given up before any configuration was written.
+    Aborted,
+}
+
+/// Whether the old key may be cut without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// As soon as it is proven that nothing needs it.
+    Auto,
+    /// Only when the operator has said so.
+    Ask,
+}
+
+/// A rotation under way, as the journal tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rotation {
+    /// Its id.
+    pub id: String,
+    /// The configuration that it began with (C0).
+    pub found: Generation,
+    /// The keys of that configuration. All but the new key are old keys, and go by the same proof.
+    pub old: Chain,
+    /// The key that is to write.
+    pub new: KeyId,
+    /// Whether the cut waits for the operator.
+    pub cut: Consent,
+    /// Which way it walks.
+    pub direction: Direction,
+    /// The stage that it has set out for: the last one intended.
+    pub goal: Stage,
+    /// The journal's epoch at the last intent of this rotation.
+    pub epoch: u32,
+    /// Set before the new key's bytes are made: from then on they are in a key store, or lost.
+    pub key_intended: bool,
+    /// The configurations that were written, or may have been, by stage.
+    pub generations: BTreeMap<Stage, Generation>,
+    /// The last stage that was durably written on each node.
+    pub written: BTreeMap<NodeName, Stage>,
+    /// The last time that all servers were proven to be at one stage.
+    pub barrier: Option<Barrier>,
+    /// A node that did not bear a configuration, until the operator has looked.
+    pub refused: Option<String>,
+    /// Why it is parked, so that it is said once.
+    pub parked: Option<String>,
+}
+
+/// All servers were proven to be at a stage, on disk and in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Barrier {
+    /// The stage, or beyond.
+    pub stage: Stage,
+    /// Which servers.
+    pub nodes: BTreeSet<NodeName>,
+    /// When the proof was complete.
+    pub at: Instant,
+    /// etcd's revision when every request of before had ended.
+    pub drained: Option<Revision>,
+    /// The census that found nothing under a retiring key.
+    pub verified: Option<Revision>,
+}
+
+/// A write of the configuration on one node. It takes place only if [`Rotation::fence`] still lets it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Edit {
+    /// The node.
+    pub node: NodeName,
+    /// The stage that the node comes to.
+    pub stage: Stage,
+    /// The configuration to write; its bytes were rendered when the stage was intended.
+    pub generation: Generation,
+    /// What must be on the node's disk just before; anything else was put there by somebody else.
+    pub expected: Generation,
+    /// The intent under which it was decided.
+    pub epoch: u32,
+}
+
+/// A write that must not take place any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fenced {
+    /// The file is another one by now.
+    #[error(
+        "{node} has {found} instead of {expected}: somebody else wrote it meanwhile; nothing was written"
+    )]
+    Disk {
+        /// The node.
+        node: NodeName,
+        /// What must be there.
+        expected: Generation,
+        /// What is there.
+        found: Generation,
+    },
+    /// The rotation has set out for something else since.
+    #[error(
+        "the write for {node} was decided under intent {decided}, and the rotation is at intent {now}; nothing was written"
+    )]
+    Epoch {
+        /// The node.
+        node: NodeName,
+        /// The intent it was decided under.
+        decided: u32,
+        /// The intent that holds.
+        now: u32,
+    },
+}
+
+impl Rotation {
+    /// The keys of a stage.
+    #[must_use]
+    pub fn chain(&self, stage: Stage) -> Chain {
+        match stage {
+            Stage::Old => self.old.clone(),
+            Stage::ReadNew => self.old.also_reading(&self.new),
+            Stage::WriteNew => self.old.also_reading(&self.new).writing(&self.new),
+            Stage::New => Chain::of(self.new.clone()),
+        }
+    }
+
+    /// The keys that values are moved away from, and that leave the configuration at the end of the walk.
+    #[must_use]
+    pub fn retiring(&self) -> BTreeSet<KeyId> {
+        match self.direction {
+            Direction::Forward => self.old.keys().filter(|key| **key != self.new).cloned().collect(),
+            Direction::Back => BTreeSet::from([self.new.clone()]),
+        }
+    }
+
+    /// True once the new key may have been the first of any server: it may have written.
+    #[must_use]
+    pub fn is_promoted(&self) -> bool {
+        self.generations.contains_key(&Stage::WriteNew)
+    }
+
+    /// True once a key may have been cut: there is no way back.
+    #[must_use]
+    pub fn is_cutting(&self) -> bool {
+        self.generations.contains_key(&Stage::New)
+    }
+
+    /// How far along the walk a stage lies. Every stage that [`Rotation::place`] answers lies on it.
+    #[must_use]
+    pub fn rank(&self, stage: Stage) -> usize {
+        if self.is_left_behind(stage) {
+            return 0;
+        }
+        self.direction.rank(stage).unwrap_or(usize::MAX)
+    }
+
+    /// On the way back to C1, a server at C0 is there already if the new key never wrote: it need not move. Otherwise it has not come
+    /// to C1 yet, and is brought there like one that is at C2.
+    fn is_left_behind(&self, stage: Stage) -> bool {
+        self.direction == Direction::Back
+            && self.goal == Stage::ReadNew
+            && stage == Stage::Old
+            && self.is_promoted()
+    }
+
+    /// The stage that a configuration is of; `None` when it is none that this rotation has found or set out for.
+    #[must_use]
+    pub fn place(&self, generation: Generation) -> Option<Stage> {
+        let found = (generation == self.found).then_some(Stage::Old);
+        let written = self
+            .generations
+            .iter()
+            .filter(|(_, written)| **written == generation)
+            .map(|(stage, _)| *stage);
+        // Two stages are one configuration when identity is in both; the further one counts.
+        written
+            .chain(found)
+            .filter(|stage| self.has_set_out_for(*stage))
+            .max_by_key(|stage| self.rank(*stage))
+    }
+
+    fn has_set_out_for(&self, stage: Stage) -> bool {
+        // A roll-out of C1 that is called off half-way leaves servers that never left C0.
+        let never_left = self.direction == Direction::Back && stage == Stage::Old;
+        self.rank(stage) <= self.rank(self.goal) || never_left
+    }
+
+    /// True when a server that joins, or comes back, with this configuration may serve: it can read what all others write, and
+    /// they can read what it writes, now and after the step that is under way (I11).
+    #[must_use]
+    pub fn admits(&self, joining: &OnDisk) -> bool {
+        self.place(joining.generation)
+            .is_some_and(|stage| !self.is_left_behind(stage) && self.rank(stage) + 1 >= self.rank(self.goal))
+    }
+
+    /// The last look before a write: under the lock, with what is on the node's disk now (I8).
+    ///
+    /// # Errors
+    /// When somebody else wrote the file, or the rotation has set out for something else since.
+    pub fn fence(&self, edit: &Edit, on_disk: Generation) -> Result<(), Fenced> {
+        if edit.epoch != self.epoch {
+            return Err(Fenced::Epoch {
+                node: edit.node.clone(),
+                decided: edit.epoch,
+                now: self.epoch,
+            });
+        }
+        if edit.expected != on_disk {
+            return Err(Fenced::Disk {
+                node: edit.node.clone(),
+                expected: edit.expected,
+                found: on_disk,
+            });
+        }
+        Ok(())
+    }
+}
