@@ -472,11 +472,13 @@ impl Page {
 
     fn binary(&self) -> String {
         let first = self.flag_lines()[0];
-        let above = self.lines[..first].iter().rev().find(|line| {
-            let line = line.trim();
-            line.starts_with("- ") && !line.contains('#')
+        let mut above = self.lines[..first].iter().rev().map(|line| line.trim());
+        // An inserted flag in quotes may stand between.
+        let word = above.find_map(|line| {
+            let word = line.strip_prefix("- ")?.trim_matches(['"', '\'']);
+            (!word.contains('#') && !word.starts_with('-')).then(|| word.to_owned())
         });
-        above.unwrap().trim().trim_start_matches("- ").to_owned()
+        word.unwrap()
     }
 
     fn insert_item(&mut self, random: &mut Random, word: &str) {
