@@ -38,7 +38,9 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     if shown.plan.changes.is_empty() && shown.plan.in_flight.is_none() && shown.plan.baseline.is_none() {
         return finish(arguments, &shown, &[]);
     }
-    let consent = how.yes || shown.plan.changes.is_empty() || ask(shown.plan.changes.len())?;
+    let consent = how.yes
+        || shown.plan.changes.is_empty()
+        || ask(&format!("Make {} change(s)?", shown.plan.changes.len()))?;
     if !consent {
         super::complain("Nothing was changed.");
         return Ok(report::exit_code(&shown.findings));
@@ -59,18 +61,18 @@ fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
     ))
 }
 
-fn ask(changes: usize) -> Result<bool, CliError> {
+/// Asks on the terminal; only a clear yes is one.
+pub(super) fn ask(question: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        let why =
-            "apply asks before it changes anything, and standard input is no terminal: give --yes".to_owned();
-        return Err(CliError::Usage(why));
+        let why = "it is asked before anything is changed, and standard input is no terminal: give --yes";
+        return Err(CliError::Usage(why.to_owned()));
     }
     let failed = |cause| CliError::System {
         act: "cannot ask",
         cause,
     };
     let mut terminal = std::io::stderr();
-    write!(terminal, "Make {changes} change(s)? [y/N] ")
+    write!(terminal, "{question} [y/N] ")
         .and_then(|()| terminal.flush())
         .map_err(failed)?;
     let mut answer = String::new();

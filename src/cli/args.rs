@@ -89,6 +89,50 @@ pub enum EncryptionCommand {
     Status,
     /// Prove from etcd that each value is under the write key, by decrypting it.
     Verify,
+    /// Change to a new key, step by step, each proven; or go on with the rotation that is under way.
+    Rotate(Rotate),
+    /// Turn the rotation that is under way back to the old key; not possible once the old key is cut.
+    Abort(Consented),
+}
+
+/// Arguments of `encryption rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Rotate {
+    /// The provider of the new key.
+    #[arg(long, value_enum, default_value_t)]
+    pub provider: KeyProvider,
+    /// Do not remove the old key before a later `rotate --cut`.
+    #[arg(long, conflicts_with = "cut")]
+    pub keep_old: bool,
+    /// Let the old key of the rotation that is under way go, once nothing needs it.
+    #[arg(long)]
+    pub cut: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub consented: Consented,
+}
+
+/// Whether to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Consented {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// A provider of static keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum KeyProvider {
+    /// AES-CBC.
+    #[default]
+    Aescbc,
+    /// AES-GCM: to be rotated after 200,000 writes.
+    Aesgcm,
+    /// XSalsa20 and Poly1305.
+    Secretbox,
 }
 
 /// Arguments of `apply`.

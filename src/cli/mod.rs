@@ -6,6 +6,7 @@ pub mod args;
 mod encryption;
 mod pause;
 mod recover;
+mod rotate;
 mod setup;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -60,7 +61,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
         Command::Recover => recover::recover(),
-        Command::Encryption(what) => encryption::run(arguments, what.command),
+        Command::Encryption(what) => encryption::run(arguments, &what.command),
     }
 }
 

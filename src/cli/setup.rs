@@ -61,6 +61,9 @@ pub enum CliError {
     /// The daemon could not run.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    /// A rotation could not be begun, or its next step not be taken.
+    #[error("{0}")]
+    Rotate(#[from] Box<crate::rotate::RotateError>),
     /// Signals or standard output failed.
     #[error("{act}: {cause}")]
     System {
@@ -90,6 +93,7 @@ impl CliError {
             | Self::File(_)
             | Self::Log(_)
             | Self::Daemon(_)
+            | Self::Rotate(_)
             | Self::System { .. }
             | Self::PlanChanged => ExitClass::Failed,
         }

@@ -58,6 +58,12 @@ pub enum Record {
         /// What the node did not bear.
         fault: Fault,
     },
+    /// What a rotation of encryption keys intends, or found. An intent MUST be durable before its effect.
+    Rotation {
+        /// The event.
+        #[serde(flatten)]
+        event: crate::rotation::Event,
+    },
     /// The node refused the change: the former content is in place, the change is not tried again until its inputs change.
     Refused {
         /// The change.

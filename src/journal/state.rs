@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Act, Entry, Fault, JournalError, KnownManifest, Record};
 use crate::domain::{ControlId, Digest, Instant};
+use crate::rotation::{self, History};
 
 /// The fold of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +15,8 @@ pub struct JournalState {
     pub refusals: Vec<Refusal>,
     /// The manifests that were there at the first start; `None` before it.
     pub baseline: Option<Vec<KnownManifest>>,
+    /// What is known of rotations of encryption keys.
+    pub rotations: History,
     /// The finished changes, and the edits that were given up, that may still count for flapping: what was changed, and when; oldest first.
     pub finished: VecDeque<(Act, Instant)>,
 }
@@ -85,6 +88,11 @@ impl JournalState {
     pub fn record(&mut self, entry: &Entry) -> Result<(), String> {
         match (&entry.record, self.in_flight.take()) {
             (Record::Opened { .. }, in_flight) => self.in_flight = in_flight,
+            (Record::Rotation { event }, in_flight) => {
+                self.in_flight = in_flight;
+                self.rotations = rotation::record(&self.rotations, event, &entry.at)
+                    .map_err(|illegal| illegal.to_string())?;
+            }
             (Record::Baseline { manifests }, in_flight) => {
                 self.in_flight = in_flight;
                 self.baseline = Some(manifests.clone());
@@ -196,7 +204,9 @@ impl JournalState {
         let mut begun = Vec::new();
         for entry in entries {
             match &entry.record {
-                Record::Opened { .. } | Record::Baseline { .. } => kept.push(entry.clone()),
+                Record::Opened { .. } | Record::Baseline { .. } | Record::Rotation { .. } => {
+                    kept.push(entry.clone())
+                }
                 Record::Started { .. } | Record::Draining { .. } | Record::UndoStarted { .. } => {
                     begun.push(entry.clone())
                 }

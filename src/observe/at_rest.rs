@@ -1,11 +1,12 @@
 //! Looks at encryption at rest: the API server's configuration, what it has loaded, and every stored value.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::folder;
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
-use crate::adapters::etcd::{self, Etcd, take_census};
+use crate::adapters::etcd::{self, Access, Etcd, take_census};
 use crate::at_rest::{AtRest, Configured};
 use crate::census::{Census, Held, Pattern};
 use crate::domain::{Component, Digest, Fact, FlagName, KeyId, Manifest, NodePath, Reason};
@@ -22,8 +23,7 @@ const SECRETS: &str = "secrets";
 /// Runs a runtime of its own: never call it inside another one.
 #[must_use]
 pub fn look(node: &Node, thorough: bool) -> AtRest {
-    let entries = folder::entries(node);
-    let manifest = folder::manifest(Component::ApiServer, node, &entries);
+    let manifest = manifest(node);
     let configured = manifest.as_ref().and_then(|manifest| configured(node, manifest));
     let nothing = |why: &Reason| AtRest {
         configured: configured.clone(),
@@ -59,7 +59,8 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
     }
 }
 
-fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
+/// The local API server, with the node's own credentials.
+pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     let address = api::local_address(&manifest.pod)?;
     let kubeconfig = node
         .layout
@@ -70,7 +71,7 @@ fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
 }
 
 /// The configuration that the manifest names, as the node has it.
-fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
+pub(crate) fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
     let line = match command_line(Component::ApiServer, &manifest.pod) {
         Ok(line) => line,
         Err(why) => return Fact::unknown(why.to_string()),
@@ -125,7 +126,7 @@ fn boolean(line: &CommandLine, name: &str) -> Result<Option<bool>, Reason> {
 }
 
 /// What the server is proven to have loaded.
-async fn loaded(api: &Api) -> Fact<Digest> {
+pub(crate) async fn loaded(api: &Api) -> Fact<Digest> {
     match api::encryption_metrics(api).await {
         Fact::Known(metrics) => match metrics.loaded {
             // Before 1.34 the metric is not there; from then on it is, if any configuration was loaded.
@@ -166,31 +167,65 @@ async fn count(
         Ok(access) => access,
         Err(error) => return Fact::unknown(error.to_string()),
     };
-    let patterns: Result<Vec<Pattern>, _> = resources(configured).iter().map(|text| text.parse()).collect();
-    let patterns = match patterns {
-        Ok(patterns) => patterns,
-        Err(error) => return Fact::unknown(error.to_string()),
+    let etcd = match Etcd::connect(&access, PATIENCE).await {
+        Ok(etcd) => etcd,
+        Err(error) => return Fact::unknown(format!("{error}; {}", error.advice())),
     };
+    match census(&etcd, &access, configured, thorough).await {
+        Ok(census) => Fact::Known(census),
+        Err(why) => Fact::Unknown(why),
+    }
+}
+
+/// A census of the resources that the configuration covers; of secrets, where there is none.
+///
+/// # Errors
+/// When etcd does not answer to the end.
+pub(crate) async fn census(
+    etcd: &Etcd,
+    access: &Access,
+    configured: Option<&Configured>,
+    thorough: bool,
+) -> Result<Census, Reason> {
+    let patterns = patterns(configured)?;
     let empty = EncryptionConfig { entries: Vec::new() };
     let config = configured.map_or(&empty, |configured| &configured.config);
     let known = config.key_ids();
-    let counted = async {
-        let etcd = Etcd::connect(&access, PATIENCE).await?;
-        let paths = &access.paths;
-        let spans = paths.spans(&patterns);
-        take_census(
-            &etcd,
-            paths,
-            &spans,
-            |key, value| held(config, &known, key, value, thorough),
-            |_| {},
-        )
+    let spans = access.paths.spans(&patterns);
+    let counted = take_census(
+        etcd,
+        &access.paths,
+        &spans,
+        |key, value| held(config, &known, key, value, thorough),
+        |_| {},
+    );
+    counted
         .await
-    };
-    match counted.await {
-        Ok(census) => Fact::Known(census),
-        Err(error) => Fact::unknown(format!("{error}; {}", error.advice())),
-    }
+        .map_err(|error| Reason::new(format!("{error}; {}", error.advice())))
+}
+
+/// What the configuration covers.
+///
+/// # Errors
+/// When it names resources in a way that is not understood.
+pub(crate) fn patterns(configured: Option<&Configured>) -> Result<Vec<Pattern>, Reason> {
+    let named = resources(configured);
+    let patterns = named.iter().map(|text| text.parse::<Pattern>());
+    patterns
+        .collect::<Result<_, _>>()
+        .map_err(|error| Reason::new(error.to_string()))
+}
+
+/// The manifest of the API server.
+pub(crate) fn manifest(node: &Node) -> Fact<Manifest> {
+    folder::manifest(Component::ApiServer, node, &folder::entries(node))
+}
+
+/// All components' manifests, as who is asked for the control-plane nodes wants them.
+pub(crate) fn manifests(node: &Node) -> BTreeMap<Component, Fact<Manifest>> {
+    let entries = folder::entries(node);
+    let of = |component| (component, folder::manifest(component, node, &entries));
+    Component::ALL.into_iter().map(of).collect()
 }
 
 /// The resources that are encrypted with keys that Holdfast knows.
@@ -210,7 +245,13 @@ fn resources(configured: Option<&Configured>) -> Vec<String> {
 }
 
 /// Under what a value is held: by its prefix, and with `thorough` by what the key makes of it.
-fn held(config: &EncryptionConfig, known: &[KeyId], etcd_key: &[u8], value: &[u8], thorough: bool) -> Held {
+pub(crate) fn held(
+    config: &EncryptionConfig,
+    known: &[KeyId],
+    etcd_key: &[u8],
+    value: &[u8],
+    thorough: bool,
+) -> Held {
     match Stored::classify(value, known) {
         Stored::Plain => Held::Under(KeyId::Identity),
         Stored::Encrypted {

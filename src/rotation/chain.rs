@@ -67,12 +67,12 @@ impl Chain {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The same chain that can also read `key`, last; itself when it can already.
+    /// The same chain that can also read `key`, second, right behind the key that writes; itself when it can already.
     #[must_use]
     pub fn also_reading(&self, key: &KeyId) -> Self {
         let mut chain = self.clone();
         if !chain.reads(key) {
-            chain.others.push(key.clone());
+            chain.others.insert(0, key.clone());
         }
         chain
     }

@@ -1,0 +1,212 @@
+//! The key store: keys that were made, keys that were retired, and every configuration that was written, each in a file of its own that
+//! is itself an `EncryptionConfiguration`, so that an old snapshot can be read with nothing but the API server.
+//!
+//! `/var/lib/holdfast/keys/` and `/var/lib/holdfast/retained/`, mode 0700, files 0600. Nothing is ever removed here by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zeroize::Zeroizing;
+
+use super::{RotateError, random};
+use crate::adapters::Node;
+use crate::adapters::files::FileError;
+use crate::adapters::lock::Held;
+use crate::domain::{Digest, Fact, Fingerprint, KeyId, Mode, NodePath, Reason, SecretKey};
+use crate::encryption::{
+    EncryptionConfig, Entry, MAX_BYTES, NamedKey, ProviderEntry, ResourcePattern, parse, write,
+};
+use crate::rotation::KeyStore;
+
+/// The key store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyStoreError {
+    /// A file in it is not what was put there.
+    #[error(
+        "{path} is not what Holdfast wrote there: {why}. Nothing was changed; see who touched the key store"
+    )]
+    Damaged {
+        /// The file.
+        path: NodePath,
+        /// Why.
+        why: String,
+    },
+    /// The bytes that were written are not those that are there.
+    #[error("{path} was written and does not read back as it should")]
+    ReadBack {
+        /// The file.
+        path: NodePath,
+    },
+    /// A key is not there.
+    #[error("the configuration does not have {0}, which was to be kept")]
+    NotThere(KeyId),
+}
+
+const KEYS: &str = "keys";
+const RETAINED: &str = "retained";
+/// A key is 32 bytes: AES-256, and what secretbox takes.
+const KEY_BYTES: usize = 32;
+
+/// What the store holds.
+pub(super) fn list(node: &Node) -> Fact<KeyStore> {
+    let in_folder = |name: &str| -> Result<BTreeSet<KeyId>, Reason> {
+        let folder = node
+            .layout
+            .state
+            .join(name)
+            .map_err(|error| Reason::new(error.to_string()))?;
+        let mut found = BTreeSet::new();
+        for key in keys_in(node, &folder)? {
+            found.insert(key.0);
+        }
+        Ok(found)
+    };
+    match (in_folder(KEYS), in_folder(RETAINED)) {
+        (Ok(keys), Ok(retained)) => Fact::Known(KeyStore {
+            copies: keys.into_iter().map(|key| (key, 1)).collect::<BTreeMap<_, _>>(),
+            retained,
+        }),
+        (Err(why), _) | (_, Err(why)) => Fact::Unknown(why),
+    }
+}
+
+/// Makes a key of random bytes, stores it and reads it back; one that is there already stays as it is.
+pub(super) fn make(node: &Node, held: &Held, id: &KeyId) -> Result<Fingerprint, RotateError> {
+    if let Some(key) = find(node, id)? {
+        return Ok(key.secret.fingerprint());
+    }
+    let KeyId::Key { name, .. } = id else {
+        return Err(RotateError::NotHere("plaintext has no key".to_owned()));
+    };
+    let bytes = Zeroizing::new(random::<KEY_BYTES>()?);
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Err(RotateError::NotHere(
+            "the kernel gave only zeros for a key".to_owned(),
+        ));
+    }
+    let key = NamedKey {
+        name: name.clone(),
+        secret: SecretKey::new(Zeroizing::new(bytes.to_vec())),
+    };
+    put(node, held, KEYS, id, &key)?;
+    Ok(key.secret.fingerprint())
+}
+
+/// The stored key of that id.
+pub(super) fn find(node: &Node, id: &KeyId) -> Result<Option<NamedKey>, RotateError> {
+    let folder = node
+        .layout
+        .state
+        .join(KEYS)
+        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let keys = keys_in(node, &folder).map_err(RotateError::Unknown)?;
+    Ok(keys
+        .into_iter()
+        .find(|(found, _)| found == id)
+        .map(|(_, key)| key))
+}
+
+/// Keeps a key of the configuration, for values in old snapshots.
+pub(super) fn retain(
+    node: &Node,
+    held: &Held,
+    config: &EncryptionConfig,
+    id: &KeyId,
+) -> Result<(), RotateError> {
+    let key = config
+        .key(id)
+        .ok_or_else(|| KeyStoreError::NotThere(id.clone()))?;
+    put(node, held, RETAINED, id, key)
+}
+
+/// Keeps a configuration under its digest.
+pub(super) fn keep_config(node: &Node, held: &Held, bytes: &[u8]) -> Result<(), RotateError> {
+    let path = in_folder(node, RETAINED, &config_name(Digest::of(bytes)))?;
+    store(node, held, &path, bytes)
+}
+
+/// A configuration that was kept.
+pub(super) fn config(node: &Node, digest: Digest) -> Result<Zeroizing<Vec<u8>>, RotateError> {
+    let path = in_folder(node, RETAINED, &config_name(digest))?;
+    match node.files.read(&path, MAX_BYTES) {
+        Fact::Known(content) if Digest::of(&content.bytes) == digest => Ok(Zeroizing::new(content.bytes)),
+        Fact::Known(_) => Err(damaged(&path, "its content is another")),
+        Fact::Absent => Err(damaged(&path, "it is gone")),
+        Fact::Unknown(why) => Err(RotateError::Unknown(why)),
+    }
+}
+
+fn config_name(digest: Digest) -> String {
+    format!("configuration-{digest}.yaml")
+}
+
+fn damaged(path: &NodePath, why: &str) -> RotateError {
+    let (path, why) = (path.clone(), why.to_owned());
+    KeyStoreError::Damaged { path, why }.into()
+}
+
+fn put(node: &Node, held: &Held, folder: &str, id: &KeyId, key: &NamedKey) -> Result<(), RotateError> {
+    let KeyId::Key { provider, .. } = id else {
+        return Ok(());
+    };
+    let entry = Entry {
+        resources: vec![ResourcePattern::All],
+        providers: vec![ProviderEntry::Keys {
+            provider: *provider,
+            keys: vec![key.clone()],
+        }],
+    };
+    let bytes = write(&EncryptionConfig { entries: vec![entry] });
+    // A name may hold anything; the file's says which key by its id's digest.
+    let name = format!("key-{}.yaml", Digest::of(id.to_string().as_bytes()).short());
+    store(node, held, &in_folder(node, folder, &name)?, &bytes)
+}
+
+fn store(node: &Node, held: &Held, path: &NodePath, bytes: &[u8]) -> Result<(), RotateError> {
+    node.files.write_own(held, path, bytes, Mode::from_bits(0o600))?;
+    match node.files.read(path, MAX_BYTES) {
+        Fact::Known(content) => {
+            let found = Zeroizing::new(content.bytes);
+            if found.as_slice() == bytes {
+                return Ok(());
+            }
+            Err(KeyStoreError::ReadBack { path: path.clone() }.into())
+        }
+        Fact::Absent | Fact::Unknown(_) => Err(KeyStoreError::ReadBack { path: path.clone() }.into()),
+    }
+}
+
+fn in_folder(node: &Node, folder: &str, name: &str) -> Result<NodePath, RotateError> {
+    let invalid = |path: &NodePath, error: crate::domain::InvalidPath| FileError::Changed {
+        path: path.clone(),
+        what: error.to_string(),
+    };
+    let state = &node.layout.state;
+    let folder = state.join(folder).map_err(|error| invalid(state, error))?;
+    node.files.make_own_folder(&folder)?;
+    Ok(folder.join(name).map_err(|error| invalid(&folder, error))?)
+}
+
+/// The keys of the files `key-*.yaml` of a folder. One that cannot be read makes the store unknown: a key must not be taken for lost.
+fn keys_in(node: &Node, folder: &NodePath) -> Result<Vec<(KeyId, NamedKey)>, Reason> {
+    let entries = match node.files.list(folder) {
+        Fact::Known(entries) => entries,
+        Fact::Absent => return Ok(Vec::new()),
+        Fact::Unknown(why) => return Err(why),
+    };
+    let mut keys = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.name.starts_with("key-")) {
+        let Some(path) = &entry.path else { continue };
+        let bytes = match node.files.read(path, MAX_BYTES) {
+            Fact::Known(content) => Zeroizing::new(content.bytes),
+            Fact::Absent => continue,
+            Fact::Unknown(why) => return Err(why),
+        };
+        let config = parse(&bytes).map_err(|error| Reason::new(format!("{path}: {error}")))?;
+        keys.extend(
+            config
+                .keys()
+                .map(|(provider, key)| (key.id(provider), key.clone())),
+        );
+    }
+    Ok(keys)
+}

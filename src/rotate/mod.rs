@@ -1,0 +1,423 @@
+//! The path of a rotation of encryption keys: observe, decide, act. One step a pass, never a sleep; what comes next is told by the world,
+//! so that a pass may end anywhere and the next one, of whatever process, goes on.
+
+mod key_store;
+mod look;
+mod reencrypt;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::adapters::Node;
+use crate::adapters::etcd::{Etcd, EtcdError, Watch};
+use crate::adapters::files::FileError;
+use crate::adapters::journal_store::{JournalStore, StoreError};
+use crate::adapters::lock::Held;
+use crate::at_rest::Configured;
+use crate::domain::{Digest, KeyId, Mode, Provider, Reason};
+use crate::encryption::edit::{EditError, NewKey};
+use crate::encryption::{is_name_free, new_key_name};
+use crate::journal::Record;
+use crate::rotation::{
+    self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
+    StuckValue, Words,
+};
+use key_store::KeyStoreError;
+pub use reencrypt::Pace;
+
+/// etcd and the API server are given that long for each question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What one pass came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// Something was done; the next step may be due.
+    Did(String),
+    /// It goes on by itself.
+    Waits(Words),
+    /// It goes on when the operator has seen to it.
+    Parked(Words),
+    /// The rotation is over.
+    Ended(Ended),
+    /// No rotation is under way.
+    Idle,
+}
+
+/// A step could not be taken. What was begun goes on from where it stands at the next try.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// etcd.
+    #[error("{0}; {advice}", advice = .0.advice())]
+    Etcd(#[from] EtcdError),
+    /// The request is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The configuration cannot be brought to what is wanted.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// It would not be the keys that are wanted.
+    #[error("the configuration would have the keys {found}, not {wanted}; nothing was written")]
+    Render {
+        /// What it would have.
+        found: String,
+        /// What is wanted.
+        wanted: String,
+    },
+    /// Somebody else was there first.
+    #[error(transparent)]
+    Fenced(#[from] rotation::Fenced),
+    /// The kernel gives no random bytes.
+    #[error("the kernel gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// Something that must be known is not.
+    #[error("{0}")]
+    Unknown(Reason),
+    /// Nothing can be rotated here.
+    #[error("{0}")]
+    NotHere(String),
+    /// The system refuses.
+    #[error("nobody can be asked: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Walks a rotation. What is kept between passes can all be had again: a connection, the last census, and the watch since it.
+pub struct Rotator<'a> {
+    node: &'a Node,
+    runtime: tokio::runtime::Runtime,
+    etcd: Option<Etcd>,
+    proof: Option<Proof>,
+    stuck: Vec<StuckValue>,
+    limits: Limits,
+}
+
+/// A census, and what was written since.
+struct Proof {
+    census: rotation::Census,
+    watch: Watch,
+    writes: BTreeMap<KeyId, Revision>,
+}
+
+impl<'a> Rotator<'a> {
+    /// A walk on this node.
+    ///
+    /// # Errors
+    /// When the system gives no event loop.
+    pub fn new(node: &'a Node) -> Result<Self, RotateError> {
+        Ok(Self {
+            node,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(RotateError::Runtime)?,
+            etcd: None,
+            proof: None,
+            stuck: Vec::new(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// Begins a rotation to a new key of that provider; its first step is taken by the next pass.
+    ///
+    /// # Errors
+    /// Says what stands against it; nothing was changed.
+    pub fn begin(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        provider: Provider,
+        cut: Consent,
+    ) -> Result<Rotation, RotateError> {
+        look::prove(self)?;
+        let seen = look::look(self)?;
+        let history = &journal.state().rotations;
+        let burnt: Vec<_> = history.burnt.iter().filter_map(name_of).cloned().collect();
+        let generation = u64::try_from(history.burnt.len()).unwrap_or(u64::MAX);
+        let name = loop {
+            let name = new_key_name(generation, random::<4>()?);
+            if is_name_free(&name, &seen.configured.config, &burnt) {
+                break name;
+            }
+        };
+        let request = Request {
+            id: format!("r{}-{}", generation + 1, name),
+            new: KeyId::Key { provider, name },
+            cut,
+        };
+        let event = rotation::begin(history, &request, &seen.world)?;
+        self.record(held, journal, event)?;
+        journal
+            .state()
+            .rotations
+            .rotation
+            .clone()
+            .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
+    }
+
+    /// Turns the rotation back; the next passes walk it.
+    ///
+    /// # Errors
+    /// When there is none, or it is past its cut.
+    pub fn roll_back(&mut self, held: &Held, journal: &mut JournalStore) -> Result<(), RotateError> {
+        let event = rotation::rollback(&journal.state().rotations)?;
+        self.proof = None;
+        self.record(held, journal, event)
+    }
+
+    /// Lets the old key go, once nothing needs it.
+    ///
+    /// # Errors
+    /// When no rotation is under way.
+    pub fn allow_cut(&mut self, held: &Held, journal: &mut JournalStore) -> Result<(), RotateError> {
+        self.record(held, journal, Event::CutAllowed)
+    }
+
+    /// Takes one step; `tell` hears how a long one goes, and answers whether it is to stop between two objects.
+    ///
+    /// # Errors
+    /// When the step could not be taken; the next pass decides anew.
+    pub fn pass(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        pace: Pace,
+        tell: &mut dyn FnMut(&crate::rewrite::Progress) -> bool,
+    ) -> Result<Passed, RotateError> {
+        let Some(rotation) = journal.state().rotations.rotation.clone() else {
+            return Ok(Passed::Idle);
+        };
+        if journal.state().in_flight.is_some() {
+            return Ok(waits(
+                "another change is in flight",
+                "nothing: `holdfast plan` shows it",
+            ));
+        }
+        if let Some(why) = crate::reconcile::paused(self.node, self.node.clock.now().wall) {
+            return Ok(waits(format!("Holdfast is paused: {why}"), "`holdfast resume`"));
+        }
+        let seen = look::look(self)?;
+        match rotation::next(&rotation, &seen.world, &self.limits) {
+            Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
+            Step::Hold(Hold::Park(words)) => {
+                if rotation.parked.as_deref() != Some(words.why.as_str()) {
+                    let why = words.why.clone();
+                    self.record(held, journal, Event::Parked { why })?;
+                }
+                Ok(Passed::Parked(words))
+            }
+            Step::Note(event) => self.note(held, journal, event),
+            Step::StoreKey(key) => self.store_key(held, journal, &rotation, &key),
+            Step::Intend {
+                epoch, stage, chain, ..
+            } => {
+                let generation = self.render(held, &seen.configured, &rotation, &chain)?;
+                let event = Event::ConfigIntended {
+                    epoch,
+                    stage,
+                    generation,
+                };
+                self.record(held, journal, event)?;
+                Ok(Passed::Did(format!(
+                    "the next configuration is {chain}, stage {stage}"
+                )))
+            }
+            Step::Write(edit) => self.write(held, &rotation, &seen.configured, &edit),
+            Step::Load(_) => Ok(Self::await_load(&seen.configured)),
+            Step::Reencrypt(keys) => self.reencrypt(&seen, &keys, pace, tell),
+            Step::Verify => {
+                look::prove(self)?;
+                let revision = self.proof.as_ref().map_or(0, |proof| proof.census.first.0);
+                Ok(Passed::Did(format!(
+                    "every stored value was counted and decrypted at etcd revision {revision}"
+                )))
+            }
+            Step::Retain(keys) => self.retain(held, &seen.configured, &keys),
+        }
+    }
+
+    /// Renders the next configuration and keeps it.
+    fn render(
+        &self,
+        held: &Held,
+        configured: &Configured,
+        rotation: &Rotation,
+        chain: &rotation::Chain,
+    ) -> Result<Generation, RotateError> {
+        let new = self.new_key(&rotation.new)?;
+        let bytes = render::to_chain(configured, chain, new.as_ref())?;
+        key_store::keep_config(self.node, held, &bytes)?;
+        Ok(Generation::File(Digest::of(&bytes)))
+    }
+
+    fn retain(
+        &self,
+        held: &Held,
+        configured: &Configured,
+        keys: &BTreeSet<KeyId>,
+    ) -> Result<Passed, RotateError> {
+        for key in keys {
+            key_store::retain(self.node, held, &configured.config, key)?;
+        }
+        let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        Ok(Passed::Did(format!(
+            "kept for old snapshots: {}",
+            names.join(", ")
+        )))
+    }
+
+    fn record(&self, held: &Held, journal: &mut JournalStore, event: Event) -> Result<(), RotateError> {
+        let record = Record::Rotation { event };
+        Ok(journal.append(held, self.node.clock.now(), record)?)
+    }
+
+    fn note(&mut self, held: &Held, journal: &mut JournalStore, event: Event) -> Result<Passed, RotateError> {
+        let words = told(&event);
+        if matches!(event, Event::BarrierLost { .. }) {
+            self.proof = None;
+        }
+        self.record(held, journal, event)?;
+        let rotations = &journal.state().rotations;
+        Ok(match (&rotations.rotation, &rotations.last) {
+            (None, Some(ended)) => Passed::Ended(ended.clone()),
+            _ => Passed::Did(words),
+        })
+    }
+
+    /// The key's bytes are made after the intent is durable, and are durable themselves before anything names them.
+    fn store_key(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        rotation: &Rotation,
+        key: &KeyId,
+    ) -> Result<Passed, RotateError> {
+        if !rotation.key_intended {
+            self.record(held, journal, Event::KeyIntended { key: key.clone() })?;
+        }
+        let fingerprint = key_store::make(self.node, held, key)?;
+        Ok(Passed::Did(format!(
+            "the key {key} is made and stored, fingerprint {fingerprint}"
+        )))
+    }
+
+    /// The new key with its bytes; `None` for plaintext.
+    fn new_key(&self, id: &KeyId) -> Result<Option<NewKey>, RotateError> {
+        match id {
+            KeyId::Identity => Ok(Some(NewKey::Identity)),
+            KeyId::Key { provider, .. } => {
+                let stored = key_store::find(self.node, id)?;
+                Ok(stored.map(|key| NewKey::Key {
+                    provider: *provider,
+                    key,
+                }))
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        held: &Held,
+        rotation: &Rotation,
+        configured: &Configured,
+        edit: &Edit,
+    ) -> Result<Passed, RotateError> {
+        let Generation::File(digest) = edit.generation else {
+            return Err(RotateError::NotHere(
+                "a configuration cannot be taken away yet".to_owned(),
+            ));
+        };
+        rotation.fence(edit, Generation::File(configured.digest))?;
+        let bytes = key_store::config(self.node, digest)?;
+        let facts = self.node.files.facts(&configured.file);
+        if let Some(facts) = facts.known().filter(|facts| facts.mode.bits() & 0o077 != 0) {
+            let tight = facts.mode.tightened_to(Mode::from_bits(0o600));
+            self.node
+                .files
+                .set_mode(held, &configured.file, facts.id, facts.mode, tight)?;
+        }
+        self.node
+            .files
+            .replace(held, &configured.file, configured.digest, &bytes)?;
+        Ok(Passed::Did(format!(
+            "{} is written: stage {}, SHA-256 {}...",
+            configured.file,
+            edit.stage,
+            digest.short()
+        )))
+    }
+
+    fn await_load(configured: &Configured) -> Passed {
+        if configured.reload && !configured.mounted_alone {
+            return waits(
+                format!(
+                    "the API server to load {}, at which it looks once a minute",
+                    configured.file
+                ),
+                "nothing: it passes; if it does not, the API server's log says why it refuses the file",
+            );
+        }
+        waits(
+            format!(
+                "the API server to load {}, which it does when it restarts",
+                configured.file
+            ),
+            "`holdfast bounce kube-apiserver` restarts it",
+        )
+    }
+}
+
+fn waits(why: impl Into<String>, remedy: impl Into<String>) -> Passed {
+    Passed::Waits(Words {
+        why: why.into(),
+        remedy: remedy.into(),
+    })
+}
+
+const fn name_of(key: &KeyId) -> Option<&crate::domain::KeyName> {
+    match key {
+        KeyId::Identity => None,
+        KeyId::Key { name, .. } => Some(name),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], RotateError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(RotateError::Random)?;
+    Ok(bytes)
+}
+
+/// An event for the operator.
+fn told(event: &Event) -> String {
+    match event {
+        Event::ConfigWritten { node, stage } => {
+            format!("{node} has the configuration of stage {stage} on disk")
+        }
+        Event::Loaded { stage, .. } => format!("every API server is proven to run with stage {stage}"),
+        Event::BarrierLost { why } => format!("the proof is taken anew: {why}"),
+        Event::DrainEnded { revision } => {
+            format!("every request of before has ended, at etcd revision {revision}")
+        }
+        Event::Verified { revision } => {
+            format!("proven at etcd revision {revision}: nothing is left under the retiring key")
+        }
+        Event::Finished => "the rotation is complete".to_owned(),
+        Event::Aborted { why } => format!("the rotation is given up: {why}"),
+        Event::Begun { .. }
+        | Event::KeyIntended { .. }
+        | Event::ConfigIntended { .. }
+        | Event::PutBack { .. }
+        | Event::Resumed
+        | Event::CutAllowed
+        | Event::RollbackAsked
+        | Event::Parked { .. } => "the journal has it".to_owned(),
+    }
+}
