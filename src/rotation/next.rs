@@ -292,7 +292,7 @@ mod tests {
     use crate::rotation::fixtures::{
         NEW, OLD, at, census, chain, events_to, generation, history, key, loaded, members, node, view, world,
     };
-    use crate::rotation::{Consent, KeyStore, Revision, StuckValue, Tally, Words};
+    use crate::rotation::{Consent, KeyStore, Revision, StuckValue, Tally};
 
     fn after(stage: Stage, more: Vec<Event>) -> Rotation {
         let events: Vec<Event> = events_to(stage).into_iter().chain(more).collect();
@@ -319,10 +319,10 @@ mod tests {
     }
 
     fn why(step: Step) -> String {
-        match step {
-            Step::Hold(Hold::Wait(Words { why, .. }) | Hold::Park(Words { why, .. })) => why,
-            other => panic!("{other:?}"),
-        }
+        let Step::Hold(Hold::Wait(words) | Hold::Park(words)) = step else {
+            panic!("{step:?}");
+        };
+        words.why
     }
 
     fn edit(stage: Stage, expected: Stage, epoch: u32) -> Step {
