@@ -4,6 +4,15 @@
 //! I12 and I14 are held against each: a violation prints the shortest way to it. From every state a fair run (faults stop) must end:
 //! rotated, rolled back, given up, or, after somebody else's edit, parked with a reason. `HOLDFAST_FULL` widens the bounds.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a model is a test: it fails loudly, and says how many states it saw, and how long that took"
+)]
+
 #[path = "model/cluster.rs"]
 mod cluster;
 #[path = "model/daemon.rs"]

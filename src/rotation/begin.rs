@@ -182,3 +182,124 @@ fn unused_name(history: &History, found: &OnDisk, census: &Census, new: &KeyId) 
 fn is_prefix(one: &KeyName, other: &KeyName) -> bool {
     one.as_str().starts_with(other.as_str()) || other.as_str().starts_with(one.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::Generation;
+    use crate::rotation::fixtures::{
+        NEW, OLD, census, events_to, generation, history, key, node, rotation_at, world,
+    };
+
+    fn request(new: KeyId) -> Request {
+        Request {
+            id: "r1".to_owned(),
+            new,
+            cut: Consent::Auto,
+        }
+    }
+
+    /// One node at C0 whose values are all under the old key.
+    fn before() -> World {
+        let mut world = world(&rotation_at(Stage::Old), Stage::Old);
+        world.census = Fact::Known(census(20, &[(key(OLD), 3)]));
+        world
+    }
+
+    fn refused(new: KeyId, change: impl FnOnce(&mut World)) -> Refusal {
+        let mut world = before();
+        change(&mut world);
+        begin(&History::default(), &request(new), &world).unwrap_err()
+    }
+
+    #[test]
+    fn a_clean_cluster_begins_with_what_it_has() {
+        assert_eq!(
+            begin(&History::default(), &request(key(NEW)), &before()),
+            Ok(crate::rotation::fixtures::begun())
+        );
+    }
+
+    #[test]
+    fn a_second_request_mid_way_is_refused() {
+        let under_way = history(&events_to(Stage::ReadNew));
+        assert_eq!(
+            begin(&under_way, &request(key("newer")), &before()),
+            Err(Refusal::UnderWay("r1".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_server_that_differs_or_is_not_proven_is_named() {
+        let uneven = |running: Fact<Generation>| {
+            refused(key(NEW), |world| {
+                world.nodes.get_mut(&node("a")).unwrap().running = running
+            })
+            .to_string()
+        };
+        assert!(uneven(Fact::Absent).ends_with("it is down"));
+        assert!(uneven(Fact::unknown("no metric")).ends_with("not proven: no metric"));
+        assert!(uneven(Fact::Known(generation(Stage::New))).contains("it runs with the configuration"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_read_or_counted_stand_against_it() {
+        let of = |census| refused(key(NEW), |world| world.census = census).to_string();
+        assert!(of(Fact::Absent).starts_with("no census was taken"));
+        assert!(of(Fact::unknown("410")).starts_with("the census failed: 410"));
+        assert!(
+            of(Fact::Known(census(20, &[(key("lost"), 1)]))).starts_with("1 values are under aescbc:lost")
+        );
+        let mut broken = census(20, &[]);
+        broken.undecryptable = vec!["/registry/secrets/x".to_owned()];
+        assert!(of(Fact::Known(broken)).starts_with("1 values do not decrypt"));
+    }
+
+    #[test]
+    fn a_name_is_used_once_and_told_from_all_others() {
+        assert_eq!(refused(key(OLD), |_| {}), Refusal::AlreadyWrites(key(OLD)));
+        let read = |world: &mut World| {
+            let disk = Fact::Known(OnDisk {
+                generation: generation(Stage::Old),
+                chain: crate::rotation::fixtures::chain(&[OLD, "key1"]),
+            });
+            world.nodes.get_mut(&node("a")).unwrap().disk = disk;
+        };
+        assert_eq!(refused(key("key1"), read), Refusal::UsedName(key("key1")));
+        let older = history(&[
+            crate::rotation::fixtures::begun(),
+            Event::Aborted { why: String::new() },
+        ]);
+        assert_eq!(
+            begin(&older, &request(key(NEW)), &before()),
+            Err(Refusal::UsedName(key(NEW)))
+        );
+        assert_eq!(
+            refused(key("old2"), |_| {}),
+            Refusal::AmbiguousName(key("old2"), key(OLD))
+        );
+        assert_eq!(
+            refused(key("a:b"), |_| {}),
+            Refusal::AmbiguousName(key("a:b"), key("a:b"))
+        );
+    }
+
+    #[test]
+    fn a_way_back_is_offered_until_the_cut() {
+        let at_stage = |stage| history(&events_to(stage));
+        assert_eq!(rollback(&History::default()), Err(Refusal::NoRotation));
+        assert!(matches!(
+            rollback(&at_stage(Stage::Old)),
+            Ok(Event::Aborted { .. })
+        ));
+        assert_eq!(rollback(&at_stage(Stage::ReadNew)), Ok(Event::RollbackAsked));
+        assert_eq!(rollback(&at_stage(Stage::WriteNew)), Ok(Event::RollbackAsked));
+        assert_eq!(
+            rollback(&at_stage(Stage::New)),
+            Err(Refusal::Cut("r1".to_owned()))
+        );
+        let mut events = events_to(Stage::WriteNew);
+        events.push(Event::RollbackAsked);
+        assert_eq!(rollback(&history(&events)), Err(Refusal::Turned("r1".to_owned())));
+    }
+}

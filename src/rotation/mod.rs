@@ -8,6 +8,7 @@ mod chain;
 #[cfg(test)]
 mod fixtures;
 mod guards;
+mod loaded;
 mod next;
 mod record;
 mod state;
@@ -16,6 +17,7 @@ mod world;
 
 pub use begin::{Refusal, Request, begin, rollback};
 pub use chain::{Chain, Direction, InvalidChain, Stage};
+pub use loaded::{Evidence, loaded};
 pub use next::next;
 pub use record::{Event, IllegalTransition, record};
 pub use state::{Barrier, Consent, Edit, Ended, Fenced, History, Outcome, Rotation};

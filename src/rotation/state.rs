@@ -243,3 +243,108 @@ impl Rotation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::Event;
+    use crate::rotation::fixtures::{
+        NEW, OLD, chain, events_to, generation, history, key, node, rotation_at,
+    };
+
+    fn turned(stage: Stage) -> Rotation {
+        let mut events = events_to(stage);
+        events.push(Event::RollbackAsked);
+        history(&events).rotation.unwrap()
+    }
+
+    fn on_disk(stage: Stage) -> OnDisk {
+        OnDisk {
+            generation: generation(stage),
+            chain: rotation_at(Stage::Old).chain(stage),
+        }
+    }
+
+    #[test]
+    fn all_keys_but_the_new_one_retire_and_on_the_way_back_the_new_one() {
+        let mut rotation = rotation_at(Stage::WriteNew);
+        rotation.old = Chain::new(vec![key(OLD), key("key1"), KeyId::Identity]).unwrap();
+        assert_eq!(
+            rotation.chain(Stage::WriteNew).to_string(),
+            "[aescbc:new, aescbc:old, aescbc:key1, identity]"
+        );
+        assert_eq!(
+            rotation.retiring(),
+            BTreeSet::from([key(OLD), key("key1"), KeyId::Identity])
+        );
+        rotation.new = KeyId::Identity;
+        assert_eq!(rotation.chain(Stage::ReadNew), rotation.old);
+        assert_eq!(rotation.chain(Stage::New), Chain::of(KeyId::Identity));
+        assert_eq!(rotation.retiring(), BTreeSet::from([key(OLD), key("key1")]));
+        assert_eq!(turned(Stage::WriteNew).retiring(), BTreeSet::from([key(NEW)]));
+        assert_eq!(rotation_at(Stage::Old).chain(Stage::Old), chain(&[OLD]));
+    }
+
+    #[test]
+    fn a_configuration_is_of_a_stage_only_once_that_is_intended() {
+        let rotation = rotation_at(Stage::ReadNew);
+        assert_eq!(rotation.place(generation(Stage::Old)), Some(Stage::Old));
+        assert_eq!(rotation.place(generation(Stage::ReadNew)), Some(Stage::ReadNew));
+        assert_eq!(rotation.place(generation(Stage::WriteNew)), None);
+        assert_eq!(rotation.place(Generation::Plain), None);
+    }
+
+    #[test]
+    fn a_node_joins_with_the_goal_or_the_stage_before_it() {
+        let admitted = |rotation: &Rotation| {
+            let all = [Stage::Old, Stage::ReadNew, Stage::WriteNew, Stage::New].into_iter();
+            all.filter(|stage| rotation.admits(&on_disk(*stage)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(admitted(&rotation_at(Stage::Old)), [Stage::Old]);
+        assert_eq!(
+            admitted(&rotation_at(Stage::ReadNew)),
+            [Stage::Old, Stage::ReadNew]
+        );
+        assert_eq!(
+            admitted(&rotation_at(Stage::WriteNew)),
+            [Stage::ReadNew, Stage::WriteNew]
+        );
+        assert_eq!(admitted(&rotation_at(Stage::New)), [Stage::WriteNew, Stage::New]);
+        // C0 cannot read what the new key may have written.
+        assert_eq!(
+            admitted(&turned(Stage::WriteNew)),
+            [Stage::ReadNew, Stage::WriteNew]
+        );
+        assert_eq!(admitted(&turned(Stage::ReadNew)), [Stage::Old, Stage::ReadNew]);
+    }
+
+    #[test]
+    fn a_write_goes_through_only_on_the_file_and_under_the_intent_it_was_decided_for() {
+        let rotation = rotation_at(Stage::ReadNew);
+        let edit = Edit {
+            node: node("a"),
+            stage: Stage::ReadNew,
+            generation: generation(Stage::ReadNew),
+            expected: generation(Stage::Old),
+            epoch: rotation.epoch,
+        };
+        assert_eq!(rotation.fence(&edit, generation(Stage::Old)), Ok(()));
+        assert_eq!(
+            rotation.fence(&edit, Generation::Plain),
+            Err(Fenced::Disk {
+                node: node("a"),
+                expected: generation(Stage::Old),
+                found: Generation::Plain,
+            })
+        );
+        assert_eq!(
+            turned(Stage::ReadNew).fence(&edit, generation(Stage::Old)),
+            Err(Fenced::Epoch {
+                node: node("a"),
+                decided: 2,
+                now: 3,
+            })
+        );
+    }
+}

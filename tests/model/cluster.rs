@@ -397,7 +397,6 @@ impl Model {
     /// The same state with revisions in their least form, so that what differs by them alone is one state.
     pub fn canonical(&self, mut state: State) -> State {
         state.flights.sort_unstable();
-        let narrow = |revision: Revision| u8::try_from(revision.0).unwrap();
         let barrier = |history: &History| {
             let barrier = history.rotation.as_ref()?.barrier.as_ref()?;
             Some((barrier.drained.map(narrow), barrier.verified.map(narrow)))
@@ -430,10 +429,15 @@ impl Model {
         if known
             .iter()
             .enumerate()
-            .all(|(rank, revision)| rank == usize::from(*revision))
+            .any(|(rank, revision)| rank != usize::from(*revision))
         {
-            return state;
+            self.renumber(&mut state, &known);
         }
+        state
+    }
+
+    /// Gives each revision its rank among the known ones.
+    fn renumber(&self, state: &mut State, known: &[u8]) {
         let rank = |revision: u8| u8::try_from(known.partition_point(|known| *known < revision)).unwrap();
         state.revision = rank(state.revision);
         state.compacted = rank(state.compacted);
@@ -451,14 +455,17 @@ impl Model {
             .as_mut()
             .and_then(|rotation| rotation.barrier.as_mut())
         {
-            for known in [&mut barrier.drained, &mut barrier.verified]
+            for revision in [&mut barrier.drained, &mut barrier.verified]
                 .into_iter()
                 .flatten()
             {
-                *known = Revision(u64::from(rank(narrow(*known))));
+                *revision = Revision(u64::from(rank(narrow(*revision))));
             }
             state.journal = self.journals.keep(history);
         }
-        state
     }
+}
+
+fn narrow(revision: Revision) -> u8 {
+    u8::try_from(revision.0).unwrap()
 }

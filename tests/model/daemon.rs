@@ -131,7 +131,13 @@ impl Model {
                     after.wrong = Some("I9: the step function notes what the journal refuses");
                 }
             }
-            step => {
+            step @ (Step::StoreKey(_)
+            | Step::Intend { .. }
+            | Step::Write(_)
+            | Step::Load(_)
+            | Step::Reencrypt(_)
+            | Step::Verify
+            | Step::Retain(_)) => {
                 if self.is_seen_foreign(state) {
                     after.wrong = Some("an act, while a server has a configuration that is not ours");
                 }

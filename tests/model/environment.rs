@@ -45,6 +45,7 @@ impl Model {
         let mut all = Vec::new();
         self.servers(state, &mut all);
         self.values(state, &mut all);
+        self.scans(state, &mut all);
         self.times(state, &mut all);
         self.members(state, &mut all);
         self.edits(state, &mut all);
@@ -134,6 +135,9 @@ impl Model {
                 all.push((Action::Commit(slot), with(state, commit)));
             }
         }
+    }
+
+    fn scans(&self, state: &State, all: &mut Vec<(Action, State)>) {
         match state.scan {
             Scan::Begun { first, values } => {
                 let done = |last, values| Scan::Done {
