@@ -38,7 +38,9 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     if shown.plan.changes.is_empty() && shown.plan.in_flight.is_none() && shown.plan.baseline.is_none() {
         return finish(arguments, &shown, &[]);
     }
-    let consent = how.yes || shown.plan.changes.is_empty() || ask(shown.plan.changes.len())?;
+    let consent = how.yes
+        || shown.plan.changes.is_empty()
+        || ask("apply", &format!("Make {} change(s)?", shown.plan.changes.len()))?;
     if !consent {
         super::complain("Nothing was changed.");
         return Ok(report::exit_code(&shown.findings));
@@ -59,10 +61,12 @@ fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
     ))
 }
 
-fn ask(changes: usize) -> Result<bool, CliError> {
+/// Asks for consent, on a terminal only.
+pub(super) fn ask(command: &str, question: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        let why =
-            "apply asks before it changes anything, and standard input is no terminal: give --yes".to_owned();
+        let why = format!(
+            "{command} asks before it changes anything, and standard input is no terminal: give --yes"
+        );
         return Err(CliError::Usage(why));
     }
     let failed = |cause| CliError::System {
@@ -70,7 +74,7 @@ fn ask(changes: usize) -> Result<bool, CliError> {
         cause,
     };
     let mut terminal = std::io::stderr();
-    write!(terminal, "Make {changes} change(s)? [y/N] ")
+    write!(terminal, "{question} [y/N] ")
         .and_then(|()| terminal.flush())
         .map_err(failed)?;
     let mut answer = String::new();

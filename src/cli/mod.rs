@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod args;
+mod bounce;
 mod pause;
 mod recover;
 mod setup;
@@ -58,6 +59,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Explain(which) => explain(arguments, &which.control),
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
+        Command::Bounce(how) => bounce::bounce(arguments, how),
         Command::Recover => recover::recover(),
     }
 }

@@ -1,6 +1,7 @@
 //! Renders findings, plans and the catalogue: as text for a terminal, and as JSON for programs. Pure: values in, text
 //! out; who prints it decides on colour.
 
+mod bounce;
 mod catalogue;
 mod config_error;
 mod exit;
@@ -11,6 +12,7 @@ mod paint;
 mod plan;
 mod words;
 
+pub use bounce::{BounceReport, bounce_json, bounce_refused_text, bounce_text, outage_text};
 pub use catalogue::{controls_text, explain_text};
 pub use config_error::config_error_text;
 pub use exit::{ExitClass, exit_code};
