@@ -1,0 +1,131 @@
+//! Bounces on a genuine kubeadm node. Run by `tests/run`; by hand, as root:
+//! `cargo test --test bed_bounce -- --ignored --test-threads=1 --nocapture`.
+#![expect(clippy::print_stdout, reason = "the outages are shown")]
+
+#[path = "bed/node.rs"]
+mod node;
+
+use std::time::Duration;
+
+use node::{Node, snapshot};
+
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+const OTHERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+const RESTART: Duration = Duration::from_secs(180);
+/// Of each way, in the campaign.
+const ROUNDS: usize = 10;
+
+#[test]
+#[ignore = "needs the test bed"]
+fn a_bounce_of_the_api_server_gives_a_new_process_the_same_manifest_and_leaves_the_others_alone() {
+    let node = Node::fresh();
+    let (manifests, before) = (snapshot(&node.path(MANIFESTS)), node.processes("kube-apiserver"));
+    let others = OTHERS.map(|name| node.processes(name));
+    let dry = node.holdfast(&["bounce", "kube-apiserver", "--dry-run"]);
+    assert_eq!(dry.code, 0, "{}{}", dry.out, dry.err);
+    assert!(
+        dry.out.contains("ended 1 s after it has stopped listening"),
+        "{}",
+        dry.out
+    );
+    assert_eq!(
+        node.processes("kube-apiserver"),
+        before,
+        "a dry run restarts nothing"
+    );
+
+    let (code, report) = node.json(&["bounce", "kube-apiserver", "--yes"]);
+    assert_eq!(code, 0, "{report:#}");
+    println!("outage: {} ms", report["outageMs"]);
+    assert!(node.is_ready());
+    let now = node.processes("kube-apiserver");
+    assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
+    assert_eq!(snapshot(&node.path(MANIFESTS)), manifests);
+    assert_eq!(
+        OTHERS.map(|name| node.processes(name)),
+        others,
+        "they keep their processes"
+    );
+
+    // The kubelet's own way, for a component that is not ended early.
+    let (code, report) = node.json(&["bounce", "kube-scheduler", "--yes"]);
+    assert_eq!(code, 0, "{report:#}");
+    assert_ne!(node.processes("kube-scheduler"), others[1]);
+    assert_eq!(snapshot(&node.path(MANIFESTS)), manifests);
+    node.await_that("the leaders work", RESTART, |node| {
+        node.is_ready() && node.leaders_work()
+    });
+}
+
+#[test]
+#[ignore = "needs the test bed"]
+fn a_bounce_of_etcd_says_that_the_api_is_away_and_brings_both_back() {
+    let node = Node::fresh();
+    let before = node.processes("etcd");
+    let etcdctl = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
+                   --cert=/etc/kubernetes/pki/apiserver-etcd-client.crt --key=/etc/kubernetes/pki/apiserver-etcd-client.key";
+    let dry = node.holdfast(&["bounce", "etcd", "--dry-run"]);
+    assert!(dry.out.contains("the API is away meanwhile, too"), "{}", dry.out);
+    let health = node.sh(&format!("{etcdctl} endpoint health 2>&1"));
+    assert!(health.contains("is healthy"), "{health}");
+    let (code, report) = node.json(&["bounce", "etcd", "--yes"]);
+    assert_eq!(code, 0, "{report:#}");
+    println!("outage of etcd: {} ms", report["outageMs"]);
+    assert_ne!(node.processes("etcd"), before);
+    node.await_that("the API server is ready", RESTART, Node::is_ready);
+}
+
+/// The manual way: manifest out, wait for the kubelet to end the process, manifest in; milliseconds without an API.
+const BY_HAND: &str = r#"
+m=/etc/kubernetes/manifests/kube-apiserver.yaml
+url=https://$(sed -n 's/.*--advertise-address=//p' $m):6443/readyz
+pid=$(pgrep -f '^kube-apiserver ')
+now() { date +%s%3N; }
+mv $m /etc/kubernetes/by-hand.yaml
+while curl -ks -m 1 -o /dev/null $url; do sleep 0.05; done
+begun=$(now)
+while kill -0 $pid 2>/dev/null; do sleep 0.05; done
+mv /etc/kubernetes/by-hand.yaml $m
+until [ "$(curl -ks -m 1 $url)" = ok ]; do sleep 0.05; done
+echo $(($(now) - begun))
+"#;
+
+#[test]
+#[ignore = "a campaign: minutes on the test bed"]
+fn campaign_of_bounces_against_the_manual_way() {
+    let node = Node::fresh();
+    let (mut bounced, mut by_hand, mut kept) = (Vec::new(), Vec::new(), 0);
+    for round in 1..=ROUNDS {
+        let others = OTHERS.map(|name| node.processes(name));
+        let (code, report) = node.json(&["bounce", "kube-apiserver", "--yes"]);
+        assert_eq!(code, 0, "{report:#}");
+        let outage = report["outageMs"].as_u64().unwrap_or(u64::MAX);
+        bounced.push(outage);
+        settle(&node);
+        let same = OTHERS.map(|name| node.processes(name)) == others;
+        kept += usize::from(same);
+        println!("round {round}: bounce {outage} ms, scheduler and controller manager kept: {same}");
+        // The manual way takes so much longer that two show it.
+        if round <= 2 {
+            let outage: u64 = node.sh(BY_HAND).trim().parse().unwrap_or(0);
+            println!("round {round}: by hand {outage} ms");
+            by_hand.push(outage);
+            settle(&node);
+        }
+    }
+    let median = |times: &mut Vec<u64>| {
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or(0)
+    };
+    let (bounce, hand) = (median(&mut bounced), median(&mut by_hand));
+    println!("median outage: bounce {bounce} ms, by hand {hand} ms; processes kept in {kept} of {ROUNDS}");
+    assert!(3 * bounce <= hand, "at most a third of the manual way");
+    assert!(10 * kept >= 9 * ROUNDS, "kept in {kept} of {ROUNDS}");
+}
+
+/// Waits until the node is as before: a component that lost its lease has been started again.
+fn settle(node: &Node) {
+    node.await_that("the leaders work", RESTART, |node| {
+        node.is_ready() && node.leaders_work()
+    });
+}
