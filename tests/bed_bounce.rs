@@ -75,6 +75,52 @@ fn a_bounce_of_etcd_says_that_the_api_is_away_and_brings_both_back() {
     node.await_that("the API server is ready", RESTART, Node::is_ready);
 }
 
+#[test]
+#[ignore = "needs the test bed"]
+fn a_stop_request_lets_it_end_and_a_killed_one_is_carried_on() {
+    let node = Node::fresh();
+    let manifests = snapshot(&node.path(MANIFESTS));
+    let cut = |signal: &str, seconds: &str| {
+        let before = node.processes("kube-apiserver");
+        let bounce = [node::HOLDFAST, "bounce", "kube-apiserver", "--yes"];
+        let timeout = ["timeout", "--preserve-status", "-s", signal, seconds];
+        let words: Vec<&str> = timeout.into_iter().chain(bounce).collect();
+        (before, node.run(&words))
+    };
+    let is_anew = |node: &Node, before: &[String]| {
+        node.is_ready() && snapshot(&node.path(MANIFESTS)) == manifests && {
+            let now = node.processes("kube-apiserver");
+            now.len() == 1 && now != before
+        }
+    };
+    let (before, said) = cut("TERM", "1");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("it is brought to its end first"), "{said:?}");
+    assert!(said.out.contains("kube-apiserver was away for"), "{said:?}");
+    assert!(is_anew(&node, &before), "{said:?}");
+
+    // The next command goes on where the killed one was.
+    let (before, said) = cut("KILL", "1");
+    assert_ne!(said.code, 0, "{said:?}");
+    let out = node.path("/etc/kubernetes/kube-apiserver.yaml.holdfast-out");
+    assert!(out.exists(), "it was killed while the manifest was out");
+    let said = node.holdfast(&["bounce", "kube-apiserver", "--yes"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(is_anew(&node, &before), "{said:?}");
+
+    // So does the daemon.
+    node.start_daemon();
+    let (before, said) = cut("KILL", "1");
+    assert_ne!(said.code, 0, "{said:?}");
+    node.await_that("the daemon carries it on", RESTART, |node| is_anew(node, &before));
+    node.await_that("it is told", RESTART, |node| {
+        let log = node.log();
+        log.iter()
+            .any(|line| line.ends_with("done: bounce of kube-apiserver"))
+    });
+    node.sh("systemctl stop holdfast");
+}
+
 /// The manual way: manifest out, wait for the kubelet to end the process, manifest in; milliseconds without an API.
 const BY_HAND: &str = r#"
 m=/etc/kubernetes/manifests/kube-apiserver.yaml
