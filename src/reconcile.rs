@@ -10,9 +10,12 @@ use crate::apply::{Applier, Outcome};
 use crate::config::{Config, Pause};
 use crate::controls::Control;
 use crate::domain::{Component, Digest, Fact, Observation};
-use crate::journal::{Act, JournalState};
+use crate::journal::JournalState;
 use crate::observe::{Request, ask_for_restart, look_at_values, observe};
-use crate::plan::{Circumstances, Finding, JudgeContext, Mend, Plan, Selected, Verdict, build, judge};
+use crate::plan::{
+    BouncePlan, Circumstances, Finding, JudgeContext, Mend, Plan, Selected, Verdict, WithheldReason,
+    bounce_now, build, judge,
+};
 
 /// How a look at the node is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,6 +131,55 @@ pub fn look(
     looked
 }
 
+/// What the command `bounce` would do now, or why it would not.
+///
+/// # Errors
+/// Why the component is not bounced.
+pub fn look_for_bounce(
+    node: &Node,
+    config: &Config,
+    journal: &JournalState,
+    component: Component,
+    any_time: bool,
+) -> Result<BouncePlan, WithheldReason> {
+    let request = Request {
+        controls: &[],
+        in_flight: journal.in_flight.as_ref(),
+    };
+    let mut observation = observe(node, request);
+    ask_for_restart(node, &BTreeSet::from([component]), &mut observation);
+    let etcd = match component {
+        Component::ApiServer | Component::Etcd => node.cluster.etcd(&node.files, &observation.manifests),
+        Component::Scheduler | Component::ControllerManager => Fact::Absent,
+    };
+    let now = node.clock.now();
+    let circumstances = Circumstances {
+        config,
+        journal,
+        asked: true,
+        any_time,
+        failed: &BTreeMap::new(),
+        retry: false,
+        settling: false,
+        paused: paused(node, now.wall),
+        now,
+    };
+    bounce_now(component, &observation, &etcd, &circumstances)
+}
+
+/// Begins a bounce; [`pass`] carries it on.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub fn begin_bounce(
+    node: &Node,
+    held: &Held,
+    journal: &mut JournalStore,
+    plan: &BouncePlan,
+) -> Result<Outcome, StoreError> {
+    Applier { node, held, journal }.make(&plan.change)
+}
+
 fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {
     let controls: Vec<&Control> = selected.iter().map(|selected| &selected.control).collect();
     let observation = observe(
@@ -162,18 +214,15 @@ fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journa
     }
 }
 
+/// The component that the change in flight restarts.
+fn restarting(journal: &JournalState) -> Option<Component> {
+    journal.in_flight.as_ref()?.act.restarts()
+}
+
 /// True when the change in flight takes its component out of the folder.
 fn is_bounce(journal: &JournalState) -> bool {
     let act = journal.in_flight.as_ref().map(|begun| &begun.act);
-    matches!(act, Some(Act::EditManifest(edit)) if edit.bounce.is_some())
-}
-
-/// The component that the change in flight restarts.
-fn restarting(journal: &JournalState) -> Option<Component> {
-    match &journal.in_flight.as_ref()?.act {
-        Act::EditManifest(edit) => Some(edit.component),
-        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => None,
-    }
+    act.is_some_and(|act| act.out().is_some())
 }
 
 /// Why Holdfast is paused. A pause file that cannot be read pauses: nobody knows for how long it was meant.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::files::Files;
-use crate::domain::{Component, ControlPlane, Fact, Layout, Manifest};
+use crate::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest};
 
 /// Who is asked for the control-plane nodes of the cluster.
 pub trait Cluster {
@@ -20,6 +20,9 @@ pub trait Cluster {
         layout: &Layout,
         manifests: &BTreeMap<Component, Fact<Manifest>>,
     ) -> Fact<ControlPlane>;
+
+    /// How the etcd is, stacked or external, that the API server of these manifests uses. `Unknown` when it does not answer.
+    fn etcd(&self, files: &Files, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState>;
 }
 
 /// A cluster that kubeadm made, asked with the node's own credentials.
@@ -78,6 +81,20 @@ impl Cluster for KubeadmCluster {
         // A name that is still being looked up must not be waited for.
         runtime.shutdown_background();
         answers.decide()
+    }
+
+    /// Runs a runtime of its own, too.
+    fn etcd(&self, files: &Files, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState> {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return Fact::unknown(format!("etcd could not be asked: {error}")),
+        };
+        let state = match etcd::any_access(files, manifests) {
+            Ok(access) => runtime.block_on(etcd::state(&access, self.timeout)),
+            Err(why) => Fact::Unknown(why),
+        };
+        runtime.shutdown_background();
+        state
     }
 }
 

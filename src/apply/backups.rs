@@ -3,21 +3,25 @@
 use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
-use crate::domain::{Digest, Fact, Mode, NodePath};
+use crate::domain::{Component, Digest, Fact, Mode, NodePath};
 use crate::journal::Act;
-use crate::plan::ManifestEdit;
 
 /// So many copies of one manifest are kept.
 const KEPT: usize = 20;
 
-/// Keeps a copy of the manifest before an edit, and says where.
-pub(super) fn keep(node: &Node, held: &Held, edit: &ManifestEdit) -> Result<NodePath, FileError> {
+/// Keeps a copy of a component's manifest as it is now, and says where.
+pub(super) fn keep(
+    node: &Node,
+    held: &Held,
+    component: Component,
+    text: &str,
+) -> Result<NodePath, FileError> {
     let folder = own_folder(node, "backups")?;
-    let digest = Digest::of(edit.before.as_bytes()).short();
-    let name = format!("{}.{}.{digest}.yaml", edit.component, stamp(node));
+    let digest = Digest::of(text.as_bytes()).short();
+    let name = format!("{component}.{}.{digest}.yaml", stamp(node));
     let path = in_folder(&folder, &name)?;
     node.files
-        .write_own(held, &path, edit.before.as_bytes(), Mode::from_bits(0o600))?;
+        .write_own(held, &path, text.as_bytes(), Mode::from_bits(0o600))?;
     Ok(path)
 }
 
@@ -30,14 +34,18 @@ pub(super) fn quarantine_for(node: &Node, path: &NodePath) -> Result<NodePath, F
 /// Removes the oldest copies of that change's manifest beyond [`KEPT`]. A copy that stays costs a few kilobytes: what cannot be
 /// removed now is removed after the next edit.
 pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
-    let Act::EditManifest(edit) = act else { return };
+    let (component, backup) = match act {
+        Act::EditManifest(edit) => (edit.component, &edit.backup),
+        Act::Bounce(bounce) => (bounce.component, &bounce.backup),
+        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return,
+    };
     let Ok(folder) = own_folder(node, "backups") else {
         return;
     };
     let Fact::Known(entries) = node.files.list(&folder) else {
         return;
     };
-    let prefix = format!("{}.", edit.component);
+    let prefix = format!("{component}.");
     let copies: Vec<NodePath> = entries
         .into_iter()
         .filter(|entry| entry.name.starts_with(&prefix))
@@ -45,7 +53,7 @@ pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
         .collect();
     // Names carry the time, so the order of names is that of age.
     let surplus = copies.len().saturating_sub(KEPT);
-    for path in copies.iter().take(surplus).filter(|path| **path != edit.backup) {
+    for path in copies.iter().take(surplus).filter(|path| *path != backup) {
         if let Err(error) = node.files.remove_own(held, path) {
             tracing::debug!(holdfast.path = %path, "an old copy was not removed, ignoring: {error}");
         }

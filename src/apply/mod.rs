@@ -11,9 +11,9 @@ use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::domain::{ControlId, Digest, Fact, ProcessId};
-use crate::journal::{Act, Bounce, EditedManifest, Fault, KnownManifest, Record};
+use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest, Fault, KnownManifest, Record};
 use crate::manifest::MAX_BYTES;
-use crate::plan::{Change, Deed, ManifestEdit, Progress, Step};
+use crate::plan::{Change, Deed, ManifestBounce, ManifestEdit, Progress, Step};
 
 /// What performs changes: the node, its journal, and the lock that makes us the only one.
 pub struct Applier<'a> {
@@ -58,7 +58,7 @@ impl Applier<'_> {
             act: act.clone(),
         })?;
         let result = match self.act(&change.deed, &act) {
-            Ok(()) if matches!(act, Act::EditManifest(_)) => Result::Begun,
+            Ok(()) if act.restarts().is_some() => Result::Begun,
             Ok(()) => {
                 self.record(Record::Finished { change: id })?;
                 Result::Made
@@ -169,9 +169,14 @@ impl Applier<'_> {
                 digest: *digest,
             },
             Deed::EditManifest(edit) => {
-                let backup = backups::keep(self.node, self.held, edit)?;
+                let backup = backups::keep(self.node, self.held, edit.component, &edit.before)?;
                 let bounce = out::stage(self.node, self.held, edit)?;
                 Act::EditManifest(edited(edit, backup, bounce))
+            }
+            Deed::Bounce(bounce) => {
+                let backup = backups::keep(self.node, self.held, bounce.component, &bounce.text)?;
+                let out = out::way_out(self.node, self.held, bounce.component)?;
+                Act::Bounce(bounced(bounce, backup, out))
             }
         })
     }
@@ -193,14 +198,19 @@ impl Applier<'_> {
                     ..
                 }),
             ) => files.move_away(self.held, path, *before, &bounce.out),
+            (Deed::Bounce(_), Act::Bounce(bounce)) => {
+                files.move_away(self.held, &bounce.path, bounce.digest, &bounce.out)
+            }
             (Deed::EditManifest(edit), _) => {
                 let before = Digest::of(edit.before.as_bytes());
                 files.replace(self.held, &edit.path, before, edit.after.as_bytes())
             }
-            (Deed::Quarantine { path, .. }, _) => Err(FileError::Changed {
-                path: path.clone(),
-                what: "it has no place in the quarantine".to_owned(),
-            }),
+            (Deed::Quarantine { path, .. } | Deed::Bounce(ManifestBounce { path, .. }), _) => {
+                Err(FileError::Changed {
+                    path: path.clone(),
+                    what: "it has no place to go to".to_owned(),
+                })
+            }
         }
     }
 
@@ -222,10 +232,14 @@ impl Applier<'_> {
 
     /// Puts the content after in place. What fails is tried again; at the deadline the former content goes back.
     fn put_in(&self, act: &Act) -> Result {
-        let Act::EditManifest(edit) = act else {
-            return Result::Stuck {
-                why: format!("{act} takes nothing out of its folder"),
-            };
+        let edit = match act {
+            Act::EditManifest(edit) => edit,
+            Act::Bounce(bounce) => return self.bring_back(bounce),
+            Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => {
+                return Result::Stuck {
+                    why: format!("{act} takes nothing out of its folder"),
+                };
+            }
         };
         match out::put_in(self.node, self.held, edit) {
             Ok(()) => Result::Waiting {
@@ -241,6 +255,14 @@ impl Applier<'_> {
                 },
             },
         }
+    }
+
+    fn bring_back(&self, bounce: &BouncedManifest) -> Result {
+        let why = match out::bring_back(self.node, self.held, bounce) {
+            Ok(()) => "the kubelet to start it anew".to_owned(),
+            Err(error) => format!("{} to go back into its folder: {error}", bounce.path),
+        };
+        Result::Waiting { why }
     }
 
     /// Puts the former content back. What fails is tried again at the next step: the intent stands in the journal.
@@ -283,10 +305,13 @@ impl Applier<'_> {
 
 /// The commands that help without an API server.
 fn by_hand(act: &Act) -> Option<String> {
-    let Act::EditManifest(edit) = act else { return None };
-    let (path, backup, component) = (&edit.path, &edit.backup, edit.component);
+    let (component, path, backup, when) = match act {
+        Act::EditManifest(edit) => (edit.component, &edit.path, &edit.backup, "edit"),
+        Act::Bounce(bounce) => (bounce.component, &bounce.path, &bounce.backup, "bounce"),
+        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return None,
+    };
     Some(format!(
-        "install -o root -g root -m 0600 {backup} {path}   # the manifest before the edit\n\
+        "install -o root -g root -m 0600 {backup} {path}   # the manifest before the {when}\n\
          crictl logs --tail 20 $(crictl ps -a --name {component} --latest --quiet)   # what it says\n\
          journalctl -u kubelet --since -10min   # what the kubelet says of it"
     ))
@@ -319,5 +344,23 @@ fn edited(edit: &ManifestEdit, backup: crate::domain::NodePath, bounce: Option<B
         flags: edit.flags.clone(),
         touches_encryption: edit.touches_encryption,
         bounce,
+    }
+}
+
+fn bounced(
+    bounce: &ManifestBounce,
+    backup: crate::domain::NodePath,
+    out: crate::domain::NodePath,
+) -> BouncedManifest {
+    let drain = bounce.early.as_ref().ok();
+    BouncedManifest {
+        component: bounce.component,
+        path: bounce.path.clone(),
+        digest: Digest::of(bounce.text.as_bytes()),
+        out,
+        backup,
+        processes: bounce.processes.clone(),
+        pods: bounce.pods.clone(),
+        drain_ms: drain.map(|drain| u64::try_from(drain.as_millis()).unwrap_or(u64::MAX)),
     }
 }

@@ -7,7 +7,7 @@ use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, NodePath};
-use crate::journal::{Act, Bounce, EditedManifest};
+use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
 use crate::manifest::MAX_BYTES;
 use crate::plan::ManifestEdit;
 
@@ -77,6 +77,23 @@ pub(super) fn put_in(node: &Node, held: &Held, edit: &EditedManifest) -> Result<
     node.files.move_away(held, &bounce.staged, edit.after, &edit.path)
 }
 
+/// Makes the way out free; where the manifest goes.
+pub(super) fn way_out(node: &Node, held: &Held, component: Component) -> Result<NodePath, FileError> {
+    let out = beside(node, component, "out")?;
+    // The manifest is in its folder: what an earlier attempt left is of no use.
+    node.files.remove_own(held, &out)?;
+    Ok(out)
+}
+
+/// Puts a bounced manifest into its folder, whatever was done to it while it was out.
+pub(super) fn bring_back(node: &Node, held: &Held, bounce: &BouncedManifest) -> Result<(), FileError> {
+    let digest = match node.files.read(&bounce.out, MAX_BYTES) {
+        Fact::Known(content) => Digest::of(&content.bytes),
+        Fact::Absent | Fact::Unknown(_) => bounce.digest,
+    };
+    node.files.move_away(held, &bounce.out, digest, &bounce.path)
+}
+
 pub(super) fn put_back(node: &Node, held: &Held, edit: &EditedManifest) -> Result<(), FileError> {
     let Some(bounce) = &edit.bounce else { return Ok(()) };
     node.files.move_away(held, &bounce.out, edit.before, &edit.path)
@@ -85,18 +102,17 @@ pub(super) fn put_back(node: &Node, held: &Held, edit: &EditedManifest) -> Resul
 /// Removes what lies beside the folder once its change has ended. Not while the manifest's own place is empty: it would be the last copy
 /// at hand.
 pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
-    let Act::EditManifest(EditedManifest {
-        path,
-        bounce: Some(bounce),
-        ..
-    }) = act
-    else {
-        return;
+    let left = match act {
+        Act::EditManifest(EditedManifest {
+            bounce: Some(bounce), ..
+        }) => vec![&bounce.out, &bounce.staged],
+        Act::Bounce(bounce) => vec![&bounce.out],
+        Act::EditManifest(_) | Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return,
     };
-    if node.files.facts(path) == Fact::Absent {
+    if node.files.facts(act.path()) == Fact::Absent {
         return;
     }
-    for left in [&bounce.out, &bounce.staged] {
+    for left in left {
         if let Err(error) = node.files.remove_own(held, left) {
             tracing::debug!(holdfast.path = %left, "a copy was not removed, ignoring: {error}");
         }

@@ -40,7 +40,7 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     }
     let consent = how.yes
         || shown.plan.changes.is_empty()
-        || ask(&format!("Make {} change(s)?", shown.plan.changes.len()))?;
+        || ask("apply", &format!("Make {} change(s)?", shown.plan.changes.len()))?;
     if !consent {
         super::complain("Nothing was changed.");
         return Ok(report::exit_code(&shown.findings));
@@ -61,11 +61,13 @@ fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
     ))
 }
 
-/// Asks on the terminal; only a clear yes is one.
-pub(super) fn ask(question: &str) -> Result<bool, CliError> {
+/// Asks for consent, on a terminal only.
+pub(super) fn ask(command: &str, question: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        let why = "it is asked before anything is changed, and standard input is no terminal: give --yes";
-        return Err(CliError::Usage(why.to_owned()));
+        let why = format!(
+            "{command} asks before it changes anything, and standard input is no terminal: give --yes"
+        );
+        return Err(CliError::Usage(why));
     }
     let failed = |cause| CliError::System {
         act: "cannot ask",

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::{InvalidDuration, parse_duration};
-use crate::domain::ControlId;
+use crate::domain::{Component, ControlId};
 use crate::report::{Colour, ExitClass};
 
 /// Keeps a Kubernetes control-plane host hardened: says what is not as it should be, mends it, and watches it.
@@ -70,6 +70,8 @@ pub enum Command {
     Resume,
     /// Encryption at rest: what is configured, what is loaded, and what etcd really holds.
     Encryption(Encryption),
+    /// Restart one component by moving its manifest out and back in, after saying what that costs and asking.
+    Bounce(Bounce),
     /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
     Recover,
 }
@@ -165,6 +167,27 @@ pub struct Run {
     pub log: Option<String>,
 }
 
+/// Arguments of `bounce`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 it runs anew and is healthy (--dry-run: it would be made); 1 it is refused, was declined, or did not come about.
+
+The daemon, or the next bounce or apply, carries on one that was killed; SIGTERM and Ctrl-C let it come to its end.")]
+pub struct Bounce {
+    /// kube-apiserver, kube-controller-manager, kube-scheduler or etcd.
+    #[arg(value_parser = component)]
+    pub component: Component,
+    /// Only say what would be done, or why not.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Outside the disruption window too.
+    #[arg(long)]
+    pub any_time: bool,
+}
+
 /// Arguments of `explain`.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Explain {
@@ -220,6 +243,7 @@ Examples:
   holdfast plan                                     what would be changed, with diffs
   holdfast apply                                    change it, after asking
   holdfast apply --yes --any-time                   change it now, restarts included
+  holdfast bounce kube-apiserver                    restart it fast, after saying what that costs
   holdfast check --output json | jq .summary        for programs
   holdfast check --root /mnt/node                   a node whose file system is mounted elsewhere
   holdfast pause --for 2h --reason 'disk swap'      change nothing for two hours
@@ -270,6 +294,7 @@ impl Command {
             Self::Explain(_) => "explain",
             Self::Pause(_) => "pause",
             Self::Resume => "resume",
+            Self::Bounce(_) => "bounce",
             Self::Recover => "recover",
             Self::Encryption(_) => "encryption",
         }
@@ -282,8 +307,9 @@ impl Command {
             | Self::Run(_)
             | Self::Pause(_)
             | Self::Resume
-            | Self::Recover
-            | Self::Encryption(_) => false,
+            | Self::Bounce(_)
+            | Self::Encryption(_)
+            | Self::Recover => false,
         }
     }
 }
@@ -304,6 +330,13 @@ impl When {
 
 fn duration(text: &str) -> Result<Duration, InvalidDuration> {
     parse_duration(text)
+}
+
+fn component(text: &str) -> Result<Component, String> {
+    Component::from_name(text).ok_or_else(|| {
+        let names = Component::ALL.map(Component::name);
+        format!("it is one of {}", names.join(", "))
+    })
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -385,6 +418,15 @@ mod tests {
                 reason: "upgrade".to_owned()
             })
         );
+        assert_eq!(
+            command("bounce kube-apiserver --dry-run --any-time"),
+            Command::Bounce(Bounce {
+                component: Component::ApiServer,
+                dry_run: true,
+                yes: false,
+                any_time: true
+            })
+        );
         for name in ["check", "plan", "apply", "run", "controls", "resume"] {
             assert_eq!(command(name).name(), name);
         }
@@ -405,6 +447,9 @@ mod tests {
             "run --root /mnt",
             "--root /mnt pause --for 2h --reason x",
             "resume --root /mnt",
+            "bounce",
+            "bounce kubelet",
+            "bounce etcd --root /mnt",
         ] {
             assert_eq!(class(line), ExitClass::Usage, "{line}");
         }
@@ -426,7 +471,7 @@ mod tests {
     fn help_lists_every_command_and_every_exit_code() {
         let help = read("--help").unwrap_err().to_string();
         for name in [
-            "check", "plan", "apply", "run", "controls", "explain", "pause", "resume",
+            "check", "plan", "apply", "run", "controls", "explain", "pause", "resume", "bounce", "recover",
         ] {
             assert!(help.contains(&format!("\n  {name} ")), "{name}\n{help}");
         }

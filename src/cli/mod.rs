@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod args;
+mod bounce;
 mod encryption;
 mod pause;
 mod recover;
@@ -60,6 +61,7 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Explain(which) => explain(arguments, &which.control),
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
+        Command::Bounce(how) => bounce::bounce(arguments, how),
         Command::Recover => recover::recover(),
         Command::Encryption(what) => encryption::run(arguments, &what.command),
     }

@@ -45,7 +45,7 @@ pub(super) fn rotate(how: &Rotate) -> Result<ExitClass, CliError> {
         return Ok(ExitClass::Compliant);
     }
     let question = if under_way.is_some() { "Go on?" } else { "Begin?" };
-    if !how.consented.yes && !apply::ask(question)? {
+    if !how.consented.yes && !apply::ask("rotate", question)? {
         super::complain("Nothing was changed.");
         return Ok(ExitClass::Compliant);
     }
@@ -78,7 +78,7 @@ pub(super) fn abort(how: Consented) -> Result<ExitClass, CliError> {
         "Rotation {id} is turned back: {} writes again, values under {new} are rewritten, and {new} goes when nothing needs it.\n",
         old.write_key()
     ))?;
-    if !how.yes && !apply::ask("Turn it back?")? {
+    if !how.yes && !apply::ask("abort", "Turn it back?")? {
         super::complain("Nothing was changed.");
         return Ok(ExitClass::Compliant);
     }

@@ -190,12 +190,18 @@ fn tell_outcome(outcome: &Outcome) {
     let Outcome { what, .. } = outcome;
     let controls: Vec<&str> = outcome.controls.iter().map(ControlId::as_str).collect();
     let controls = controls.join(" ");
+    // A bounce that was asked for serves no control.
+    let (done, served) = if controls.is_empty() {
+        ("done", String::new())
+    } else {
+        ("mended", format!(" ({controls})"))
+    };
     match &outcome.result {
         Result::Made => {
-            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "mended: {what} ({controls})")
+            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "{done}: {what}{served}")
         }
         Result::Begun => {
-            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "begun: {what} ({controls})")
+            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "begun: {what}{served}")
         }
         Result::Waiting { why } => {
             debug!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "waiting for {why}")

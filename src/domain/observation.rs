@@ -148,6 +148,15 @@ pub struct KubeletFacts {
     pub client_ca_file: Fact<NodePath>,
 }
 
+/// How etcd is, as far as a restart asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdState {
+    /// True when it has a leader and answers for the cluster.
+    pub has_leader: bool,
+    /// Its alarms, in words; while there is one it refuses writes.
+    pub alarms: Vec<String>,
+}
+
 /// The control-plane nodes that the cluster speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPlane {

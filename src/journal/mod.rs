@@ -9,5 +9,7 @@ mod record;
 mod state;
 
 pub use line::{JournalError, decode, encode};
-pub use record::{Act, Bounce, EditedManifest, Entry, Fault, KnownManifest, Record, RefusedFlag};
+pub use record::{
+    Act, Bounce, BouncedManifest, EditedManifest, Entry, Fault, KnownManifest, Record, RefusedFlag,
+};
 pub use state::{InFlight, JournalState, Phase, Refusal};

@@ -108,6 +108,9 @@ pub enum Act {
     },
     /// Replaces a manifest. Decided by the digest of the file after a crash.
     EditManifest(EditedManifest),
+    /// Restarts a component by moving its manifest out of its folder and back in. Decided by where the file lies and by whether the
+    /// former process runs after a crash.
+    Bounce(BouncedManifest),
     /// Moves an unknown manifest out of the folder. Decided by which of the two is there after a crash.
     Quarantine {
         /// Where it was.
@@ -159,6 +162,27 @@ pub struct Bounce {
     pub drain_ms: u64,
 }
 
+/// The manifest of a component that is restarted without a change of content.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BouncedManifest {
+    /// Whose manifest.
+    pub component: Component,
+    /// The manifest.
+    pub path: NodePath,
+    /// Its content, before and after.
+    pub digest: Digest,
+    /// Where it lies while it is out.
+    pub out: NodePath,
+    /// A copy of its content.
+    pub backup: NodePath,
+    /// The component's processes before.
+    pub processes: Vec<ProcessId>,
+    /// The UIDs of the pods that they belonged to. The pod that comes back has the same: it is made of the content.
+    pub pods: Vec<String>,
+    /// How long what the process has begun to answer may take until it is ended, in milliseconds; `None`: the kubelet ends it.
+    pub drain_ms: Option<u64>,
+}
+
 /// A flag with a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct RefusedFlag {
@@ -180,12 +204,38 @@ pub struct Fault {
 }
 
 impl Act {
+    /// The component that it restarts.
+    #[must_use]
+    pub const fn restarts(&self) -> Option<Component> {
+        match self {
+            Self::EditManifest(edit) => Some(edit.component),
+            Self::Bounce(bounce) => Some(bounce.component),
+            Self::SetMode { .. } | Self::SetOwner { .. } | Self::Quarantine { .. } => None,
+        }
+    }
+
+    /// Where the manifest lies while it is out of its folder, if it goes out.
+    #[must_use]
+    pub const fn out(&self) -> Option<&NodePath> {
+        match self {
+            Self::EditManifest(EditedManifest {
+                bounce: Some(bounce), ..
+            }) => Some(&bounce.out),
+            Self::Bounce(bounce) => Some(&bounce.out),
+            Self::EditManifest(_)
+            | Self::SetMode { .. }
+            | Self::SetOwner { .. }
+            | Self::Quarantine { .. } => None,
+        }
+    }
+
     /// The file that is changed.
     #[must_use]
     pub const fn path(&self) -> &NodePath {
         match self {
             Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
+            Self::Bounce(bounce) => &bounce.path,
         }
     }
 }
@@ -196,6 +246,7 @@ impl std::fmt::Display for Act {
             Self::SetMode { path, from, to } => write!(f, "mode of {path}: {from} -> {to}"),
             Self::SetOwner { path, from, to } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
+            Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
             Self::Quarantine { path, to, .. } => write!(f, "quarantine of {path} in {to}"),
         }
     }

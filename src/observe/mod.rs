@@ -216,17 +216,14 @@ fn manifest_out(
     in_flight: &InFlight,
     manifests: &mut BTreeMap<Component, Fact<Manifest>>,
 ) -> Option<(NodePath, Fact<FileFacts>)> {
-    let Act::EditManifest(edit) = &in_flight.act else {
-        return None;
-    };
-    let bounce = edit.bounce.as_ref()?;
-    if manifests.get(&edit.component) != Some(&Fact::Absent) {
+    let (component, out) = (in_flight.act.restarts()?, in_flight.act.out()?);
+    if manifests.get(&component) != Some(&Fact::Absent) {
         return None;
     }
-    let manifest = folder::manifest_at(node, &bounce.out);
+    let manifest = folder::manifest_at(node, out);
     let facts = manifest.known()?.facts;
-    manifests.insert(edit.component, manifest);
-    Some((edit.path.clone(), Fact::Known(facts)))
+    manifests.insert(component, manifest);
+    Some((in_flight.act.path().clone(), Fact::Known(facts)))
 }
 
 fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observation) {
@@ -240,20 +237,27 @@ fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observati
             let facts = node.files.facts(to);
             observation.files.insert(to.clone(), facts);
         }
-        Act::EditManifest(edit) => {
-            let component = edit.component;
-            let health = health(node, component, observation);
-            observation.health.insert(component, health);
-            let logs = pod_logs::newest(&node.files, &node.layout, component);
-            observation.pod_logs.insert(component, logs);
-            if let Some(bounce) = &edit.bounce {
-                let facts = node.files.facts(&bounce.out);
-                observation.files.insert(bounce.out.clone(), facts);
-                let kept = edit.pods.iter().filter(|pod| node.processes.has_cgroup(pod));
-                observation.pod_cgroups = kept.cloned().collect();
-            }
-        }
+        Act::EditManifest(edit) => look_at_restart(node, in_flight, edit.component, &edit.pods, observation),
+        Act::Bounce(bounce) => look_at_restart(node, in_flight, bounce.component, &bounce.pods, observation),
         Act::SetMode { .. } | Act::SetOwner { .. } => {}
+    }
+}
+
+fn look_at_restart(
+    node: &Node,
+    in_flight: &InFlight,
+    component: Component,
+    pods: &[String],
+    observation: &mut Observation,
+) {
+    let health = health(node, component, observation);
+    observation.health.insert(component, health);
+    let logs = pod_logs::newest(&node.files, &node.layout, component);
+    observation.pod_logs.insert(component, logs);
+    if let Some(out) = in_flight.act.out() {
+        observation.files.insert(out.clone(), node.files.facts(out));
+        let kept = pods.iter().filter(|pod| node.processes.has_cgroup(pod));
+        observation.pod_cgroups = kept.cloned().collect();
     }
 }
 

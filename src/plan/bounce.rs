@@ -1,5 +1,6 @@
 //! How an API server is restarted fast: its manifest goes out of the folder, its process is ended as soon as it serves nobody, and the
-//! manifest comes in when the kubelet has cleaned up.
+//! manifest comes in when the kubelet has cleaned up. A bounce is the same walk without a change of content; it is there for every
+//! component, and the others are left to the kubelet.
 //!
 //! At SIGTERM the API server stops listening within 50 ms and then hangs on long-lived connections until the kubelet's SIGKILL after
 //! 30 s. A kubelet that finds a changed manifest while it still cleans up after the old pod waits 10 s before it looks again
@@ -7,16 +8,17 @@
 
 use std::time::Duration;
 
+use super::in_flight::{Limits, Step};
+use super::last_words::fault_in;
+use super::restarting::Restarting;
 use crate::config::Drain;
 use crate::domain::{Component, Fact, Health, Instant, Observation, Process, StaticPod};
-use crate::journal::{Bounce, EditedManifest};
+use crate::journal::{BouncedManifest, InFlight};
 use crate::manifest::{command_line, flags_of_process, parse_boolean};
-
-use super::in_flight::Step;
 
 /// A process that should be gone, and a pod that should be cleaned up, are waited for this long; then the manifest comes in all the same,
 /// and the kubelet does it in its own time.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 /// The kubelet cleans up after a pod in about a second.
 const CLEANING: Duration = Duration::from_secs(10);
 
@@ -83,25 +85,19 @@ fn needs_time(flags: &[(String, String)]) -> Option<String> {
 
 /// A manifest that is out, and what the node shows.
 pub(super) struct Out<'a> {
-    pub(super) edit: &'a EditedManifest,
-    pub(super) bounce: &'a Bounce,
-    pub(super) observation: &'a Observation,
-    pub(super) since_begun: Duration,
-    pub(super) draining: Option<&'a Instant>,
-    pub(super) now: &'a Instant,
-    pub(super) old_runs: bool,
-    pub(super) deadline: Duration,
+    pub(super) seen: &'a Restarting<'a>,
+    /// How long its process may drain before it is ended; `None` leaves that to the kubelet.
+    pub(super) drain: Option<Duration>,
 }
 
 impl Out<'_> {
     /// What comes next while the manifest is out of its folder.
     pub(super) fn step(&self) -> Step {
-        let kubelet_runs = self.observation.kubelet.process.known().is_some();
         // Without a kubelet nothing would end it, and it is better off with its manifest in place.
-        if !kubelet_runs || self.since_begun >= PATIENCE.min(self.deadline) {
+        if self.seen.kubelet_is_down() || self.seen.since_begun >= PATIENCE.min(self.seen.deadline) {
             return Step::PutIn;
         }
-        if self.old_runs {
+        if self.seen.old_runs() {
             return self.until_ended();
         }
         if self.is_cleaned_up() {
@@ -113,9 +109,14 @@ impl Out<'_> {
     }
 
     fn until_ended(&self) -> Step {
-        let component = self.edit.component;
-        let Some(since) = self.draining else {
-            return match self.observation.health.get(&component) {
+        let component = self.seen.component;
+        let Some(drain) = self.drain else {
+            return Step::Wait {
+                why: format!("the kubelet to end {component}"),
+            };
+        };
+        let Some(since) = self.seen.draining else {
+            return match self.seen.observation.health.get(&component) {
                 Some(Fact::Known(Health::Closed(_))) => Step::Drain,
                 _ => Step::Wait {
                     why: format!("{component} to stop listening"),
@@ -123,11 +124,12 @@ impl Out<'_> {
             };
         };
         let drained = self
+            .seen
             .now
             .elapsed_since(since)
-            .is_none_or(|time| time >= Duration::from_millis(self.bounce.drain_ms));
+            .is_none_or(|time| time >= drain);
         if drained {
-            return Step::End(self.edit.processes.clone());
+            return Step::End(self.seen.processes.to_vec());
         }
         Step::Wait {
             why: "it to finish what it has begun to answer".to_owned(),
@@ -135,25 +137,88 @@ impl Out<'_> {
     }
 
     fn is_cleaned_up(&self) -> bool {
-        let ended_at_least = self.draining.and_then(|since| self.now.elapsed_since(since));
-        let waited = ended_at_least.unwrap_or(self.since_begun);
-        self.edit
-            .pods
-            .iter()
-            .all(|pod| !self.observation.pod_cgroups.contains(pod))
-            || waited >= CLEANING + Duration::from_millis(self.bounce.drain_ms)
+        let mut pods = self.seen.pods.iter();
+        if pods.all(|pod| !self.seen.observation.pod_cgroups.contains(pod)) {
+            return true;
+        }
+        // When a process ended is known only where we end it ourselves; otherwise patience is the limit.
+        let Some(drain) = self.drain else { return false };
+        let since = self.seen.draining;
+        let ended_at_least = since.and_then(|since| self.seen.now.elapsed_since(since));
+        ended_at_least.unwrap_or(self.seen.since_begun) >= CLEANING + drain
     }
+}
 
-    /// True when the former manifest lies where it was put.
-    pub(super) fn is_out(edit: &EditedManifest, bounce: &Bounce, observation: &Observation) -> bool {
-        let lies = |path| observation.files.get(path).and_then(Fact::known).is_some();
-        let out = observation
-            .manifests
-            .get(&edit.component)
-            .and_then(Fact::known)
-            .map(|manifest| (&manifest.path, manifest.digest));
-        lies(&bounce.out) && out == Some((&bounce.out, edit.before))
+/// The next step of a bounce. Its manifest has the same content before and after, so what tells where it stands is where the file
+/// lies and whether its former process runs.
+pub(super) fn bounced(
+    act: &BouncedManifest,
+    in_flight: &InFlight,
+    observation: &Observation,
+    limits: Limits,
+    now: &Instant,
+) -> Step {
+    let seen = Restarting::new(
+        (act.component, &act.path),
+        (&act.processes, &act.pods),
+        in_flight,
+        observation,
+        limits,
+        now,
+    );
+    let lies_out = observation.files.get(&act.out).and_then(Fact::known).is_some();
+    match seen.content() {
+        Fact::Known(digest) if digest == act.digest => back(act, &seen),
+        Fact::Known(_) => Step::Abandon {
+            why: format!("someone else has written {} since", act.path),
+        },
+        Fact::Absent | Fact::Unknown(_) if lies_out => Out {
+            seen: &seen,
+            drain: act.drain_ms.map(Duration::from_millis),
+        }
+        .step(),
+        Fact::Absent => Step::Abandon {
+            why: format!(
+                "someone else has taken {} away since; a copy is {}",
+                act.path, act.backup
+            ),
+        },
+        Fact::Unknown(why) if seen.is_overdue() => Step::Abandon { why: why.to_string() },
+        Fact::Unknown(why) => Step::Wait { why: why.to_string() },
     }
+}
+
+/// The manifest lies in its folder: it came in again, or never went out.
+fn back(act: &BouncedManifest, seen: &Restarting<'_>) -> Step {
+    let component = act.component;
+    let Some(awaited) = seen.awaited() else {
+        return Step::Finish;
+    };
+    if seen.old_runs() && seen.health().is_ok() {
+        let why = if seen.kubelet_is_down() {
+            format!(
+                "the kubelet is not running; the manifest is in its folder, and {component} goes on as before"
+            )
+        } else if seen.since_begun >= PATIENCE.min(seen.deadline) {
+            format!(
+                "the kubelet did not end {component}, which goes on as before; its manifest is in its folder"
+            )
+        } else {
+            format!(
+                "the manifest had not gone out yet, or someone else has put it back; {component} goes on as before"
+            )
+        };
+        return Step::Abandon { why };
+    }
+    if seen.is_overdue() {
+        let why = format!("waited {} s for {awaited}", seen.since_begun.as_secs());
+        return Step::Refuse {
+            // The same pod as before: what is new in its logs cannot be told apart from its last words.
+            fault: fault_in(why, &seen.logs(|_| true), &[]),
+            recovered: false,
+        };
+    }
+    Step::Wait { why: awaited }
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub enum Deed {
     },
     /// Replaces a manifest; its component restarts once.
     EditManifest(ManifestEdit),
+    /// Restarts a component by moving its manifest out of its folder and back in; never part of a plan, only asked for by name.
+    Bounce(ManifestBounce),
     /// Moves an unknown manifest out of the folder.
     Quarantine {
         /// The file.
@@ -92,6 +94,23 @@ pub struct ManifestEdit {
     pub touches_encryption: bool,
     /// How long its process may drain before it is ended early; `None` leaves the restart to the kubelet.
     pub drain: Option<Duration>,
+}
+
+/// A manifest that goes out of its folder and comes back as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestBounce {
+    /// Whose manifest.
+    pub component: Component,
+    /// The manifest.
+    pub path: NodePath,
+    /// Its text, which it must still have, and which it keeps.
+    pub text: String,
+    /// The component's processes now.
+    pub processes: Vec<ProcessId>,
+    /// The UIDs of the pods that they belong to.
+    pub pods: Vec<String>,
+    /// How long its process may drain before it is ended early, or why that is left to the kubelet.
+    pub early: Result<Duration, String>,
 }
 
 /// A mend that is not made now.
@@ -242,6 +261,7 @@ impl Change {
     pub const fn restarts(&self) -> Option<Component> {
         match &self.deed {
             Deed::EditManifest(edit) => Some(edit.component),
+            Deed::Bounce(bounce) => Some(bounce.component),
             Deed::SetMode { .. } | Deed::SetOwner { .. } | Deed::Quarantine { .. } => None,
         }
     }
@@ -254,6 +274,7 @@ impl Deed {
         match self {
             Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
+            Self::Bounce(bounce) => &bounce.path,
         }
     }
 }
@@ -264,6 +285,7 @@ impl fmt::Display for Deed {
             Self::SetMode { path, from, to, .. } => write!(f, "mode of {path}: {from} -> {to}"),
             Self::SetOwner { path, from, to, .. } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
+            Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
             Self::Quarantine { path, .. } => write!(f, "quarantine of {path}"),
         }
     }

@@ -4,13 +4,11 @@
 
 use std::time::Duration;
 
-use super::bounce::Out;
+use super::bounce::{Out, bounced};
 use super::last_words::fault_in;
-use crate::domain::{
-    Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
-};
+use super::restarting::Restarting;
+use crate::domain::{Digest, Fact, Instant, NodePath, Observation, PodLog, ProcessId};
 use crate::journal::{Act, EditedManifest, Fault, InFlight, Phase};
-use crate::manifest::command_line;
 
 /// How long a change in flight is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +40,7 @@ pub enum Step {
     Drain,
     /// These processes serve nobody any more: end them, if they are still the same.
     End(Vec<ProcessId>),
-    /// Put the content after in place: the component is out of its folder.
+    /// Put the content after in place, or the same: the component is out of its folder.
     PutIn,
     /// It was made, and the node proved healthy: record that.
     Finish,
@@ -95,6 +93,7 @@ pub fn next_step(in_flight: &InFlight, observation: &Observation, limits: Limits
         (Act::EditManifest(edit), Phase::Undoing(fault)) => {
             Edited::new(edit, in_flight, observation, limits, now).undoing(fault)
         }
+        (Act::Bounce(bounce), _) => bounced(bounce, in_flight, observation, limits, now),
     };
     Progress {
         change: in_flight.change,
@@ -142,13 +141,7 @@ fn quarantined(path: &NodePath, to: &NodePath, observation: &Observation) -> Ste
 /// An edited manifest and what the node shows of it.
 struct Edited<'a> {
     edit: &'a EditedManifest,
-    observation: &'a Observation,
-    waited: Duration,
-    since_begun: Duration,
-    since: &'a Instant,
-    draining: Option<&'a Instant>,
-    now: &'a Instant,
-    deadline: Duration,
+    seen: Restarting<'a>,
 }
 
 impl<'a> Edited<'a> {
@@ -159,29 +152,19 @@ impl<'a> Edited<'a> {
         limits: Limits,
         now: &'a Instant,
     ) -> Self {
-        // After a reboot everything starts anew, and so does the wait. A kubelet that was away could not act either.
-        let since_begun = now
-            .elapsed_since(&in_flight.since)
-            .unwrap_or(Duration::from_millis(now.since_boot_ms));
-        let kubelet = observation
-            .kubelet
-            .process
-            .known()
-            .map(|kubelet| Duration::from_millis(kubelet.age_ms));
-        Self {
-            edit,
+        let seen = Restarting::new(
+            (edit.component, &edit.path),
+            (&edit.processes, &edit.pods),
+            in_flight,
             observation,
-            waited: kubelet.map_or(Duration::ZERO, |age| age.min(since_begun)),
-            since_begun,
-            since: &in_flight.since,
-            draining: in_flight.draining.as_ref(),
+            limits,
             now,
-            deadline: limits.deadline,
-        }
+        );
+        Self { edit, seen }
     }
 
     fn step(&self) -> Step {
-        let content = self.content();
+        let content = self.seen.content();
         if content == Fact::Known(self.edit.after) {
             self.verify()
         } else if let Some(out) = self.out().filter(|_| content == Fact::Absent) {
@@ -196,7 +179,7 @@ impl<'a> Edited<'a> {
     }
 
     fn undoing(&self, fault: &Fault) -> Step {
-        let content = self.content();
+        let content = self.seen.content();
         if content == Fact::Known(self.edit.after) || (content == Fact::Absent && self.out().is_some()) {
             Step::PutBack
         } else if content == Fact::Known(self.edit.before) {
@@ -209,22 +192,25 @@ impl<'a> Edited<'a> {
     /// The manifest while it is out of its folder.
     fn out(&self) -> Option<Out<'_>> {
         let bounce = self.edit.bounce.as_ref()?;
-        Out::is_out(self.edit, bounce, self.observation).then(|| Out {
-            edit: self.edit,
-            bounce,
-            observation: self.observation,
-            since_begun: self.since_begun,
-            draining: self.draining,
-            now: self.now,
-            old_runs: self.old_runs(),
-            deadline: self.deadline,
+        let observation = self.seen.observation;
+        let lies = observation.files.get(&bounce.out).and_then(Fact::known).is_some();
+        let out = observation
+            .manifests
+            .get(&self.edit.component)
+            .and_then(Fact::known)
+            .map(|manifest| (&manifest.path, manifest.digest));
+        (lies && out == Some((&bounce.out, self.edit.before))).then(|| Out {
+            seen: &self.seen,
+            drain: Some(Duration::from_millis(bounce.drain_ms)),
         })
     }
 
     fn not_ours(&self, content: &Fact<Digest>) -> Step {
         let path = &self.edit.path;
         match content {
-            Fact::Unknown(why) if self.waited < self.deadline => Step::Wait { why: why.to_string() },
+            Fact::Unknown(why) if self.seen.waited < self.seen.deadline => {
+                Step::Wait { why: why.to_string() }
+            }
             Fact::Unknown(why) => Step::Abandon { why: why.to_string() },
             Fact::Absent => Step::Abandon {
                 why: format!("someone else has taken {path} away since"),
@@ -235,54 +221,21 @@ impl<'a> Edited<'a> {
         }
     }
 
-    /// The digest of the manifest as it lies there now.
-    fn content(&self) -> Fact<Digest> {
-        let name = self.edit.path.file_name();
-        self.observation.manifest_folder.as_ref().and_then(|entries| {
-            let entry = entries
-                .iter()
-                .find(|entry| entry.exact_name && entry.name == name);
-            match entry.map(|entry| &entry.content) {
-                None => Fact::Absent,
-                Some(
-                    EntryContent::Pod { digest, .. }
-                    | EntryContent::Unparsable {
-                        digest: Some(digest), ..
-                    },
-                ) => Fact::Known(*digest),
-                Some(EntryContent::Unparsable { why, digest: None } | EntryContent::NotRead(why)) => {
-                    Fact::Unknown(why.clone())
-                }
-            }
-        })
-    }
-
     fn verify(&self) -> Step {
-        let component = self.edit.component;
-        let kubelet_down = self.observation.kubelet.process.known().is_none();
-        if kubelet_down && self.old_runs() && !self.is_overdue() {
+        let seen = &self.seen;
+        if seen.kubelet_is_down() && seen.old_runs() && !seen.is_overdue() {
             return Step::Wait {
                 why: "the kubelet is not running".to_owned(),
             };
         }
-        let awaited = if self.old_runs() {
-            format!("the old process of {component} to end")
-        } else if self
-            .expected_processes()
-            .is_none_or(|processes| processes.is_empty())
-        {
-            format!("a process of {component} with the new arguments")
-        } else {
-            match self.health() {
-                Ok(()) => return Step::Finish,
-                Err(why) => format!("{component} to answer for its health ({why})"),
-            }
+        let Some(awaited) = seen.awaited() else {
+            return Step::Finish;
         };
         if let Some(fault) = self.crashed() {
             return self.undo(fault);
         }
-        if self.is_overdue() {
-            let why = format!("waited {} s for {awaited}", self.since_begun.as_secs());
+        if seen.is_overdue() {
+            let why = format!("waited {} s for {awaited}", seen.since_begun.as_secs());
             return self.undo(self.fault(why));
         }
         Step::Wait { why: awaited }
@@ -290,7 +243,11 @@ impl<'a> Edited<'a> {
 
     /// A former manifest that reads other keys goes back only if nothing can have been written that it cannot read.
     fn undo(&self, fault: Fault) -> Step {
-        let started = !self.new_logs().is_empty() || self.expected_processes().is_none_or(|p| !p.is_empty());
+        let runs = self
+            .seen
+            .expected_processes()
+            .is_none_or(|processes| !processes.is_empty());
+        let started = !self.new_logs().is_empty() || runs;
         if self.edit.touches_encryption && started {
             let why = format!(
                 "{}, and its former manifest is not put back: its encryption settings differ, and values may have been written \
@@ -305,10 +262,11 @@ impl<'a> Edited<'a> {
     fn recovered(&self, fault: &Fault) -> Step {
         let component = self.edit.component;
         let runs = self
+            .seen
             .expected_processes()
             .is_some_and(|processes| !processes.is_empty());
-        let healthy = runs && self.health().is_ok();
-        if healthy || self.is_overdue() {
+        let healthy = runs && self.seen.health().is_ok();
+        if healthy || self.seen.is_overdue() {
             return Step::Refuse {
                 fault: fault.clone(),
                 recovered: healthy,
@@ -319,71 +277,20 @@ impl<'a> Edited<'a> {
         }
     }
 
-    /// A kubelet that was away gets its time; one that never stays does not get it for ever.
-    fn is_overdue(&self) -> bool {
-        self.waited >= self.deadline || self.since_begun >= 2 * self.deadline
-    }
-
-    fn old_runs(&self) -> bool {
-        let processes = self
-            .observation
-            .processes
-            .get(&self.edit.component)
-            .and_then(Fact::known);
-        processes.is_some_and(|processes| {
-            processes
-                .iter()
-                .any(|process| self.edit.processes.contains(&process.id))
-        })
-    }
-
-    /// The processes that run with the arguments of the manifest as it lies there; `None` when that cannot be told.
-    fn expected_processes(&self) -> Option<Vec<&Process>> {
-        let component = self.edit.component;
-        let manifest = self.observation.manifests.get(&component)?.known()?;
-        let line = command_line(component, &manifest.pod).ok()?;
-        let processes = self.observation.processes.get(&component)?.known()?;
-        Some(
-            processes
-                .iter()
-                .filter(|process| process.argv == line.argv())
-                .collect(),
-        )
-    }
-
-    fn health(&self) -> Result<(), String> {
-        match self.observation.health.get(&self.edit.component) {
-            Some(Fact::Known(Health::Ok)) => Ok(()),
-            Some(Fact::Known(Health::Failing(why) | Health::Closed(why)) | Fact::Unknown(why)) => {
-                Err(why.to_string())
-            }
-            Some(Fact::Absent) => Err("its manifest names no health endpoint".to_owned()),
-            None => Err("it was not asked".to_owned()),
-        }
-    }
-
     /// The logs of the pod that the edit made, newest first.
     fn new_logs(&self) -> Vec<PodLog> {
-        let logs = self
-            .observation
-            .pod_logs
-            .get(&self.edit.component)
-            .and_then(Fact::known);
-        let since = self.since.wall.as_nanosecond();
-        let of_new = |log: &&PodLog| !self.edit.pods.contains(&log.pod_uid) && log.modified_ns >= since;
-        let mut logs: Vec<PodLog> = logs.into_iter().flatten().filter(of_new).cloned().collect();
-        logs.sort_by_key(|log| std::cmp::Reverse((log.modified_ns, log.restart)));
-        logs
+        self.seen.logs(|log| !self.edit.pods.contains(&log.pod_uid))
     }
 
     /// A fault that need not be waited out: the log names a flag of ours, or the component ended again and again.
     fn crashed(&self) -> Option<Fault> {
         let runs = self
+            .seen
             .expected_processes()
             .is_none_or(|processes| !processes.is_empty());
         let logs = self.new_logs();
         let component = self.edit.component;
-        if runs || self.old_runs() || logs.is_empty() {
+        if runs || self.seen.old_runs() || logs.is_empty() {
             return None;
         }
         let ended = self.fault(format!("{component} ended as soon as it was started"));

@@ -4,6 +4,9 @@
 //! as a value.
 
 mod bounce;
+mod bounce_now;
+#[cfg(test)]
+mod bounce_tests;
 mod build;
 #[cfg(test)]
 mod build_tests;
@@ -24,11 +27,13 @@ mod judge_tests;
 mod last_words;
 mod redact;
 mod restart;
+mod restarting;
 mod select;
 mod targets;
 
+pub use bounce_now::{BouncePlan, bounce_now};
 pub use build::{Circumstances, build};
-pub use change::{Change, Deed, ManifestEdit, Plan, Withheld, WithheldReason};
+pub use change::{Change, Deed, ManifestBounce, ManifestEdit, Plan, Withheld, WithheldReason};
 pub use finding::{Evidence, Finding, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};

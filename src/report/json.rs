@@ -1,7 +1,7 @@
 //! The reports as JSON. The schema is a promise: within one `schemaVersion` keys are added, never renamed or removed,
 //! and no key changes its type.
 //!
-//! Every report is one object with `schemaVersion` and `report` (`findings`, `plan`, `controls`, `control`); the first
+//! Every report is one object with `schemaVersion` and `report` (`findings`, `plan`, `apply`, `bounce`, `controls`, `control`); the first
 //! two have `paused` (a text or null). Ids, modes, owners and digests are texts; modes have four octal digits.
 
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ struct InFlightBody<'a> {
 struct ChangeBody<'a> {
     id: Digest,
     controls: &'a [ControlId],
-    /// `set-mode`, `set-owner`, `edit-manifest` or `quarantine`.
+    /// `set-mode`, `set-owner`, `edit-manifest`, `bounce` or `quarantine`.
     kind: &'static str,
     path: &'a NodePath,
     restarts: Option<Component>,
@@ -169,7 +169,7 @@ pub fn apply_json(plan: &Plan, outcomes: &[Outcome], heading: &Heading) -> Strin
     })
 }
 
-fn outcome(outcome: &Outcome) -> Value {
+pub(super) fn outcome(outcome: &Outcome) -> Value {
     let (result, message, fault) = match &outcome.result {
         Outcomes::Made => ("made", None, None),
         Outcomes::Begun => ("begun", None, None),
@@ -239,7 +239,7 @@ pub fn explain_json(control: &Control) -> String {
     clippy::expect_used,
     reason = "the types above hold texts, numbers and maps with text keys, which are always JSON"
 )]
-fn text<T: Serialize>(report: &T) -> String {
+pub(super) fn text<T: Serialize>(report: &T) -> String {
     let json = serde_json::to_string_pretty(report).expect("a report is JSON");
     // serde_json writes DEL, C1 controls and marks of direction as they are, and JSON is read on terminals too. Outside
     // of strings none of them occurs, and inside an escape means the same.
@@ -359,6 +359,10 @@ fn change(change: &Change) -> ChangeBody<'_> {
             kind: "edit-manifest",
             flags: Some(&edit.flags),
             diff: Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
+            ..body
+        },
+        Deed::Bounce(_) => ChangeBody {
+            kind: "bounce",
             ..body
         },
         Deed::Quarantine { .. } => ChangeBody {

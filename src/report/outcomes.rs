@@ -39,18 +39,26 @@ pub fn outcome_text(outcome: &Outcome, colour: Colour) -> String {
         Result::Stuck { why } => (paint::BAD, "STUCK", vec![why.clone()]),
         Result::Failed { why } => (paint::BAD, "failed", vec![why.clone()]),
     };
-    let controls: Vec<&str> = outcome.controls.iter().map(ControlId::as_str).collect();
     let head = format!(
-        "{}: {} ({})\n",
+        "{}: {}{}\n",
         colour.paint(shade, word),
         printable(&outcome.what),
-        controls.join(", ")
+        served(&outcome.controls)
     );
     let tail: String = more
         .iter()
         .map(|line| format!("    {}\n", printable(line)))
         .collect();
     head + &tail
+}
+
+/// The controls that it serves; a bounce that was asked for serves none.
+fn served(controls: &[ControlId]) -> String {
+    let controls: Vec<&str> = controls.iter().map(ControlId::as_str).collect();
+    if controls.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", controls.join(", "))
 }
 
 /// Why, the flag at fault, and the component's last words.

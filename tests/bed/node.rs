@@ -31,7 +31,13 @@ pub struct Said {
 
 fn bed(words: &[&str]) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/bed"));
-    command.args(words).stdin(Stdio::null());
+    let (verb, rest) = words.split_first().expect("a verb");
+    command.arg(verb);
+    // Another node beside one that is in use.
+    if let Some(name) = std::env::var_os("HOLDFAST_BED_NODE") {
+        command.arg("--name").arg(name);
+    }
+    command.args(rest).stdin(Stdio::null());
     command
 }
 

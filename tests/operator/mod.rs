@@ -18,8 +18,9 @@ use holdfast::adapters::journal_store::JournalStore;
 use holdfast::adapters::lock::Held;
 use holdfast::apply::{Outcome, Result as Came};
 use holdfast::config::{Config, parse};
+use holdfast::domain::Component;
 use holdfast::journal::JournalState;
-use holdfast::plan::{Finding, Selected, Verdict, select};
+use holdfast::plan::{BouncePlan, Finding, Selected, Verdict, WithheldReason, select};
 use holdfast::reconcile::{self, Intent, Looked};
 
 /// Nothing on a simulated node takes longer.
@@ -127,6 +128,60 @@ impl Operator {
         }
         let last = reconcile::look(node, config, selected, journal.state(), &intent);
         Applied { outcomes, last }
+    }
+
+    /// What `holdfast bounce COMPONENT --dry-run` finds.
+    pub fn bounce_plan(&self, component: Component) -> Result<BouncePlan, WithheldReason> {
+        reconcile::look_for_bounce(&self.node, &self.config, &self.journal(), component, false)
+    }
+
+    /// `holdfast bounce COMPONENT --yes`, but for what was begun earlier; how it ended.
+    pub fn bounce(&self, component: Component) -> Result<Outcome, WithheldReason> {
+        let begun = self.begin_bounce(component)?;
+        Ok(if begun.is_in_flight() {
+            self.carry_on().pop().expect("an outcome")
+        } else {
+            begun
+        })
+    }
+
+    /// Its beginning: the manifest is out, and nobody goes on.
+    pub fn begin_bounce(&self, component: Component) -> Result<Outcome, WithheldReason> {
+        let plan = self.bounce_plan(component)?;
+        let held = Held::take(&self.node.here(&self.node.layout.run), PATIENCE).expect("the lock is free");
+        let mut journal = self.open_journal(&held);
+        Ok(reconcile::begin_bounce(&self.node, &held, &mut journal, &plan)
+            .expect("the journal can be written"))
+    }
+
+    /// Brings what is in flight to its end, as the daemon does and the next command; the outcomes.
+    pub fn carry_on(&self) -> Vec<Outcome> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        while self.journal().in_flight.is_some() {
+            outcomes.extend(self.one_pass());
+            assert!(Instant::now() < deadline, "it does not end: {outcomes:#?}");
+            std::thread::sleep(POLL);
+        }
+        outcomes
+    }
+
+    /// One pass that begins nothing new.
+    pub fn one_pass(&self) -> Vec<Outcome> {
+        let held = Held::take(&self.node.here(&self.node.layout.run), PATIENCE).expect("the lock is free");
+        let mut journal = self.open_journal(&held);
+        let intent = Intent {
+            finishing: true,
+            ..Intent::default()
+        };
+        let Self {
+            node,
+            config,
+            selected,
+        } = self;
+        reconcile::pass(node, config, selected, &held, &mut journal, &intent, &mut |_| {})
+            .expect("the journal can be written")
+            .outcomes
     }
 
     /// The journal as a new process reads it.

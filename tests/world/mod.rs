@@ -43,7 +43,7 @@ use holdfast::adapters::{
     Node, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe, lock::Held,
     processes::Processes,
 };
-use holdfast::domain::{Component, ControlPlane, Fact, Layout, Manifest, Owner, ProcessId};
+use holdfast::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest, Owner, ProcessId};
 
 pub use history::{Event, What};
 pub use kubelet::Running;
@@ -92,6 +92,7 @@ pub struct World {
     shared: Arc<Shared>,
     kubelet: Option<JoinHandle<()>>,
     cluster: Arc<Mutex<Fact<ControlPlane>>>,
+    etcd: Arc<Mutex<Fact<EtcdState>>>,
     ports: Vec<(Component, Port)>,
     // The last field: removed when nothing writes to it any more.
     folder: tempfile::TempDir,
@@ -127,6 +128,7 @@ impl World {
             shared,
             kubelet: Some(kubelet.expect("a thread")),
             cluster: Arc::new(Mutex::new(one_node())),
+            etcd: Arc::new(Mutex::new(etcd_is_well())),
             ports,
             folder,
         };
@@ -183,7 +185,17 @@ impl World {
 
     /// Holdfast's adapters on this node.
     pub fn node(&self) -> Node {
-        node_at(self.root(), Arc::clone(&self.cluster))
+        let mut node = node_at(self.root(), Arc::clone(&self.cluster));
+        node.cluster = Box::new(FakeCluster {
+            control_plane: Arc::clone(&self.cluster),
+            etcd: Arc::clone(&self.etcd),
+        });
+        node
+    }
+
+    /// What etcd says from now on of itself.
+    pub fn set_etcd(&self, answer: Fact<EtcdState>) {
+        *self.etcd.lock().expect("no thread panics with it") = answer;
     }
 
     /// What the cluster says from now on of its control-plane nodes.
@@ -350,7 +362,10 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
         processes: Processes::at(&root.join("proc")).taking_for_root(facts.uid()),
         ending: Box::new(EndingInWorld(root.join("proc"))),
         health: HealthProbe::new(Duration::from_secs(1)),
-        cluster: Box::new(FakeCluster(control_plane)),
+        cluster: Box::new(FakeCluster {
+            control_plane,
+            etcd: Arc::new(Mutex::new(etcd_is_well())),
+        }),
         clock: Clock::new().expect("Linux has a boot id"),
     }
 }
@@ -360,6 +375,14 @@ pub fn one_node() -> Fact<ControlPlane> {
     Fact::Known(ControlPlane {
         nodes: [NODE_NAME.to_owned()].into(),
         source: "etcd members",
+    })
+}
+
+/// An etcd with a leader and without alarms.
+pub fn etcd_is_well() -> Fact<EtcdState> {
+    Fact::Known(EtcdState {
+        has_leader: true,
+        alarms: Vec::new(),
     })
 }
 
@@ -382,7 +405,10 @@ impl Ending for EndingInWorld {
 }
 
 /// A cluster that answers what it is told to.
-struct FakeCluster(Arc<Mutex<Fact<ControlPlane>>>);
+struct FakeCluster {
+    control_plane: Arc<Mutex<Fact<ControlPlane>>>,
+    etcd: Arc<Mutex<Fact<EtcdState>>>,
+}
 
 impl cluster::Cluster for FakeCluster {
     fn control_plane(
@@ -391,6 +417,13 @@ impl cluster::Cluster for FakeCluster {
         _layout: &Layout,
         _manifests: &BTreeMap<Component, Fact<Manifest>>,
     ) -> Fact<ControlPlane> {
-        self.0.lock().expect("no thread panics with it").clone()
+        self.control_plane
+            .lock()
+            .expect("no thread panics with it")
+            .clone()
+    }
+
+    fn etcd(&self, _files: &Files, _manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState> {
+        self.etcd.lock().expect("no thread panics with it").clone()
     }
 }

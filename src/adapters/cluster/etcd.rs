@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::adapters::etcd::{self, Access, Etcd, EtcdError, Member};
 use crate::adapters::files::Files;
-use crate::domain::{Component, Fact, Manifest};
+use crate::domain::{Component, EtcdState, Fact, Manifest, Reason};
 
 /// How the API server of this node reaches etcd, by its flags. `Absent` when etcd is no static pod of this node: the members of an
 /// external one are no control-plane nodes.
@@ -16,12 +16,40 @@ pub(super) fn access(files: &Files, manifests: &BTreeMap<Component, Fact<Manifes
         Fact::Absent => return Fact::Absent,
         Fact::Unknown(reason) => return Fact::Unknown(reason.clone()),
     }
-    let api_server = match manifests.get(&Component::ApiServer).unwrap_or(&absent) {
+    any_access(files, manifests).map_or_else(Fact::Unknown, Fact::Known)
+}
+
+/// How the API server of this node reaches etcd, stacked or external.
+pub(super) fn any_access(
+    files: &Files,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Result<Access, Reason> {
+    let api_server = match manifests.get(&Component::ApiServer).unwrap_or(&Fact::Absent) {
         Fact::Known(manifest) => manifest,
-        Fact::Absent => return Fact::unknown("there is no manifest of kube-apiserver to find etcd by"),
-        Fact::Unknown(reason) => return Fact::Unknown(reason.clone()),
+        Fact::Absent => {
+            return Err(Reason::new(
+                "there is no manifest of kube-apiserver to find etcd by",
+            ));
+        }
+        Fact::Unknown(reason) => return Err(reason.clone()),
     };
-    etcd::access(files, api_server).map_or_else(|error| Fact::unknown(error.to_string()), Fact::Known)
+    etcd::access(files, api_server).map_err(|error| Reason::new(error.to_string()))
+}
+
+/// How etcd is, by the first endpoint that answers for the cluster.
+pub(super) async fn state(access: &Access, timeout: Duration) -> Fact<EtcdState> {
+    let asked = async {
+        let etcd = Etcd::connect(access, timeout).await?;
+        let status = etcd.status().await?;
+        let alarms = etcd.alarms().await?;
+        Ok::<_, EtcdError>(EtcdState {
+            has_leader: status.leader.is_some(),
+            alarms: alarms.iter().map(ToString::to_string).collect(),
+        })
+    };
+    asked
+        .await
+        .map_or_else(|error| Fact::unknown(error.to_string()), Fact::Known)
 }
 
 /// The names of the members, by the first endpoint that answers; a member that has no name of its own by its id.

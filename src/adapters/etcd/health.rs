@@ -49,6 +49,16 @@ pub enum Alarm {
     },
 }
 
+impl std::fmt::Display for Alarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSpace { member } => write!(f, "NOSPACE of member {member:x}"),
+            Self::Corrupt { member } => write!(f, "CORRUPT of member {member:x}"),
+            Self::Other { member, kind } => write!(f, "alarm {kind} of member {member:x}"),
+        }
+    }
+}
+
 impl Etcd {
     /// The state of this member.
     ///

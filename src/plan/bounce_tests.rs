@@ -1,0 +1,364 @@
+//! Bounces, situation by situation: whether one may be made, and the next step of one in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::bounce_now::bounce_now;
+use super::build::Circumstances;
+use super::fixtures::{edit_folder, entry, fresh_node, manifest_text, replace_manifest};
+use super::in_flight::{Limits, Step, next_step};
+use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
+use crate::config::Config;
+use crate::domain::{
+    Component, ControlPlane, Digest, EtcdState, Fact, Health, Manifest, NodePath, Observation, Process,
+    Reason,
+};
+use crate::journal::{Act, BouncedManifest, InFlight, JournalState, Phase};
+
+const PATH: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
+const OUT: &str = "/etc/kubernetes/kube-scheduler.yaml.holdfast-out";
+const LIMITS: Limits = Limits {
+    deadline: Duration::from_secs(120),
+};
+
+fn path(text: &str) -> NodePath {
+    text.parse().unwrap()
+}
+
+fn act(drain_ms: Option<u64>) -> BouncedManifest {
+    BouncedManifest {
+        component: Component::Scheduler,
+        path: path(PATH),
+        digest: Digest::of(BEFORE.as_bytes()),
+        out: path(OUT),
+        backup: path("/var/lib/holdfast/backups/x.yaml"),
+        processes: vec![old().id],
+        pods: vec!["old".to_owned()],
+        drain_ms,
+    }
+}
+
+/// The next step of a bounce that was begun at second 1000, draining since that second if at all.
+fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observation, second: u64) -> Step {
+    let begun = InFlight {
+        change: Digest::of(b"c"),
+        controls: vec![],
+        act: Act::Bounce(act(drain_ms)),
+        phase: Phase::Started,
+        since: at(1000),
+        draining: draining.map(at),
+    };
+    next_step(&begun, observation, LIMITS, &at(second)).step
+}
+
+/// The manifest is out, with those processes.
+fn out(processes: Vec<Process>, health: Health) -> Observation {
+    let mut observation = node(BEFORE, processes, health);
+    observation.manifest_folder = Fact::Known(vec![]);
+    let manifest = observation.manifests.get_mut(&Component::Scheduler).unwrap();
+    *manifest = manifest.as_ref().map(|manifest| Manifest {
+        path: path(OUT),
+        ..manifest.clone()
+    });
+    observation.files.insert(path(OUT), Fact::Known(facts()));
+    observation.pod_cgroups = BTreeSet::from(["old".to_owned()]);
+    observation
+}
+
+fn closed() -> Health {
+    Health::Closed(Reason::new("nothing listens there"))
+}
+
+/// The same arguments and the same pod as before; only the process is another.
+fn new() -> Process {
+    process(20, &["--leader-elect=true"], "old")
+}
+
+fn waits(step: &Step, for_what: &str) -> bool {
+    matches!(step, Step::Wait { why } if why.contains(for_what))
+}
+
+fn given_up(step: &Step, because: &str) -> bool {
+    matches!(step, Step::Abandon { why } if why.contains(because))
+}
+
+#[test]
+fn only_one_that_may_be_ended_early_is_and_only_after_it_has_drained() {
+    let running = |health| out(vec![old()], health);
+    assert!(waits(
+        &step_of(Some(1000), None, &running(Health::Ok), 1005),
+        "to stop listening"
+    ));
+    assert_eq!(step_of(Some(1000), None, &running(closed()), 1001), Step::Drain);
+    assert!(waits(
+        &step_of(Some(1000), Some(1001), &running(closed()), 1001),
+        "to finish"
+    ));
+    assert_eq!(
+        step_of(Some(1000), Some(1001), &running(closed()), 1002),
+        Step::End(vec![old().id])
+    );
+    for health in [Health::Ok, closed()] {
+        assert!(waits(
+            &step_of(None, None, &running(health), 1030),
+            "the kubelet to end"
+        ));
+    }
+}
+
+#[test]
+fn the_manifest_comes_in_when_the_kubelet_has_cleaned_up_and_never_later_than_patience_allows() {
+    let mut gone = out(vec![], closed());
+    // Without an end of ours nobody knows when the process ended: the cgroup alone tells.
+    assert!(waits(&step_of(None, None, &gone, 1031), "to clean up"));
+    assert!(waits(
+        &step_of(Some(1000), Some(1001), &gone, 1003),
+        "to clean up"
+    ));
+    assert_eq!(step_of(Some(1000), Some(1001), &gone, 1012), Step::PutIn);
+    gone.pod_cgroups.clear();
+    assert_eq!(step_of(None, None, &gone, 1003), Step::PutIn);
+    for drain in [None, Some(1000)] {
+        let stays = out(vec![old()], Health::Ok);
+        assert_eq!(step_of(drain, None, &stays, 1040), Step::PutIn);
+        let mut without_kubelet = out(vec![old()], Health::Ok);
+        without_kubelet.kubelet.process = Fact::Absent;
+        assert_eq!(step_of(drain, None, &without_kubelet, 1001), Step::PutIn);
+        // A folder that cannot be read does not keep it out.
+        let mut unreadable = out(vec![old()], Health::Ok);
+        unreadable.manifest_folder = Fact::unknown("I/O error");
+        assert_eq!(step_of(drain, None, &unreadable, 1040), Step::PutIn);
+    }
+}
+
+#[test]
+fn a_short_deadline_is_the_limit_of_patience() {
+    let begun = InFlight {
+        change: Digest::of(b"c"),
+        controls: vec![],
+        act: Act::Bounce(act(None)),
+        phase: Phase::Started,
+        since: at(1000),
+        draining: None,
+    };
+    let short = Limits {
+        deadline: Duration::from_secs(10),
+    };
+    let stays = out(vec![old()], closed());
+    assert_eq!(next_step(&begun, &stays, short, &at(1010)).step, Step::PutIn);
+}
+
+#[test]
+fn a_manifest_that_is_back_waits_for_a_new_process_with_the_same_arguments() {
+    let step = |processes, health, second| step_of(None, None, &node(BEFORE, processes, health), second);
+    assert!(waits(
+        &step(vec![], closed(), 1005),
+        "a process of kube-scheduler"
+    ));
+    assert!(waits(&step(vec![new()], closed(), 1005), "answer for its health"));
+    let other = process(20, &["--leader-elect=false"], "old");
+    assert!(waits(
+        &step(vec![other], Health::Ok, 1005),
+        "a process of kube-scheduler"
+    ));
+    assert_eq!(step(vec![new()], Health::Ok, 1005), Step::Finish);
+}
+
+#[test]
+fn a_former_process_that_goes_on_ends_the_bounce_and_says_why() {
+    let healthy = node(BEFORE, vec![old()], Health::Ok);
+    assert!(given_up(
+        &step_of(None, None, &healthy, 1001),
+        "had not gone out yet"
+    ));
+    assert!(given_up(&step_of(None, None, &healthy, 1041), "did not end"));
+    let mut without_kubelet = healthy;
+    without_kubelet.kubelet.process = Fact::Absent;
+    assert!(given_up(
+        &step_of(None, None, &without_kubelet, 1002),
+        "the kubelet is not running"
+    ));
+    // One that no longer serves was told to end, and will.
+    let ending = node(BEFORE, vec![old()], closed());
+    assert!(waits(&step_of(None, None, &ending, 1041), "the old process"));
+}
+
+#[test]
+fn one_that_does_not_come_back_is_told_as_not_recovered_at_the_deadline_and_not_before() {
+    let lost = node(BEFORE, vec![], closed());
+    assert!(waits(&step_of(None, None, &lost, 1119), "a process"));
+    let Step::Refuse { fault, recovered } = step_of(None, None, &lost, 1120) else {
+        panic!("it is given up")
+    };
+    assert!(!recovered);
+    assert_eq!(
+        fault.why,
+        "waited 120 s for a process of kube-scheduler with the arguments of its manifest"
+    );
+    let hangs = node(BEFORE, vec![old()], closed());
+    assert!(matches!(
+        step_of(None, None, &hangs, 1120),
+        Step::Refuse { recovered: false, .. }
+    ));
+}
+
+#[test]
+fn what_someone_else_did_with_the_manifest_is_left_as_it_is() {
+    let other = node(&BEFORE.replace("v1.35.4", "v1.35.5"), vec![], closed());
+    assert!(given_up(
+        &step_of(None, None, &other, 1005),
+        "someone else has written"
+    ));
+    let mut taken = out(vec![], closed());
+    taken.files.clear();
+    assert!(given_up(&step_of(None, None, &taken, 1005), "taken"));
+    assert!(given_up(
+        &step_of(None, None, &taken, 1005),
+        "/var/lib/holdfast/backups/x.yaml"
+    ));
+    // What was edited while it was out comes in all the same.
+    let mut edited = out(vec![], closed());
+    edited.manifests.remove(&Component::Scheduler);
+    edited.pod_cgroups.clear();
+    assert_eq!(step_of(None, None, &edited, 1005), Step::PutIn);
+}
+
+fn well() -> Fact<EtcdState> {
+    etcd(true, &[])
+}
+
+fn etcd(has_leader: bool, alarms: &[&str]) -> Fact<EtcdState> {
+    Fact::Known(EtcdState {
+        has_leader,
+        alarms: alarms.iter().map(|&alarm| alarm.to_owned()).collect(),
+    })
+}
+
+/// A node where everything may be bounced.
+fn ready() -> Observation {
+    let mut observation = fresh_node();
+    for component in Component::ALL {
+        observation.health.insert(component, Fact::Known(Health::Ok));
+    }
+    observation.control_plane = Fact::Known(ControlPlane {
+        nodes: BTreeSet::from(["node1".to_owned()]),
+        source: "etcd members",
+    });
+    observation
+}
+
+fn asked(
+    component: Component,
+    observation: &Observation,
+    etcd: &Fact<EtcdState>,
+    paused: Option<&str>,
+) -> Result<Result<Duration, String>, &'static str> {
+    let circumstances = Circumstances {
+        config: &Config::default(),
+        journal: &JournalState::default(),
+        now: at(10_000),
+        asked: true,
+        any_time: false,
+        failed: &BTreeMap::new(),
+        retry: false,
+        settling: false,
+        paused: paused.map(str::to_owned),
+    };
+    bounce_now(component, observation, etcd, &circumstances)
+        .map(|plan| plan.bounce.early)
+        .map_err(|why| why.kind())
+}
+
+#[test]
+fn on_a_healthy_node_each_component_may_be_bounced_and_only_the_api_server_is_ended_early() {
+    for component in Component::ALL {
+        let early = asked(component, &ready(), &well(), None).unwrap();
+        assert_eq!(
+            early.ok(),
+            (component == Component::ApiServer).then_some(Duration::from_secs(1)),
+            "{component}"
+        );
+    }
+}
+
+#[test]
+fn each_reason_refuses() {
+    type Spoil = fn(&mut Observation);
+    let table: [(&str, Spoil); 9] = [
+        ("several-control-plane-nodes", |o| {
+            o.control_plane = Fact::Known(ControlPlane {
+                nodes: BTreeSet::from(["a".to_owned(), "b".to_owned()]),
+                source: "nodes",
+            });
+        }),
+        ("control-plane-unknown", |o| {
+            o.control_plane = Fact::unknown("no answer")
+        }),
+        ("kubelet-down", |o| o.kubelet.process = Fact::Absent),
+        ("kubeadm-runs", |o| {
+            o.kubeadm = Fact::Known(vec![process(9, &["upgrade"], "none")]);
+            if let Fact::Known(running) = &mut o.kubeadm {
+                running[0].age_ms = 5_000;
+            }
+        }),
+        ("unhealthy", |o| {
+            o.health.insert(Component::ApiServer, Fact::Known(closed()));
+        }),
+        ("unhealthy", |o| {
+            o.processes.insert(Component::ApiServer, Fact::Known(vec![]));
+        }),
+        ("unhealthy", |o| {
+            o.manifests.insert(Component::ApiServer, Fact::Absent);
+        }),
+        ("unhealthy", |o| {
+            let twin = entry("copy.yaml", manifest_text(Component::ApiServer));
+            edit_folder(o, |entries| entries.push(twin));
+        }),
+        ("unhealthy", |o| o.manifest_folder = Fact::unknown("I/O error")),
+    ];
+    for (number, (kind, spoil)) in table.into_iter().enumerate() {
+        let mut observation = ready();
+        spoil(&mut observation);
+        assert_eq!(
+            asked(Component::ApiServer, &observation, &well(), None),
+            Err(kind),
+            "row {number}"
+        );
+    }
+    assert_eq!(
+        asked(Component::ApiServer, &ready(), &well(), Some("until then")),
+        Err("paused")
+    );
+}
+
+#[test]
+fn an_etcd_that_is_not_well_refuses_the_bounce_of_itself_and_of_the_api_server_alone() {
+    let not_well = [
+        etcd(false, &[]),
+        etcd(true, &["NOSPACE of member 1"]),
+        Fact::unknown("no answer"),
+        Fact::Absent,
+    ];
+    for state in not_well {
+        for component in Component::ALL {
+            let needs_etcd = matches!(component, Component::ApiServer | Component::Etcd);
+            assert_eq!(
+                asked(component, &ready(), &state, None).is_err(),
+                needs_etcd,
+                "{component} {state:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_could_lose_something_is_bounced_by_the_kubelet_and_the_reason_is_told() {
+    let mut observation = ready();
+    let text = manifest_text(Component::ApiServer).replace(
+        "    - --allow-privileged=true\n",
+        "    - --allow-privileged=true\n    - --shutdown-delay-duration=10s\n",
+    );
+    replace_manifest(&mut observation, Component::ApiServer, &text);
+    let early = asked(Component::ApiServer, &observation, &well(), None).unwrap();
+    assert_eq!(early, Err("--shutdown-delay-duration asks for time".to_owned()));
+}

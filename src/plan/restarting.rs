@@ -1,0 +1,163 @@
+//! A component that a change in flight restarts, and what the node shows of it.
+
+use std::time::Duration;
+
+use super::in_flight::Limits;
+use crate::domain::{
+    Component, Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
+};
+use crate::journal::InFlight;
+use crate::manifest::command_line;
+
+/// What both an edit and a bounce wait for.
+pub(super) struct Restarting<'a> {
+    pub(super) component: Component,
+    /// Where its manifest belongs.
+    pub(super) path: &'a NodePath,
+    /// Its processes before.
+    pub(super) processes: &'a [ProcessId],
+    /// The pods that these belonged to.
+    pub(super) pods: &'a [String],
+    pub(super) observation: &'a Observation,
+    /// How long the kubelet could have acted.
+    pub(super) waited: Duration,
+    pub(super) since_begun: Duration,
+    pub(super) since: &'a Instant,
+    pub(super) draining: Option<&'a Instant>,
+    pub(super) now: &'a Instant,
+    pub(super) deadline: Duration,
+}
+
+impl<'a> Restarting<'a> {
+    pub(super) fn new(
+        (component, path): (Component, &'a NodePath),
+        (processes, pods): (&'a [ProcessId], &'a [String]),
+        in_flight: &'a InFlight,
+        observation: &'a Observation,
+        limits: Limits,
+        now: &'a Instant,
+    ) -> Self {
+        // After a reboot everything starts anew, and so does the wait. A kubelet that was away could not act either.
+        let since_begun = now
+            .elapsed_since(&in_flight.since)
+            .unwrap_or(Duration::from_millis(now.since_boot_ms));
+        let kubelet = observation
+            .kubelet
+            .process
+            .known()
+            .map(|kubelet| Duration::from_millis(kubelet.age_ms));
+        Self {
+            component,
+            path,
+            processes,
+            pods,
+            observation,
+            waited: kubelet.map_or(Duration::ZERO, |age| age.min(since_begun)),
+            since_begun,
+            since: &in_flight.since,
+            draining: in_flight.draining.as_ref(),
+            now,
+            deadline: limits.deadline,
+        }
+    }
+
+    /// The digest of the manifest as it lies in its folder now.
+    pub(super) fn content(&self) -> Fact<Digest> {
+        let name = self.path.file_name();
+        self.observation.manifest_folder.as_ref().and_then(|entries| {
+            let entry = entries
+                .iter()
+                .find(|entry| entry.exact_name && entry.name == name);
+            match entry.map(|entry| &entry.content) {
+                None => Fact::Absent,
+                Some(
+                    EntryContent::Pod { digest, .. }
+                    | EntryContent::Unparsable {
+                        digest: Some(digest), ..
+                    },
+                ) => Fact::Known(*digest),
+                Some(EntryContent::Unparsable { why, digest: None } | EntryContent::NotRead(why)) => {
+                    Fact::Unknown(why.clone())
+                }
+            }
+        })
+    }
+
+    pub(super) fn kubelet_is_down(&self) -> bool {
+        self.observation.kubelet.process.known().is_none()
+    }
+
+    /// A kubelet that was away gets its time; one that never stays does not get it for ever.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.waited >= self.deadline || self.since_begun >= 2 * self.deadline
+    }
+
+    pub(super) fn old_runs(&self) -> bool {
+        let processes = self
+            .observation
+            .processes
+            .get(&self.component)
+            .and_then(Fact::known);
+        processes.is_some_and(|processes| {
+            processes
+                .iter()
+                .any(|process| self.processes.contains(&process.id))
+        })
+    }
+
+    /// The processes that run with the arguments of the manifest as it lies there; `None` when that cannot be told.
+    pub(super) fn expected_processes(&self) -> Option<Vec<&'a Process>> {
+        let manifest = self.observation.manifests.get(&self.component)?.known()?;
+        let line = command_line(self.component, &manifest.pod).ok()?;
+        let processes = self.observation.processes.get(&self.component)?.known()?;
+        Some(
+            processes
+                .iter()
+                .filter(|process| process.argv == line.argv())
+                .collect(),
+        )
+    }
+
+    pub(super) fn health(&self) -> Result<(), String> {
+        match self.observation.health.get(&self.component) {
+            Some(Fact::Known(Health::Ok)) => Ok(()),
+            Some(Fact::Known(Health::Failing(why) | Health::Closed(why)) | Fact::Unknown(why)) => {
+                Err(why.to_string())
+            }
+            Some(Fact::Absent) => Err("its manifest names no health endpoint".to_owned()),
+            None => Err("it was not asked".to_owned()),
+        }
+    }
+
+    /// The logs since the change was begun of the pods that it chooses, newest first.
+    pub(super) fn logs(&self, of: impl Fn(&PodLog) -> bool) -> Vec<PodLog> {
+        let logs = self
+            .observation
+            .pod_logs
+            .get(&self.component)
+            .and_then(Fact::known);
+        let since = self.since.wall.as_nanosecond();
+        let newer = |log: &&PodLog| log.modified_ns >= since && of(log);
+        let mut logs: Vec<PodLog> = logs.into_iter().flatten().filter(newer).cloned().collect();
+        logs.sort_by_key(|log| std::cmp::Reverse((log.modified_ns, log.restart)));
+        logs
+    }
+
+    /// What is still awaited until a new process has proved healthy; `None` when nothing is.
+    pub(super) fn awaited(&self) -> Option<String> {
+        let component = self.component;
+        if self.old_runs() {
+            return Some(format!("the old process of {component} to end"));
+        }
+        if self
+            .expected_processes()
+            .is_none_or(|processes| processes.is_empty())
+        {
+            return Some(format!(
+                "a process of {component} with the arguments of its manifest"
+            ));
+        }
+        let why = self.health().err()?;
+        Some(format!("{component} to answer for its health ({why})"))
+    }
+}
