@@ -318,7 +318,7 @@ fn processes(
 }
 
 /// kubeadm processes that root started; a process of that name that anyone else started holds nothing up.
-fn kubeadm(node: &Node, table: &Result<Table, Reason>) -> Fact<Vec<Process>> {
+pub(crate) fn kubeadm(node: &Node, table: &Result<Table, Reason>) -> Fact<Vec<Process>> {
     let table = match table {
         Ok(table) => table,
         Err(why) => return Fact::Unknown(why.clone()),

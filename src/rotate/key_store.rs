@@ -156,8 +156,8 @@ fn put(node: &Node, held: &Held, folder: &str, id: &KeyId, key: &NamedKey) -> Re
         }],
     };
     let bytes = write(&EncryptionConfig { entries: vec![entry] });
-    // A name may hold anything; the file's says which key by its id's digest.
-    let name = format!("key-{}.yaml", Digest::of(id.to_string().as_bytes()).short());
+    // A name may hold anything; the file's says which key by its id's digest, whole, so that no key takes another's place.
+    let name = format!("key-{}.yaml", Digest::of(id.to_string().as_bytes()));
     store(node, held, &in_folder(node, folder, &name)?, &bytes)
 }
 

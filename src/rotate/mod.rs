@@ -15,7 +15,7 @@ use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::at_rest::Configured;
-use crate::domain::{Digest, KeyId, Mode, Provider, Reason};
+use crate::domain::{Digest, Fact, KeyId, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{is_name_free, new_key_name};
 use crate::journal::Record;
@@ -204,6 +204,9 @@ impl<'a> Rotator<'a> {
         if let Some(why) = crate::reconcile::paused(self.node, self.node.clock.now().wall) {
             return Ok(waits(format!("Holdfast is paused: {why}"), "`holdfast resume`"));
         }
+        if let Some(held_off) = self.held_off() {
+            return Ok(held_off);
+        }
         let seen = look::look(self)?;
         match rotation::next(&rotation, &seen.world, &self.limits) {
             Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
@@ -272,6 +275,20 @@ impl<'a> Rotator<'a> {
             "kept for old snapshots: {}",
             names.join(", ")
         )))
+    }
+
+    /// kubeadm is the other writer of manifests: while it runs, nothing is done.
+    fn held_off(&self) -> Option<Passed> {
+        let remedy = "nothing: it goes on when kubeadm has ended";
+        match crate::observe::kubeadm(self.node, &self.node.processes.look()) {
+            Fact::Known(running) if running.is_empty() => None,
+            Fact::Known(_) => Some(waits("kubeadm is running", remedy)),
+            Fact::Absent => Some(waits("whether kubeadm runs cannot be told", remedy)),
+            Fact::Unknown(why) => Some(waits(
+                format!("whether kubeadm runs cannot be told: {why}"),
+                remedy,
+            )),
+        }
     }
 
     fn record(&self, held: &Held, journal: &mut JournalStore, event: Event) -> Result<(), RotateError> {
