@@ -48,3 +48,70 @@ pub(super) fn to_chain(
         wanted: wanted.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+
+    use super::*;
+    use crate::domain::{Digest, KeyId, KeyName, Provider, SecretKey};
+    use crate::encryption::NamedKey;
+
+    fn id(name: &str) -> KeyId {
+        KeyId::Key {
+            provider: Provider::Aescbc,
+            name: name.parse::<KeyName>().unwrap(),
+        }
+    }
+
+    fn configured() -> Configured {
+        let secret = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let text = format!(
+            "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: [secrets]\n  providers:\n  \
+             - aescbc:\n      keys:\n      - {{name: key1, secret: {secret}}}\n  - identity: {{}}\n"
+        );
+        Configured {
+            file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
+            mounted_alone: false,
+            reload: true,
+            digest: Digest::of(text.as_bytes()),
+            config: parse(text.as_bytes()).unwrap(),
+        }
+    }
+
+    fn new() -> NewKey {
+        NewKey::Key {
+            provider: Provider::Aescbc,
+            key: NamedKey {
+                name: "new".parse().unwrap(),
+                secret: SecretKey::new(Zeroizing::new(vec![9; 32])),
+            },
+        }
+    }
+
+    #[test]
+    fn the_walk_of_the_core_is_the_walk_of_the_file() {
+        let old = Chain::new(vec![id("key1"), KeyId::Identity]).unwrap();
+        let mut configured = configured();
+        let second = old.also_reading(&id("new"));
+        let stages = [second.clone(), second.writing(&id("new")), Chain::of(id("new"))];
+        for wanted in stages {
+            let bytes = to_chain(&configured, &wanted, Some(&new())).unwrap();
+            configured.config = parse(&bytes).unwrap();
+            let found = configured.config.shared_chain();
+            assert_eq!(found, SharedChain::Shared(wanted.keys().cloned().collect()));
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_had_are_refused_and_nothing_is_rendered() {
+        let lost = Chain::new(vec![id("key1"), id("lost")]).unwrap();
+        assert!(to_chain(&configured(), &lost, None).is_err());
+        // The order of those that only read is not ours to change.
+        let order = Chain::new(vec![id("key1"), KeyId::Identity, id("new")]).unwrap();
+        assert!(matches!(
+            to_chain(&configured(), &order, Some(&new())),
+            Err(RotateError::Render { .. })
+        ));
+    }
+}
