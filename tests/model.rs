@@ -133,7 +133,7 @@ fn a_node_joins_in_each_phase_with_a_file_that_was_copied_a_stage_ago() {
     scenario.budget = Budget {
         asks: 1,
         rollbacks: 1,
-        joins: 2,
+        joins: some(1),
         crashes: some(0),
         ..Budget::default()
     };

@@ -1,6 +1,6 @@
 //! What happens to a cluster that nobody decided: crashes, reloads, writes, joins, other people's hands.
 
-use holdfast::rotation::{Chain, Consent, History, Request, begin, rollback};
+use holdfast::rotation::{Chain, Consent, History, OnDisk, Request, begin, rollback};
 
 use crate::cluster::{Config, Flight, Id, Key, Member, Model, NODES, Scan, State, before};
 use crate::daemon::begin_scan;
@@ -272,13 +272,12 @@ impl Model {
         if rotation.found == Config::file(&rotation.old).generation {
             files.push(Config::file(&rotation.old));
         }
-        let members = state.nodes.iter().filter(|node| node.member == Member::Yes);
-        let in_use: Vec<_> = members
-            .flat_map(|node| [Some(node.disk), Some(node.synced), node.run])
-            .flatten()
-            .map(|id| self.configs.with(id, |config| config.generation))
-            .collect();
-        let may_serve = |config: &Config| rotation.admits(config.generation, &in_use);
+        let may_serve = |config: &Config| {
+            rotation.admits(&OnDisk {
+                generation: config.generation,
+                chain: config.chain.clone(),
+            })
+        };
         files
             .into_iter()
             .filter(may_serve)
