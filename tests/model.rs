@@ -24,6 +24,8 @@ mod invariants;
 #[path = "model/search.rs"]
 mod search;
 
+use holdfast::rotation::Consent;
+
 use cluster::{Budget, Key, Scenario};
 use search::check;
 
@@ -38,6 +40,7 @@ fn plain(nodes: usize, objects: usize) -> Scenario {
         leaders: 1,
         has_stale_list: false,
         is_unconfigured: false,
+        cut: Consent::Auto,
         budget: Budget {
             asks: 1,
             ..Budget::default()
@@ -70,8 +73,9 @@ fn one_node_with_two_objects_through_crashes_of_either_side_and_a_rollback() {
 }
 
 #[test]
-fn power_cuts_while_the_daemon_is_killed() {
+fn power_cuts_while_the_daemon_is_killed_and_a_cut_that_asks() {
     let mut scenario = plain(1, 1);
+    scenario.cut = Consent::Ask;
     scenario.budget = Budget {
         asks: 1,
         rollbacks: some(0),
