@@ -214,7 +214,8 @@ impl Rotation {
     }
 
     /// True when a server that joins, or comes back, with `joining` may serve beside servers that use, or would use after a restart,
-    /// `in_use`: each can read what the others write, now and after the step that is under way (I11).
+    /// `in_use`: each can read what the others write, now and after the step that is under way (I11). The last stage cannot read the
+    /// retiring keys; a server joins with it only where another has it, because that one's file was written on a proof (I3).
     #[must_use]
     pub fn admits(&self, joining: Generation, in_use: &[Generation]) -> bool {
         let Some(stage) = self.place(joining) else {
@@ -222,7 +223,8 @@ impl Rotation {
         };
         let is_at_hand = !self.is_left_behind(stage) && self.rank(stage) + 1 >= self.rank(self.goal);
         let is_beside = |other: &Generation| self.place(*other).is_some_and(|other| stage.is_beside(other));
-        is_at_hand && in_use.iter().all(is_beside)
+        let is_proven = stage != self.direction.last() || in_use.contains(&joining);
+        is_at_hand && is_proven && in_use.iter().all(is_beside)
     }
 
     /// The last look before a write: under the lock, with what is on the node's disk now (I8).
@@ -295,7 +297,7 @@ mod tests {
     fn a_node_joins_with_the_goal_or_the_stage_before_it() {
         let admitted = |rotation: &Rotation| {
             let all = [Stage::Old, Stage::ReadNew, Stage::WriteNew, Stage::New].into_iter();
-            all.filter(|stage| rotation.admits(generation(*stage), &[]))
+            all.filter(|stage| rotation.admits(generation(*stage), &[generation(*stage)]))
                 .collect::<Vec<_>>()
         };
         assert_eq!(admitted(&rotation_at(Stage::Old)), [Stage::Old]);
@@ -320,6 +322,11 @@ mod tests {
         assert!(joins(&[generation(Stage::ReadNew), generation(Stage::WriteNew)]));
         assert!(!joins(&[generation(Stage::ReadNew), generation(Stage::Old)]));
         assert!(!joins(&[Generation::Plain]), "not of this rotation");
+        // The last stage is joined only where the cut was made.
+        let cutting = rotation_at(Stage::New);
+        let joins = |in_use: &[Generation]| cutting.admits(generation(Stage::New), in_use);
+        assert!(joins(&[generation(Stage::WriteNew), generation(Stage::New)]));
+        assert!(!joins(&[generation(Stage::WriteNew)]));
     }
 
     #[test]

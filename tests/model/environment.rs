@@ -1,6 +1,6 @@
 //! What happens to a cluster that nobody decided: crashes, reloads, writes, joins, other people's hands.
 
-use holdfast::rotation::{Chain, Consent, History, Request, begin, rollback};
+use holdfast::rotation::{Chain, Consent, Event, History, Request, begin, rollback};
 
 use crate::cluster::{Config, Flight, Id, Key, Member, Model, NODES, Scan, State, before};
 use crate::daemon::begin_scan;
@@ -37,6 +37,7 @@ pub enum Action {
     EndScanTorn,
     Ask(Key),
     AskRollback,
+    AllowCut,
 }
 
 impl Model {
@@ -331,6 +332,14 @@ impl Model {
     }
 
     fn operator(&self, state: &State, all: &mut Vec<(Action, State)>) {
+        let is_asked = |history: &History| {
+            let rotation = history.rotation.as_ref();
+            rotation.is_some_and(|rotation| rotation.cut == Consent::Ask)
+        };
+        if self.journals.with(state.journal, is_asked) {
+            let allow = |after: &mut State| assert!(self.note(after, &Event::CutAllowed));
+            all.push((Action::AllowCut, with(state, allow)));
+        }
         if state.budget.rollbacks > 0
             && let Ok(event) = self.journals.with(state.journal, rollback)
         {
@@ -350,7 +359,7 @@ impl Model {
             let request = Request {
                 id: "r".to_owned(),
                 new: new.id(),
-                cut: Consent::Auto,
+                cut: self.scenario.cut,
             };
             let Ok(event) = begin(&history, &request, &self.world(state)) else {
                 continue;
@@ -372,7 +381,12 @@ impl Model {
         let is_urgent = |action: &Action| {
             matches!(
                 action,
-                Action::Hear | Action::Start(_) | Action::Commit(_) | Action::List | Action::EndScan
+                Action::Hear
+                    | Action::AllowCut
+                    | Action::Start(_)
+                    | Action::Commit(_)
+                    | Action::List
+                    | Action::EndScan
             )
         };
         self.happenings(state)
