@@ -24,6 +24,8 @@ mod invariants;
 #[path = "model/search.rs"]
 mod search;
 
+use holdfast::rotation::Consent;
+
 use cluster::{Budget, Key, Scenario};
 use search::check;
 
@@ -38,6 +40,7 @@ fn plain(nodes: usize, objects: usize) -> Scenario {
         leaders: 1,
         has_stale_list: false,
         is_unconfigured: false,
+        cut: Consent::Auto,
         budget: Budget {
             asks: 1,
             ..Budget::default()
@@ -70,8 +73,9 @@ fn one_node_with_two_objects_through_crashes_of_either_side_and_a_rollback() {
 }
 
 #[test]
-fn power_cuts_while_the_daemon_is_killed() {
+fn power_cuts_while_the_daemon_is_killed_and_a_cut_that_asks() {
     let mut scenario = plain(1, 1);
+    scenario.cut = Consent::Ask;
     scenario.budget = Budget {
         asks: 1,
         rollbacks: some(0),
@@ -133,8 +137,21 @@ fn a_node_joins_in_each_phase_with_a_file_that_was_copied_a_stage_ago() {
     scenario.budget = Budget {
         asks: 1,
         rollbacks: 1,
-        joins: some(1),
+        joins: 1,
         crashes: some(0),
+        ..Budget::default()
+    };
+    check(&scenario);
+}
+
+#[test]
+fn two_nodes_join_one_after_the_other() {
+    let mut scenario = plain(1, 1);
+    scenario.has_stale_list = is_full();
+    scenario.budget = Budget {
+        asks: 1,
+        rollbacks: some(0),
+        joins: 2,
         ..Budget::default()
     };
     check(&scenario);

@@ -123,6 +123,15 @@ pub enum Stage {
     New,
 }
 
+impl Stage {
+    /// True when servers at the two stages can read what the other writes: they are one, or neighbours (I2).
+    #[must_use]
+    pub fn is_beside(self, other: Self) -> bool {
+        let walk = Direction::Forward;
+        self == other || walk.after(self) == Some(other) || walk.after(other) == Some(self)
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -174,7 +174,7 @@ pub(super) fn in_step(rotation: &Rotation, places: &[Place<'_>]) -> Result<(), H
             "look at the cluster",
         ));
     };
-    if lowest == highest || Direction::Forward.after(lowest) == Some(highest) {
+    if lowest.is_beside(highest) {
         return Ok(());
     }
     let behind = places

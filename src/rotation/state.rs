@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Chain, Direction, Generation, NodeName, OnDisk, Revision, Stage};
+use super::{Chain, Direction, Generation, NodeName, Revision, Stage};
 use crate::domain::{Instant, KeyId};
 
 /// All that the journal tells of rotations.
@@ -213,12 +213,18 @@ impl Rotation {
         self.rank(stage) <= self.rank(self.goal) || never_left
     }
 
-    /// True when a server that joins, or comes back, with this configuration may serve: it can read what all others write, and
-    /// they can read what it writes, now and after the step that is under way (I11).
+    /// True when a server that joins, or comes back, with `joining` may serve beside servers that use, or would use after a restart,
+    /// `in_use`: each can read what the others write, now and after the step that is under way (I11). The last stage cannot read the
+    /// retiring keys; a server joins with it only where another has it, because that one's file was written on a proof (I3).
     #[must_use]
-    pub fn admits(&self, joining: &OnDisk) -> bool {
-        self.place(joining.generation)
-            .is_some_and(|stage| !self.is_left_behind(stage) && self.rank(stage) + 1 >= self.rank(self.goal))
+    pub fn admits(&self, joining: Generation, in_use: &[Generation]) -> bool {
+        let Some(stage) = self.place(joining) else {
+            return false;
+        };
+        let is_at_hand = !self.is_left_behind(stage) && self.rank(stage) + 1 >= self.rank(self.goal);
+        let is_beside = |other: &Generation| self.place(*other).is_some_and(|other| stage.is_beside(other));
+        let is_proven = stage != self.direction.last() || in_use.contains(&joining);
+        is_at_hand && is_proven && in_use.iter().all(is_beside)
     }
 
     /// The last look before a write: under the lock, with what is on the node's disk now (I8).
@@ -258,13 +264,6 @@ mod tests {
         history(&events).rotation.unwrap()
     }
 
-    fn on_disk(stage: Stage) -> OnDisk {
-        OnDisk {
-            generation: generation(stage),
-            chain: rotation_at(Stage::Old).chain(stage),
-        }
-    }
-
     #[test]
     fn all_keys_but_the_new_one_retire_and_on_the_way_back_the_new_one() {
         let mut rotation = rotation_at(Stage::WriteNew);
@@ -298,7 +297,7 @@ mod tests {
     fn a_node_joins_with_the_goal_or_the_stage_before_it() {
         let admitted = |rotation: &Rotation| {
             let all = [Stage::Old, Stage::ReadNew, Stage::WriteNew, Stage::New].into_iter();
-            all.filter(|stage| rotation.admits(&on_disk(*stage)))
+            all.filter(|stage| rotation.admits(generation(*stage), &[generation(*stage)]))
                 .collect::<Vec<_>>()
         };
         assert_eq!(admitted(&rotation_at(Stage::Old)), [Stage::Old]);
@@ -317,6 +316,17 @@ mod tests {
             [Stage::ReadNew, Stage::WriteNew]
         );
         assert_eq!(admitted(&turned(Stage::ReadNew)), [Stage::Old, Stage::ReadNew]);
+        // One that is further on than a server can read does not join beside it, whatever the goal.
+        let rotation = rotation_at(Stage::WriteNew);
+        let joins = |in_use: &[Generation]| rotation.admits(generation(Stage::WriteNew), in_use);
+        assert!(joins(&[generation(Stage::ReadNew), generation(Stage::WriteNew)]));
+        assert!(!joins(&[generation(Stage::ReadNew), generation(Stage::Old)]));
+        assert!(!joins(&[Generation::Plain]), "not of this rotation");
+        // The last stage is joined only where the cut was made.
+        let cutting = rotation_at(Stage::New);
+        let joins = |in_use: &[Generation]| cutting.admits(generation(Stage::New), in_use);
+        assert!(joins(&[generation(Stage::WriteNew), generation(Stage::New)]));
+        assert!(!joins(&[generation(Stage::WriteNew)]));
     }
 
     #[test]

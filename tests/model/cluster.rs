@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::LazyLock;
 
 use holdfast::domain::{BootId, Digest, Instant, KeyId, Provider};
-use holdfast::rotation::{Chain, Generation, History, NodeName, Revision, Step};
+use holdfast::rotation::{Chain, Consent, Generation, History, NodeName, Revision, Step};
 
 pub const NODES: usize = 3;
 pub const OBJECTS: usize = 2;
@@ -123,6 +123,8 @@ pub struct Scenario {
     pub has_stale_list: bool,
     /// The nodes begin without a configuration at all.
     pub is_unconfigured: bool,
+    /// Whether the cut waits for the operator.
+    pub cut: Consent,
     pub budget: Budget,
 }
 

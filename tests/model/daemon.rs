@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use holdfast::domain::Fact;
 use holdfast::rotation::{
-    Census, Edit, Etcd, Event, Hold, KeyStore, Limits, Membership, NodeView, OnDisk, Revision, Step, Tally,
-    Watch, World, next, record,
+    Census, Consent, Edit, Etcd, Event, History, Hold, KeyStore, Limits, Membership, NodeView, OnDisk,
+    Revision, Stage, Step, Tally, Watch, World, next, record,
 };
 
 use crate::cluster::{
@@ -144,6 +144,7 @@ impl Model {
                 if let Step::Write(edit) = &step {
                     after.wrong = after.wrong.or(self.drops_needed_key(state, edit));
                 }
+                after.wrong = after.wrong.or(self.cuts_unduly(state, &step));
                 after.pending[leader] = Some(self.steps.keep(step));
             }
         }
@@ -156,6 +157,25 @@ impl Model {
                 config.reads.contains(Key::Foreign) || config.generation == Config::plain().generation
             })
         })
+    }
+
+    /// A cut is intended on an old proof, or unasked.
+    fn cuts_unduly(&self, state: &State, step: &Step) -> Option<&'static str> {
+        let Step::Intend { stage, drops, .. } = step else {
+            return None;
+        };
+        let is_unasked = |history: &History| {
+            let rotation = history.rotation.as_ref();
+            rotation.is_some_and(|rotation| rotation.cut == Consent::Ask)
+        };
+        if drops.is_empty() {
+            return None;
+        }
+        if matches!(state.scan, Scan::Done { is_old: true, .. }) {
+            return Some("F52: a key is cut on a census of hours ago");
+        }
+        let asks = *stage == Stage::New && self.journals.with(state.journal, is_unasked);
+        asks.then_some("a key is cut unasked")
     }
 
     fn drops_needed_key(&self, state: &State, edit: &Edit) -> Option<&'static str> {

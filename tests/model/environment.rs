@@ -1,6 +1,6 @@
 //! What happens to a cluster that nobody decided: crashes, reloads, writes, joins, other people's hands.
 
-use holdfast::rotation::{Chain, Consent, History, OnDisk, Request, begin, rollback};
+use holdfast::rotation::{Chain, Consent, Event, History, Request, begin, rollback};
 
 use crate::cluster::{Config, Flight, Id, Key, Member, Model, NODES, Scan, State, before};
 use crate::daemon::begin_scan;
@@ -37,6 +37,7 @@ pub enum Action {
     EndScanTorn,
     Ask(Key),
     AskRollback,
+    AllowCut,
 }
 
 impl Model {
@@ -272,12 +273,13 @@ impl Model {
         if rotation.found == Config::file(&rotation.old).generation {
             files.push(Config::file(&rotation.old));
         }
-        let may_serve = |config: &Config| {
-            rotation.admits(&OnDisk {
-                generation: config.generation,
-                chain: config.chain.clone(),
-            })
-        };
+        let members = state.nodes.iter().filter(|node| node.member == Member::Yes);
+        let in_use: Vec<_> = members
+            .flat_map(|node| [Some(node.disk), Some(node.synced), node.run])
+            .flatten()
+            .map(|id| self.configs.with(id, |config| config.generation))
+            .collect();
+        let may_serve = |config: &Config| rotation.admits(config.generation, &in_use);
         files
             .into_iter()
             .filter(may_serve)
@@ -330,6 +332,14 @@ impl Model {
     }
 
     fn operator(&self, state: &State, all: &mut Vec<(Action, State)>) {
+        let is_asked = |history: &History| {
+            let rotation = history.rotation.as_ref();
+            rotation.is_some_and(|rotation| rotation.cut == Consent::Ask)
+        };
+        if self.journals.with(state.journal, is_asked) {
+            let allow = |after: &mut State| assert!(self.note(after, &Event::CutAllowed));
+            all.push((Action::AllowCut, with(state, allow)));
+        }
         if state.budget.rollbacks > 0
             && let Ok(event) = self.journals.with(state.journal, rollback)
         {
@@ -349,7 +359,7 @@ impl Model {
             let request = Request {
                 id: "r".to_owned(),
                 new: new.id(),
-                cut: Consent::Auto,
+                cut: self.scenario.cut,
             };
             let Ok(event) = begin(&history, &request, &self.world(state)) else {
                 continue;
@@ -371,7 +381,12 @@ impl Model {
         let is_urgent = |action: &Action| {
             matches!(
                 action,
-                Action::Hear | Action::Start(_) | Action::Commit(_) | Action::List | Action::EndScan
+                Action::Hear
+                    | Action::AllowCut
+                    | Action::Start(_)
+                    | Action::Commit(_)
+                    | Action::List
+                    | Action::EndScan
             )
         };
         self.happenings(state)
