@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
-use crate::apply::{Applier, Outcome};
+use crate::apply::{Applier, Outcome, out};
 use crate::config::{Config, Pause};
 use crate::controls::Control;
 use crate::domain::{Component, Digest, Fact, Observation};
@@ -58,6 +58,8 @@ pub struct Passed {
     pub looked: Looked,
     /// What came of its acts.
     pub outcomes: Vec<Outcome>,
+    /// Manifests that were out of their folder although no change had them there, and what came of putting them back.
+    pub recovered: Vec<String>,
     /// When to look again, if not only at the next full pass.
     pub look_again: Option<Duration>,
     /// True while a change is in flight, or one has just ended and the next may be due.
@@ -261,6 +263,12 @@ pub fn pass(
     intent: &Intent,
     before_acting: &mut dyn FnMut(&Looked),
 ) -> Result<Passed, StoreError> {
+    // First of all, paused or not: nothing is worse than a component without its manifest.
+    let recovered: Vec<String> = if journal.state().in_flight.is_none() {
+        out::recover(node, held).iter().map(ToString::to_string).collect()
+    } else {
+        Vec::new()
+    };
     let looked = look(node, config, selected, journal.state(), intent);
     before_acting(&looked);
     let controls = journal
@@ -310,6 +318,7 @@ pub fn pass(
         goes_on: (in_flight && !stuck) || ended,
         looked,
         outcomes,
+        recovered,
         look_again,
         found_news: false,
     })

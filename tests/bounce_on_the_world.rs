@@ -244,6 +244,91 @@ fn what_the_operator_puts_back_by_hand_is_left_alone() {
     assert!(manifest.exists() && !out.exists());
 }
 
+const OUT: &str = "/etc/kubernetes/kube-apiserver.yaml.holdfast-out";
+
+fn append(path: &Path, line: &str) {
+    let text = std::fs::read_to_string(path).expect("it is there");
+    std::fs::write(path, text + line).expect("a file of ours");
+}
+
+fn is_back_and_ready(world: &World) -> bool {
+    world.manifest(Component::ApiServer).exists() && world.wait_until(SOON, World::all_ready)
+}
+
+#[test]
+fn a_copy_that_the_operator_edits_or_breaks_while_it_is_out_comes_back_all_the_same() {
+    for line in ["# looked at\n", "  - this: [is no YAML\n"] {
+        let world = World::new();
+        let manifest = world.manifest(Component::ApiServer);
+        let operator = Operator::new(world.node(), AUDIT);
+        operator
+            .begin_bounce(Component::ApiServer)
+            .expect("a healthy node");
+        append(&world.path(OUT), line);
+        operator.carry_on();
+        assert!(manifest.exists(), "{line:?}");
+        let text = std::fs::read_to_string(&manifest).expect("it is there");
+        assert!(text.ends_with(line), "the operator's edit is not lost");
+    }
+}
+
+#[test]
+fn a_copy_that_is_taken_away_while_it_is_out_is_replaced_by_the_backup() {
+    let world = World::new();
+    let manifest = world.manifest(Component::ApiServer);
+    let before = std::fs::read(&manifest).expect("it is there");
+    let operator = Operator::new(world.node(), AUDIT);
+    operator
+        .begin_bounce(Component::ApiServer)
+        .expect("a healthy node");
+    let is_draining = |operator: &Operator| {
+        let in_flight = operator.journal().in_flight;
+        in_flight.is_some_and(|begun| begun.draining.is_some())
+    };
+    assert!(world.wait_until(SOON, |_| {
+        operator.one_pass();
+        is_draining(&operator)
+    }));
+    std::fs::remove_file(world.path(OUT)).expect("it is there");
+    operator.carry_on();
+    assert!(is_back_and_ready(&world));
+    assert_eq!(std::fs::read(&manifest).expect("it is there"), before);
+}
+
+#[test]
+fn an_edit_goes_on_when_its_former_manifest_is_edited_while_it_is_out_and_keeps_that_copy() {
+    let world = World::new();
+    let operator = Operator::new(world.node(), "mode: enforce\n");
+    let mut edited = false;
+    operator.apply_telling(&mut |_| {
+        if !edited && world.path(OUT).exists() {
+            append(&world.path(OUT), "# looked at\n");
+            edited = true;
+        }
+    });
+    assert!(edited && is_back_and_ready(&world));
+    let text = std::fs::read_to_string(world.manifest(Component::ApiServer)).expect("it is there");
+    assert!(text.contains("--profiling=false") && !text.contains("looked at"));
+    let backups = std::fs::read_dir(world.path("/var/lib/holdfast/backups")).expect("it is there");
+    let kept = backups
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("found."))
+        .count();
+    assert_eq!((kept, beside(&world)), (1, Vec::new()));
+}
+
+#[test]
+fn a_manifest_that_no_change_has_out_is_put_back_by_the_next_pass_even_when_paused() {
+    let world = World::new();
+    let operator = Operator::new(world.node(), AUDIT);
+    operator.one_pass();
+    std::fs::rename(world.manifest(Component::ApiServer), world.path(OUT)).expect("a file of ours");
+    std::fs::create_dir_all(world.path("/etc/holdfast")).expect("a folder");
+    std::fs::write(world.path("/etc/holdfast/pause"), "not to be read").expect("a file");
+    operator.one_pass();
+    assert!(is_back_and_ready(&world));
+}
+
 #[test]
 fn a_genuine_question_to_etcd_tells_its_leader_and_its_alarms() {
     let world = World::new();

@@ -25,6 +25,12 @@ pub(super) fn keep(
     Ok(path)
 }
 
+/// Where a copy goes that was found beside the manifests folder.
+pub(super) fn place_for(node: &Node, path: &NodePath) -> Result<NodePath, FileError> {
+    let folder = own_folder(node, "backups")?;
+    in_folder(&folder, &format!("found.{}.{}", stamp(node), path.file_name()))
+}
+
 /// Where a manifest goes that is put into quarantine.
 pub(super) fn quarantine_for(node: &Node, path: &NodePath) -> Result<NodePath, FileError> {
     let folder = own_folder(node, "quarantine")?;

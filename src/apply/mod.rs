@@ -175,7 +175,7 @@ impl Applier<'_> {
             }
             Deed::Bounce(bounce) => {
                 let backup = backups::keep(self.node, self.held, bounce.component, &bounce.text)?;
-                let out = out::way_out(self.node, self.held, bounce.component)?;
+                let out = out::way_out(self.node, self.held, bounce)?;
                 Act::Bounce(bounced(bounce, backup, out))
             }
         })

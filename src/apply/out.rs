@@ -9,7 +9,9 @@ use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, NodePath};
 use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
 use crate::manifest::MAX_BYTES;
-use crate::plan::ManifestEdit;
+use crate::plan::{ManifestBounce, ManifestEdit};
+
+use super::backups;
 
 /// A manifest that was found out of its folder.
 #[derive(Debug)]
@@ -24,33 +26,61 @@ pub struct Recovered {
     pub result: std::result::Result<(), FileError>,
 }
 
-/// Puts back every manifest that is out of its folder. Needs no journal and no configuration: a manifest whose place is taken stays
-/// where it is.
+/// The manifests that are out of their folder: whose, where they lie, and where they belong. One whose place is taken is not.
+#[must_use]
+pub fn lying_out(node: &Node) -> Vec<(Component, NodePath, NodePath)> {
+    let of = |component| {
+        let path = node.layout.manifest(component);
+        let out = beside(node, component, "out").ok()?;
+        let lies = node.files.facts(&path) == Fact::Absent && node.files.facts(&out) != Fact::Absent;
+        lies.then_some((component, out, path))
+    };
+    Component::ALL.into_iter().filter_map(of).collect()
+}
+
+/// Puts back every manifest that is out of its folder. Needs no journal and no configuration.
 #[must_use]
 pub fn recover(node: &Node, held: &Held) -> Vec<Recovered> {
-    let mut recovered = Vec::new();
-    for component in Component::ALL {
-        let path = node.layout.manifest(component);
-        let Ok(out) = beside(node, component, "out") else {
-            continue;
+    let put_back = |(component, out, path): (Component, NodePath, NodePath)| {
+        let result = match node.files.read(&out, MAX_BYTES) {
+            Fact::Known(content) => node
+                .files
+                .move_away(held, &out, Digest::of(&content.bytes), &path),
+            Fact::Absent => Err(FileError::Changed {
+                path: out.clone(),
+                what: "it is gone".to_owned(),
+            }),
+            Fact::Unknown(why) => Err(FileError::Changed {
+                path: out.clone(),
+                what: why.to_string(),
+            }),
         };
-        if node.files.facts(&path) != Fact::Absent {
-            continue;
-        }
-        let Fact::Known(content) = node.files.read(&out, MAX_BYTES) else {
-            continue;
-        };
-        let result = node
-            .files
-            .move_away(held, &out, Digest::of(&content.bytes), &path);
-        recovered.push(Recovered {
+        Recovered {
             component,
             out,
             path,
             result,
-        });
+        }
+    };
+    lying_out(node).into_iter().map(put_back).collect()
+}
+
+impl std::fmt::Display for Recovered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            component, out, path, ..
+        } = self;
+        match &self.result {
+            Ok(()) => write!(
+                f,
+                "{path}: the manifest of {component} is back from {out}; the kubelet starts it within seconds"
+            ),
+            Err(error) => write!(
+                f,
+                "{path}: the manifest of {component} could not be put back from {out}: {error}; by hand: mv {out} {path}"
+            ),
+        }
     }
-    recovered
 }
 
 /// Writes the content after beside the folder, so that no step while the manifest is out needs room on the disk. `None` when the restart
@@ -63,12 +93,11 @@ pub(super) fn stage(node: &Node, held: &Held, edit: &ManifestEdit) -> Result<Opt
         drain_ms: u64::try_from(drain.as_millis()).unwrap_or(u64::MAX),
     };
     let before = Digest::of(edit.before.as_bytes());
-    // What an earlier attempt left is of no use: the manifest is in its folder, and its former content in the backups.
-    for stale in [&bounce.staged, &bounce.out] {
-        node.files.remove_own(held, stale)?;
-    }
+    node.files.remove_own(held, &bounce.staged)?;
+    // This looks whether the manifest is in its place, before anything that lies beside it is touched.
     node.files
         .copy_dressed(held, &edit.path, before, &bounce.staged, edit.after.as_bytes())?;
+    set_aside(node, held, &bounce.out)?;
     Ok(Some(bounce))
 }
 
@@ -78,43 +107,99 @@ pub(super) fn put_in(node: &Node, held: &Held, edit: &EditedManifest) -> Result<
 }
 
 /// Makes the way out free; where the manifest goes.
-pub(super) fn way_out(node: &Node, held: &Held, component: Component) -> Result<NodePath, FileError> {
-    let out = beside(node, component, "out")?;
-    // The manifest is in its folder: what an earlier attempt left is of no use.
-    node.files.remove_own(held, &out)?;
+pub(super) fn way_out(node: &Node, held: &Held, bounce: &ManifestBounce) -> Result<NodePath, FileError> {
+    let out = beside(node, bounce.component, "out")?;
+    node.files
+        .expect(&bounce.path, Digest::of(bounce.text.as_bytes()))?;
+    set_aside(node, held, &out)?;
     Ok(out)
 }
 
-/// Puts a bounced manifest into its folder, whatever was done to it while it was out.
+/// Puts a bounced manifest into its folder, whatever was done to it while it was out; from the backup where it is not to be had.
 pub(super) fn bring_back(node: &Node, held: &Held, bounce: &BouncedManifest) -> Result<(), FileError> {
-    let digest = match node.files.read(&bounce.out, MAX_BYTES) {
-        Fact::Known(content) => Digest::of(&content.bytes),
-        Fact::Absent | Fact::Unknown(_) => bounce.digest,
-    };
-    node.files.move_away(held, &bounce.out, digest, &bounce.path)
+    match node.files.read(&bounce.out, MAX_BYTES) {
+        Fact::Known(content) => {
+            let digest = Digest::of(&content.bytes);
+            node.files.move_away(held, &bounce.out, digest, &bounce.path)
+        }
+        Fact::Absent | Fact::Unknown(_) => {
+            from_backup(node, held, &bounce.backup, bounce.digest, &bounce.path)
+        }
+    }
 }
 
+/// Puts the former manifest into its folder; from the backup where somebody changed it, or it is not to be had.
 pub(super) fn put_back(node: &Node, held: &Held, edit: &EditedManifest) -> Result<(), FileError> {
     let Some(bounce) = &edit.bounce else { return Ok(()) };
-    node.files.move_away(held, &bounce.out, edit.before, &edit.path)
+    match node.files.read(&bounce.out, MAX_BYTES) {
+        Fact::Known(content) if Digest::of(&content.bytes) == edit.before => {
+            node.files.move_away(held, &bounce.out, edit.before, &edit.path)
+        }
+        Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => {
+            from_backup(node, held, &edit.backup, edit.before, &edit.path)
+        }
+    }
 }
 
-/// Removes what lies beside the folder once its change has ended. Not while the manifest's own place is empty: it would be the last copy
-/// at hand.
+fn from_backup(
+    node: &Node,
+    held: &Held,
+    backup: &NodePath,
+    digest: Digest,
+    path: &NodePath,
+) -> Result<(), FileError> {
+    let changed = |what: String| FileError::Changed {
+        path: backup.clone(),
+        what,
+    };
+    match node.files.read(backup, MAX_BYTES) {
+        Fact::Known(content) if Digest::of(&content.bytes) == digest => {
+            node.files.create(held, path, &content.bytes)
+        }
+        Fact::Known(_) => Err(changed("it is not what was kept".to_owned())),
+        Fact::Absent => Err(changed("it is gone".to_owned())),
+        Fact::Unknown(why) => Err(changed(why.to_string())),
+    }
+}
+
+/// Moves what lies beside the folder to the backups: it may be the last copy of something.
+fn set_aside(node: &Node, held: &Held, path: &NodePath) -> Result<(), FileError> {
+    match node.files.read(path, MAX_BYTES) {
+        Fact::Absent => Ok(()),
+        Fact::Known(content) => {
+            let to = backups::place_for(node, path)?;
+            node.files.move_away(held, path, Digest::of(&content.bytes), &to)
+        }
+        Fact::Unknown(why) => Err(FileError::Changed {
+            path: path.clone(),
+            what: why.to_string(),
+        }),
+    }
+}
+
+/// Removes what lies beside the folder once its change has ended; what is not ours to the letter is set aside. Not while the manifest's
+/// own place is empty: it would be the last copy at hand.
 pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
     let left = match act {
         Act::EditManifest(EditedManifest {
-            bounce: Some(bounce), ..
-        }) => vec![&bounce.out, &bounce.staged],
-        Act::Bounce(bounce) => vec![&bounce.out],
+            bounce: Some(bounce),
+            before,
+            after,
+            ..
+        }) => vec![(&bounce.out, *before), (&bounce.staged, *after)],
+        Act::Bounce(bounce) => vec![(&bounce.out, bounce.digest)],
         Act::EditManifest(_) | Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return,
     };
-    if node.files.facts(act.path()) == Fact::Absent {
+    if node.files.facts(act.path()).known().is_none() {
         return;
     }
-    for left in left {
-        if let Err(error) = node.files.remove_own(held, left) {
-            tracing::debug!(holdfast.path = %left, "a copy was not removed, ignoring: {error}");
+    for (path, ours) in left {
+        let cleared = match node.files.read(path, MAX_BYTES) {
+            Fact::Known(content) if Digest::of(&content.bytes) == ours => node.files.remove_own(held, path),
+            Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => set_aside(node, held, path),
+        };
+        if let Err(error) = cleared {
+            tracing::warn!(holdfast.path = %path, "it stays where it is: {error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{colour, heading, intent, recover, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
-use crate::apply::Outcome;
+use crate::apply::{Outcome, out};
 use crate::domain::Digest;
 use crate::reconcile::{self, Intent, Looked, Passed};
 use crate::report::{self, ExitClass};
@@ -26,6 +26,10 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     setup::require_root()?;
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     let intent = intent(how.scope);
+    let journal = JournalStore::peek(&setup.node.files, &setup.node.layout)?;
+    if journal.in_flight.is_none() && !out::lying_out(&setup.node).is_empty() {
+        recover::recover()?;
+    }
     let shown = shown_plan(&setup, &intent)?;
     if arguments.global.output == Output::Text {
         say(&report::plan_text(
@@ -117,7 +121,8 @@ fn make(
             &mut journal,
             &making.intent,
             &mut |_| {},
-        )?;
+        )
+        .inspect_err(|_| recover::put_back(node, &held))?;
         let Some(wait) = making.take_in(arguments, &passed)? else {
             break;
         };

@@ -8,7 +8,7 @@ use super::{apply, colour, complain, peek, recover, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
-use crate::apply::{Outcome, Result as Came, out};
+use crate::apply::{Outcome, Result as Came};
 use crate::domain::{Component, Fact, Health, Instant};
 use crate::journal::Act;
 use crate::plan::{BouncePlan, WithheldReason};
@@ -231,17 +231,7 @@ impl<'a> Bouncing<'a> {
 
     /// Without a journal nothing can be carried on: what is out comes back before the command ends.
     fn give_up(&self, error: CliError) -> CliError {
-        for recovered in out::recover(&self.setup.node, &self.held) {
-            let out::Recovered {
-                path, out, result, ..
-            } = recovered;
-            match result {
-                Ok(()) => complain(&format!("holdfast: {path} is back in its folder")),
-                Err(why) => complain(&format!(
-                    "holdfast: {path} could not be put back: {why}\n  by hand: mv {out} {path}"
-                )),
-            }
-        }
+        recover::put_back(&self.setup.node, &self.held);
         error
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::setup::{self, CliError};
 use super::{complain, say};
+use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::apply::out;
 use crate::report::ExitClass;
@@ -23,25 +24,21 @@ pub(super) fn recover() -> Result<ExitClass, CliError> {
     }
     let mut class = ExitClass::Compliant;
     for one in recovered {
-        let out::Recovered {
-            component,
-            out,
-            path,
-            result,
-        } = one;
-        match result {
-            Ok(()) => say(&format!(
-                "{path}: the manifest of {component} is back from {out}; the kubelet starts it within seconds.\n"
-            ))?,
-            Err(error) => {
-                complain(&format!(
-                    "holdfast: {path}: the manifest of {component} could not be put back from {out}: {error}\n  by hand: mv {out} {path}"
-                ));
-                class = ExitClass::Failed;
-            }
+        if one.result.is_ok() {
+            say(&format!("{one}.\n"))?;
+        } else {
+            complain(&format!("holdfast: {one}"));
+            class = ExitClass::Failed;
         }
     }
     Ok(class)
+}
+
+/// What a command that holds the lock and cannot go on does: without a journal nothing can be carried on, so what is out comes back.
+pub(super) fn put_back(node: &Node, held: &Held) {
+    for one in out::recover(node, held) {
+        complain(&format!("holdfast: {one}"));
+    }
 }
 
 /// What a command that cannot go on does for a node whose API server it may have left without its manifest.

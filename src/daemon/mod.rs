@@ -250,6 +250,9 @@ impl Daemon<'_> {
                     .insert(outcome.change, (began + RETRY_MS, why.clone()));
             }
         }
+        for recovered in &passed.recovered {
+            error!(MESSAGE_ID = news::TROUBLE, "{recovered}");
+        }
         let trouble = self.renew_watches(Some(&passed.looked));
         self.news.tell_trouble(trouble);
         self.news.tell_outcomes(&passed.outcomes) || passed.found_news

@@ -14,9 +14,20 @@ pub(super) struct Seen {
 /// The entries of the folder. Names that begin with a dot are left out: the kubelet does not look at them
 /// (kubernetes `pkg/kubelet/config/file_linux.go`).
 pub(super) fn entries(node: &Node) -> Fact<Vec<Seen>> {
-    node.files.list(&node.layout.manifests).map(|entries| {
-        let seen = entries.into_iter().filter(|entry| !entry.name.starts_with('.'));
-        seen.filter_map(|entry| look(node, entry)).collect()
+    node.files.list(&node.layout.manifests).and_then(|entries| {
+        let seen: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| !entry.name.starts_with('.'))
+            .collect();
+        // An entry that cannot be looked at must not pass for one that is not there.
+        let unknown = seen.iter().find_map(|entry| match &entry.facts {
+            Fact::Unknown(why) => Some(why.clone()),
+            Fact::Known(_) | Fact::Absent => None,
+        });
+        match unknown {
+            Some(why) => Fact::Unknown(why),
+            None => Fact::Known(seen.into_iter().filter_map(|entry| look(node, entry)).collect()),
+        }
     })
 }
 

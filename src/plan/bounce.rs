@@ -166,23 +166,19 @@ pub(super) fn bounced(
         limits,
         now,
     );
-    let lies_out = observation.files.get(&act.out).and_then(Fact::known).is_some();
+    let drain = act.drain_ms.map(Duration::from_millis);
     match seen.content() {
         Fact::Known(digest) if digest == act.digest => back(act, &seen),
         Fact::Known(_) => Step::Abandon {
             why: format!("someone else has written {} since", act.path),
         },
-        Fact::Absent | Fact::Unknown(_) if lies_out => Out {
-            seen: &seen,
-            drain: act.drain_ms.map(Duration::from_millis),
-        }
-        .step(),
-        Fact::Absent => Step::Abandon {
+        Fact::Absent => seen.away(&act.out, drain).unwrap_or_else(|| Step::Abandon {
             why: format!(
                 "someone else has taken {} away since; a copy is {}",
                 act.path, act.backup
             ),
-        },
+        }),
+        Fact::Unknown(_) if seen.lies_out(&act.out) == Fact::Known(()) => Out { seen: &seen, drain }.step(),
         Fact::Unknown(why) if seen.is_overdue() => Step::Abandon { why: why.to_string() },
         Fact::Unknown(why) => Step::Wait { why: why.to_string() },
     }

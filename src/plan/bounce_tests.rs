@@ -210,7 +210,7 @@ fn what_someone_else_did_with_the_manifest_is_left_as_it_is() {
         "someone else has written"
     ));
     let mut taken = out(vec![], closed());
-    taken.files.clear();
+    taken.files.insert(path(OUT), Fact::Absent);
     assert!(given_up(&step_of(None, None, &taken, 1005), "taken"));
     assert!(given_up(
         &step_of(None, None, &taken, 1005),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::bounce::{Out, bounced};
+use super::bounce::bounced;
 use super::last_words::fault_in;
 use super::restarting::Restarting;
 use crate::domain::{Digest, Fact, Instant, NodePath, Observation, PodLog, ProcessId};
@@ -166,21 +166,19 @@ impl<'a> Edited<'a> {
     fn step(&self) -> Step {
         let content = self.seen.content();
         if content == Fact::Known(self.edit.after) {
-            self.verify()
-        } else if let Some(out) = self.out().filter(|_| content == Fact::Absent) {
-            out.step()
-        } else if content == Fact::Known(self.edit.before) {
-            Step::Abandon {
-                why: "it had not happened yet, or someone else has undone it".to_owned(),
-            }
-        } else {
-            self.not_ours(&content)
+            return self.verify();
         }
+        if content == Fact::Known(self.edit.before) {
+            return Step::Abandon {
+                why: "it had not happened yet, or someone else has undone it".to_owned(),
+            };
+        }
+        self.away(&content).unwrap_or_else(|| self.not_ours(&content))
     }
 
     fn undoing(&self, fault: &Fault) -> Step {
         let content = self.seen.content();
-        if content == Fact::Known(self.edit.after) || (content == Fact::Absent && self.out().is_some()) {
+        if content == Fact::Known(self.edit.after) || self.away(&content).is_some() {
             Step::PutBack
         } else if content == Fact::Known(self.edit.before) {
             self.recovered(fault)
@@ -189,20 +187,11 @@ impl<'a> Edited<'a> {
         }
     }
 
-    /// The manifest while it is out of its folder.
-    fn out(&self) -> Option<Out<'_>> {
-        let bounce = self.edit.bounce.as_ref()?;
-        let observation = self.seen.observation;
-        let lies = observation.files.get(&bounce.out).and_then(Fact::known).is_some();
-        let out = observation
-            .manifests
-            .get(&self.edit.component)
-            .and_then(Fact::known)
-            .map(|manifest| (&manifest.path, manifest.digest));
-        (lies && out == Some((&bounce.out, self.edit.before))).then(|| Out {
-            seen: &self.seen,
-            drain: Some(Duration::from_millis(bounce.drain_ms)),
-        })
+    /// What comes next while the manifest is out of its folder, where we took it.
+    fn away(&self, content: &Fact<Digest>) -> Option<Step> {
+        let bounce = self.edit.bounce.as_ref().filter(|_| *content == Fact::Absent)?;
+        let drain = Duration::from_millis(bounce.drain_ms);
+        self.seen.away(&bounce.out, Some(drain))
     }
 
     fn not_ours(&self, content: &Fact<Digest>) -> Step {
@@ -213,7 +202,10 @@ impl<'a> Edited<'a> {
             }
             Fact::Unknown(why) => Step::Abandon { why: why.to_string() },
             Fact::Absent => Step::Abandon {
-                why: format!("someone else has taken {path} away since"),
+                why: format!(
+                    "someone else has taken {path} away since; a copy is {}",
+                    self.edit.backup
+                ),
             },
             Fact::Known(_) => Step::Abandon {
                 why: format!("someone else has written {path} since"),

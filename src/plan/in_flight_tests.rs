@@ -450,6 +450,35 @@ fn the_manifest_comes_in_when_the_kubelet_has_cleaned_up_and_at_the_latest_when_
 }
 
 #[test]
+fn a_manifest_that_is_out_is_brought_in_whatever_was_done_to_it_there() {
+    // Edited where it lies, and no longer readable as a manifest.
+    let mut edited = out(vec![], closed());
+    edited
+        .manifests
+        .insert(Component::Scheduler, Fact::unknown("line 3: no YAML"));
+    edited.pod_cgroups.clear();
+    assert_eq!(bounced(&edited, Some(1001), Phase::Started, 1003), Step::PutIn);
+    assert_eq!(
+        bounced(&edited, None, Phase::Undoing(fault("it did not answer")), 1003),
+        Step::PutBack
+    );
+    // Not to be looked at for a moment: waited for, but not for ever.
+    let mut unknown = out(vec![], closed());
+    unknown
+        .files
+        .insert(OUT.parse().unwrap(), Fact::unknown("Input/output error"));
+    assert!(matches!(
+        bounced(&unknown, Some(1001), Phase::Started, 1003),
+        Step::Wait { .. }
+    ));
+    assert_eq!(bounced(&unknown, Some(1001), Phase::Started, 1040), Step::PutIn);
+    // Taken from there by somebody, after our own record that it was out.
+    let mut gone = out(vec![], closed());
+    gone.files.insert(OUT.parse().unwrap(), Fact::Absent);
+    assert_eq!(bounced(&gone, Some(1001), Phase::Started, 1003), Step::PutIn);
+}
+
+#[test]
 fn an_undo_finds_the_manifest_out_and_a_manifest_that_someone_else_took_is_not_ours() {
     let gone = out(vec![], closed());
     assert_eq!(
@@ -457,9 +486,8 @@ fn an_undo_finds_the_manifest_out_and_a_manifest_that_someone_else_took_is_not_o
         Step::PutBack
     );
     let mut taken = gone;
-    taken.files.clear();
-    assert!(matches!(
-        bounced(&taken, None, Phase::Started, 1003),
-        Step::Abandon { .. }
-    ));
+    taken.files.insert(OUT.parse().unwrap(), Fact::Absent);
+    for phase in [Phase::Started, Phase::Undoing(fault("it did not answer"))] {
+        assert!(matches!(bounced(&taken, None, phase, 1003), Step::Abandon { .. }));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::in_flight::Limits;
+use super::bounce::{Out, PATIENCE};
+use super::in_flight::{Limits, Step};
 use crate::domain::{
     Component, Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
 };
@@ -81,6 +82,29 @@ impl<'a> Restarting<'a> {
                 }
             }
         })
+    }
+
+    /// Whether the manifest lies at the place beside its folder. Its content does not count: whatever was done to it there, an API server
+    /// with it is better than none.
+    pub(super) fn lies_out(&self, out: &NodePath) -> Fact<()> {
+        let facts = self.observation.files.get(out);
+        facts.map_or_else(
+            || Fact::unknown("it was not looked at"),
+            |facts| facts.as_ref().map(|_| ()),
+        )
+    }
+
+    /// What comes next when the manifest's own place is empty; `None` when it was somebody else who took it away.
+    pub(super) fn away(&self, out: &NodePath, drain: Option<Duration>) -> Option<Step> {
+        match self.lies_out(out) {
+            Fact::Known(()) => Some(Out { seen: self, drain }.step()),
+            // It is put back from the backup where need be.
+            Fact::Unknown(_) if self.since_begun >= PATIENCE => Some(Step::PutIn),
+            Fact::Unknown(why) => Some(Step::Wait { why: why.to_string() }),
+            // It was out, by our own record; somebody took it from there.
+            Fact::Absent if self.draining.is_some() => Some(Step::PutIn),
+            Fact::Absent => None,
+        }
     }
 
     pub(super) fn kubelet_is_down(&self) -> bool {

@@ -151,6 +151,15 @@ impl Files {
         from.sync().map_err(not_durable(path))
     }
 
+    /// Looks whether a plain file still has that content.
+    ///
+    /// # Errors
+    /// When it has not, or cannot be read.
+    pub fn expect(&self, path: &NodePath, digest: Digest) -> Result<(), FileError> {
+        let place = self.place(path).map_err(failed("open", path))?;
+        self.read_expected(&place, path, digest).map(drop)
+    }
+
     /// The content of a file, if it is still that one.
     fn read_expected(
         &self,
