@@ -11,8 +11,9 @@ use std::time::Duration;
 use holdfast::adapters::etcd::{
     Access, Alarm, Etcd, EtcdError, Event, Scan, Status, Watch, stale_chunk, take_census,
 };
-use holdfast::census::{Census, Held, Paths, Pattern, Span};
+use holdfast::census::{Census, Held, Paths, Span};
 use holdfast::domain::{KeyId, Provider};
+use holdfast::encryption::ResourcePattern;
 use world::etcd as stand_in;
 use world::etcd::{Pki, Reply};
 
@@ -60,7 +61,10 @@ fn is_old(_key: &[u8], value: &[u8]) -> bool {
 }
 
 fn spans(patterns: &[&str]) -> Vec<Span> {
-    let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().unwrap()).collect();
+    let patterns: Vec<ResourcePattern> = patterns
+        .iter()
+        .map(|text| ResourcePattern::parse(text).unwrap())
+        .collect();
     Paths::new("/registry").unwrap().spans(&patterns)
 }
 

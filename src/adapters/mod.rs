@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod api;
 pub mod clock;
 pub mod cluster;
+pub mod core_dumps;
 pub mod ending;
 pub mod etcd;
 mod failpoint;

@@ -117,6 +117,20 @@ impl Wakeups {
     }
 }
 
+/// Comes when this process is asked to end (SIGTERM, SIGINT); a [`Wakeups`] hears of it too. For what runs so long that it must be
+/// able to stop in the middle.
+///
+/// # Errors
+/// When the system refuses.
+pub async fn asked_to_end() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 async fn next_hint(hints: &Hints) -> Hint {
     loop {
         if let Some(hint) = hints.take() {

@@ -6,10 +6,8 @@
 mod chunk;
 mod count;
 mod path;
-mod pattern;
 mod table;
 
 pub use chunk::{Chunk, Stale};
 pub use count::{Census, Held, MAX_REQUEST_BYTES, Resource, Tally, Value};
 pub use path::{InvalidPrefix, NoEndpoint, ObjectRef, Paths, Place, Scope, Span};
-pub use pattern::{InvalidPattern, Pattern};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::pattern::Pattern;
 use super::table::BUILT_IN;
 use crate::domain::GroupResource;
+use crate::encryption::ResourcePattern;
 
 /// Whether a resource's objects live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -255,7 +255,7 @@ impl Paths {
 
     /// Where the values of these resources lie: disjoint and in order, so that no value is seen twice.
     #[must_use]
-    pub fn spans(&self, patterns: &[Pattern]) -> Vec<Span> {
+    pub fn spans(&self, patterns: &[ResourcePattern]) -> Vec<Span> {
         let mut spans: Vec<Span> = patterns
             .iter()
             .flat_map(|pattern| self.prefixes_for(pattern))
@@ -285,14 +285,14 @@ impl Paths {
     /// For a resource that the table does not know, all places where it could be: as a custom one, and as a built-in one of a newer
     /// server.
     #[must_use]
-    pub fn prefixes_for(&self, pattern: &Pattern) -> Vec<String> {
+    pub fn prefixes_for(&self, pattern: &ResourcePattern) -> Vec<String> {
         let mut paths: Vec<String> = match pattern {
-            Pattern::All => vec![String::new()],
-            Pattern::Exact(exact) => {
+            ResourcePattern::All => vec![String::new()],
+            ResourcePattern::Exact(exact) => {
                 let known: Vec<String> = self.built_in(|resource| resource == exact);
                 if known.is_empty() { guesses(exact) } else { known }
             }
-            Pattern::Group(group) => {
+            ResourcePattern::Group(group) => {
                 let mut paths = self.built_in(|resource| resource.group == *group);
                 if group.contains('.') {
                     paths.push(format!("{group}/"));

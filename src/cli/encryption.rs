@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError};
 use super::{colour, rotate, say};
+use crate::adapters::core_dumps;
 use crate::at_rest::judge;
 use crate::observe::at_rest;
 use crate::report::{self, ExitClass};
@@ -12,6 +13,10 @@ use crate::report::{self, ExitClass};
 /// Looks and tells, or changes the key.
 pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<ExitClass, CliError> {
     setup::require_root()?;
+    core_dumps::off().map_err(|cause| CliError::System {
+        act: "cannot switch core dumps off, and keys are about to be read",
+        cause,
+    })?;
     match command {
         EncryptionCommand::Status => look(arguments, false),
         EncryptionCommand::Verify => look(arguments, true),

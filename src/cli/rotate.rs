@@ -129,7 +129,6 @@ fn walk(node: &Node, rotator: &mut Rotator<'_>) -> Result<ExitClass, CliError> {
         let passed = with_journal(node, |held, journal| {
             Ok(rotator.pass(held, journal, Pace::default(), &mut |progress| {
                 meter.tell(progress, node.clock.now().since_boot_ms);
-                false
             }))
         })?;
         meter.end();

@@ -8,15 +8,13 @@ use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Etcd, take_census};
 use crate::at_rest::{AtRest, Configured};
-use crate::census::{Census, Held, Pattern};
-use crate::domain::{Component, Digest, Fact, FlagName, KeyId, Manifest, NodePath, Reason};
-use crate::encryption::{self, EncryptionConfig, Stored, decrypt, looks_like_object};
+use crate::census::{Census, Held};
+use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
+use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
 use crate::manifest::{CommandLine, Mounted, command_line, mounted_from};
 
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where nothing is encrypted yet, what would be first is counted.
-const SECRETS: &str = "secrets";
 
 /// One look. With `thorough`, each encrypted value is decrypted.
 ///
@@ -187,7 +185,7 @@ pub(crate) async fn census(
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Result<Census, Reason> {
-    let patterns = patterns(configured)?;
+    let patterns = patterns(configured);
     let empty = EncryptionConfig { entries: Vec::new() };
     let config = configured.map_or(&empty, |configured| &configured.config);
     let known = config.key_ids();
@@ -204,16 +202,19 @@ pub(crate) async fn census(
         .map_err(|error| Reason::new(format!("{error}; {}", error.advice())))
 }
 
-/// What the configuration covers.
-///
-/// # Errors
-/// When it names resources in a way that is not understood.
-pub(crate) fn patterns(configured: Option<&Configured>) -> Result<Vec<Pattern>, Reason> {
-    let named = resources(configured);
-    let patterns = named.iter().map(|text| text.parse::<Pattern>());
-    patterns
-        .collect::<Result<_, _>>()
-        .map_err(|error| Reason::new(error.to_string()))
+/// What is encrypted with keys that Holdfast knows; secrets, where nothing is.
+pub(crate) fn patterns(configured: Option<&Configured>) -> Vec<ResourcePattern> {
+    let entries = configured.map_or(&[][..], |configured| configured.config.entries.as_slice());
+    let known = entries.iter().filter(|entry| !entry.has_kms());
+    let named: Vec<ResourcePattern> = known.flat_map(|entry| entry.resources.iter().cloned()).collect();
+    if named.is_empty() {
+        let secrets = GroupResource {
+            resource: "secrets".to_owned(),
+            group: String::new(),
+        };
+        return vec![ResourcePattern::Exact(secrets)];
+    }
+    named
 }
 
 /// The manifest of the API server.
@@ -226,22 +227,6 @@ pub(crate) fn manifests(node: &Node) -> BTreeMap<Component, Fact<Manifest>> {
     let entries = folder::entries(node);
     let of = |component| (component, folder::manifest(component, node, &entries));
     Component::ALL.into_iter().map(of).collect()
-}
-
-/// The resources that are encrypted with keys that Holdfast knows.
-fn resources(configured: Option<&Configured>) -> Vec<String> {
-    let entries =
-        configured.map(|configured| configured.config.entries.iter().filter(|entry| !entry.has_kms()));
-    let named: Vec<String> = entries
-        .into_iter()
-        .flatten()
-        .flat_map(|entry| entry.resources.iter().map(ToString::to_string))
-        .collect();
-    if named.is_empty() {
-        vec![SECRETS.to_owned()]
-    } else {
-        named
-    }
 }
 
 /// Under what a value is held: by its prefix, and with `thorough` by what the key makes of it.

@@ -14,7 +14,7 @@ use super::restarting::Restarting;
 use crate::config::Drain;
 use crate::domain::{Component, Fact, Health, Instant, Observation, Process, StaticPod};
 use crate::journal::{BouncedManifest, InFlight};
-use crate::manifest::{command_line, flags_of_process, parse_boolean};
+use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_duration};
 
 /// A process that should be gone, and a pod that should be cleaned up, are waited for this long; then the manifest comes in all the same,
 /// and the kubelet does it in its own time.
@@ -72,9 +72,7 @@ fn needs_time(flags: &[(String, String)]) -> Option<String> {
     if set("audit-log-path").next().is_some() && batches("audit-log-mode", "blocking") {
         return Some("it writes its audit log in batches, and would lose the last one".to_owned());
     }
-    if set("shutdown-delay-duration")
-        .any(|time| !matches!(time.trim_end_matches(char::is_alphabetic), "0" | ""))
-    {
+    if set("shutdown-delay-duration").any(|time| parse_go_duration(time) != Some(Duration::ZERO)) {
         return Some("--shutdown-delay-duration asks for time".to_owned());
     }
     if set("shutdown-send-retry-after").any(|value| parse_boolean(value) != Some(false)) {

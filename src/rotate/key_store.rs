@@ -46,21 +46,23 @@ const RETAINED: &str = "retained";
 /// A key is 32 bytes: AES-256, and what secretbox takes.
 const KEY_BYTES: usize = 32;
 
-/// What the store holds.
-pub(super) fn list(node: &Node) -> Fact<KeyStore> {
-    let in_folder = |name: &str| -> Result<BTreeSet<KeyId>, Reason> {
+/// What the store holds. A key of another cluster's may have the same name: one that the configuration has counts as retained only with
+/// the configuration's bytes.
+pub(super) fn list(node: &Node, config: &EncryptionConfig) -> Fact<KeyStore> {
+    let is_meant = |(id, key): &(KeyId, NamedKey)| {
+        let configured = config.key(id);
+        configured.is_none_or(|configured| configured.secret.is_same(&key.secret))
+    };
+    let ids = |folder: &str| -> Result<BTreeSet<KeyId>, Reason> {
         let folder = node
             .layout
             .state
-            .join(name)
+            .join(folder)
             .map_err(|error| Reason::new(error.to_string()))?;
-        let mut found = BTreeSet::new();
-        for key in keys_in(node, &folder)? {
-            found.insert(key.0);
-        }
-        Ok(found)
+        let keys = keys_in(node, &folder)?.into_iter().filter(|key| is_meant(key));
+        Ok(keys.map(|(id, _)| id).collect())
     };
-    match (in_folder(KEYS), in_folder(RETAINED)) {
+    match (ids(KEYS), ids(RETAINED)) {
         (Ok(keys), Ok(retained)) => Fact::Known(KeyStore {
             copies: keys.into_iter().map(|key| (key, 1)).collect::<BTreeMap<_, _>>(),
             retained,
@@ -156,8 +158,9 @@ fn put(node: &Node, held: &Held, folder: &str, id: &KeyId, key: &NamedKey) -> Re
         }],
     };
     let bytes = write(&EncryptionConfig { entries: vec![entry] });
-    // A name may hold anything; the file's says which key by its id's digest, whole, so that no key takes another's place.
-    let name = format!("key-{}.yaml", Digest::of(id.to_string().as_bytes()));
+    // A name may hold anything, so the file's has its digest; and the key's own fingerprint, so that no key takes another's place.
+    let digest = Digest::of(id.to_string().as_bytes());
+    let name = format!("key-{digest}-{}.yaml", key.secret.fingerprint());
     store(node, held, &in_folder(node, folder, &name)?, &bytes)
 }
 

@@ -1,6 +1,7 @@
 //! What a rotation observes before each step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{PATIENCE, Proof, RotateError, Rotator, key_store};
 use crate::adapters::Node;
@@ -8,12 +9,15 @@ use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Etcd, EtcdError, Watch};
 use crate::at_rest::Configured;
 use crate::census::{Census, Held, Span};
-use crate::domain::{Fact, KeyId, Manifest, Reason};
+use crate::domain::{Component, Fact, KeyId, Manifest, NodePath, Owner, Reason};
 use crate::encryption::SharedChain;
+use crate::manifest::{command_line, flags_of_process, parse_go_duration};
 use crate::observe::at_rest;
 use crate::rotation::{
-    self, Chain, Generation, Membership, NodeName, NodeView, OnDisk, Revision, Tally, World,
+    self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Tally, World,
 };
+
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// What one look gave.
 pub(super) struct Seen {
@@ -33,17 +37,18 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
         .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
     let name = one_node(rotator)?;
     let chain = chain(&configured)?;
-    let now = node.clock.now().wall;
+    let own_host = own_host(node);
+    rotator.limits.drain = drain(node, &manifest)?;
     let (before, running, store, watched, after) = {
         let Rotator {
             runtime, etcd, proof, ..
         } = &mut *rotator;
         runtime.block_on(async {
-            let before = members(&api, &name, now).await;
+            let before = members(&api, &name, &own_host).await;
             let running = at_rest::loaded(&api).await;
             let store = store(etcd, &access).await;
             let watched = watched(proof, &store, &configured, &access).await;
-            let after = members(&api, &name, now).await;
+            let after = members(&api, &name, &own_host).await;
             (before, running, store, watched, after)
         })
     };
@@ -67,7 +72,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
         census: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.census.clone())),
         watch: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.seen())),
         stuck: rotator.stuck.clone(),
-        keys: key_store::list(node),
+        keys: key_store::list(node, &configured.config),
     };
     Ok(Seen {
         world,
@@ -75,6 +80,60 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
         api,
         access,
     })
+}
+
+/// Who can write the file, or its folder, can have the new key, or destroy it.
+pub(super) fn only_roots(node: &Node, file: &NodePath) -> Result<(), RotateError> {
+    for path in std::iter::once(file.clone()).chain(file.parent()) {
+        let facts = match node.files.facts(&path) {
+            Fact::Known(facts) => facts,
+            Fact::Absent => return Err(RotateError::NotHere(format!("{path} is not there"))),
+            Fact::Unknown(why) => return Err(RotateError::Unknown(why)),
+        };
+        if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & 0o022 != 0 {
+            return Err(RotateError::NotHere(format!(
+                "{path} belongs to {} with mode {}, so somebody else than root can write it, and no key is put there; \
+                 chown root:root {path}; chmod go-w {path}",
+                facts.owner, facts.mode
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's host name, which an API server's identity lease carries.
+fn own_host(node: &Node) -> Fact<String> {
+    let path: NodePath = match HOST_NAME.parse() {
+        Ok(path) => path,
+        Err(error) => return Fact::unknown(format!("{HOST_NAME}: {error}")),
+    };
+    let read = node.files.read(&path, 1024);
+    read.map(|content| String::from_utf8_lossy(&content.bytes).trim().to_owned())
+}
+
+/// How long a request that began before a change of the write key may still commit: what the API server is told and what it runs with,
+/// and never less than its default.
+fn drain(node: &Node, manifest: &Manifest) -> Result<Duration, RotateError> {
+    let unknown = |why: String| RotateError::Unknown(Reason::new(why));
+    let line = command_line(Component::ApiServer, &manifest.pod).map_err(|why| unknown(why.to_string()))?;
+    let table = node.processes.look().map_err(RotateError::Unknown)?;
+    let mut flags: Vec<(String, String)> = line
+        .flags()
+        .map(|(name, value)| (name.to_string(), value.to_owned()))
+        .collect();
+    for process in table.of_component(Component::ApiServer, manifest.pod.uid.as_deref()) {
+        let running = flags_of_process(Component::ApiServer, &process.argv);
+        let running = running.map_err(|why| unknown(why.to_string()))?;
+        flags.extend(running.into_iter().map(|(name, value)| (name.to_string(), value)));
+    }
+    let mut drain = Limits::default().drain;
+    for (_, value) in flags.iter().filter(|(name, _)| name == "request-timeout") {
+        let timeout = parse_go_duration(value).ok_or_else(|| {
+            unknown(format!("kube-apiserver's --request-timeout={value} is no span of time, so how long a request may take is not known"))
+        })?;
+        drain = drain.max(timeout);
+    }
+    Ok(drain)
 }
 
 impl Proof {
@@ -182,31 +241,33 @@ fn chain(configured: &Configured) -> Result<Chain, RotateError> {
     }
 }
 
-/// The API servers that use this etcd, by their identity leases that are not out of date.
-async fn members(api: &Api, name: &NodeName, now: jiff::Timestamp) -> Fact<Membership> {
-    api::api_server_leases(api).await.map(|leases| {
-        let fresh: Vec<_> = leases
-            .into_iter()
-            .filter(|lease| {
-                let seconds = i64::from(lease.duration_seconds);
-                lease
-                    .renewed
-                    .is_none_or(|renewed| now.duration_since(renewed).as_secs() <= seconds)
-            })
-            .collect();
-        // One is this node's own, whatever its host name is; of several, those of other hosts.
-        let strangers = if fresh.len() <= 1 {
-            BTreeSet::new()
-        } else {
-            let others = fresh
-                .into_iter()
-                .filter(|lease| lease.host.as_deref() != Some(name.0.as_str()));
-            others.map(|lease| lease.holder).collect()
-        };
-        Membership {
-            nodes: BTreeSet::from([name.clone()]),
-            strangers,
+/// The API servers that use this etcd, by their identity leases, whatever their age: clocks differ, and the API server removes the lease
+/// of one that is gone within the hour.
+async fn members(api: &Api, name: &NodeName, own_host: &Fact<String>) -> Fact<Membership> {
+    let own_host = match own_host {
+        Fact::Known(host) => host,
+        Fact::Absent => {
+            return Fact::unknown("this node has no host name to know its own API server's lease by");
         }
+        Fact::Unknown(why) => return Fact::Unknown(why.clone()),
+    };
+    api::api_server_leases(api)
+        .await
+        .and_then(|leases| membership(leases, name, own_host))
+}
+
+fn membership(leases: Vec<api::Lease>, name: &NodeName, own_host: &str) -> Fact<Membership> {
+    let (own, others): (Vec<_>, Vec<_>) = leases
+        .into_iter()
+        .partition(|lease| lease.host.as_deref() == Some(own_host));
+    if own.is_empty() {
+        return Fact::unknown(format!(
+            "no API server of host {own_host} has an identity lease in kube-system (label apiserver.kubernetes.io/identity)"
+        ));
+    }
+    Fact::Known(Membership {
+        nodes: BTreeSet::from([name.clone()]),
+        strangers: others.into_iter().map(|lease| lease.holder).collect(),
     })
 }
 
@@ -251,12 +312,7 @@ async fn watched(
     configured: &Configured,
     access: &Access,
 ) -> Result<(), EtcdError> {
-    let spans = at_rest::patterns(Some(configured)).map(|patterns| access.paths.spans(&patterns));
-    let Ok(spans) = spans else {
-        // What is to be watched is not known, so nothing was seen.
-        *proof = None;
-        return Ok(());
-    };
+    let spans = access.paths.spans(&at_rest::patterns(Some(configured)));
     let (Some(Proof { watch, writes, .. }), Fact::Known(store)) = (proof.as_mut(), store) else {
         return Ok(());
     };
@@ -309,5 +365,42 @@ fn counted(census: &Census, now: crate::domain::Instant) -> rotation::Census {
         values,
         unknown,
         undecryptable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(host: Option<&str>, holder: &str) -> api::Lease {
+        api::Lease {
+            name: format!("apiserver-{holder}"),
+            holder: holder.to_owned(),
+            host: host.map(str::to_owned),
+            // An hour old by this node's clock.
+            renewed: Some(jiff::Timestamp::UNIX_EPOCH),
+            duration_seconds: 3600,
+        }
+    }
+
+    #[test]
+    fn every_lease_of_another_host_is_a_stranger_however_old_it_seems() {
+        let name = NodeName("cp1".to_owned());
+        let of = |leases: Vec<api::Lease>| membership(leases, &name, "cp1.example.org");
+        let own = || lease(Some("cp1.example.org"), "own");
+        let strangers = |found: Fact<Membership>| match found {
+            Fact::Known(found) => found.strangers,
+            Fact::Absent | Fact::Unknown(_) => panic!("it is known"),
+        };
+        assert_eq!(strangers(of(vec![own()])), BTreeSet::new());
+        for host in [Some("cp2"), None] {
+            assert_eq!(
+                strangers(of(vec![own(), lease(host, "other")])),
+                BTreeSet::from(["other".to_owned()])
+            );
+        }
+        // Neither none at all nor only somebody else's says that this is the only one.
+        assert!(matches!(of(vec![]), Fact::Unknown(_)));
+        assert!(matches!(of(vec![lease(Some("cp2"), "other")]), Fact::Unknown(_)));
     }
 }

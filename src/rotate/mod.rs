@@ -21,7 +21,7 @@ use crate::encryption::{is_name_free, new_key_name};
 use crate::journal::Record;
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
-    StuckValue, Words,
+    Stuck, Words,
 };
 use key_store::KeyStoreError;
 pub use reencrypt::Pace;
@@ -96,7 +96,9 @@ pub struct Rotator<'a> {
     runtime: tokio::runtime::Runtime,
     etcd: Option<Etcd>,
     proof: Option<Proof>,
-    stuck: Vec<StuckValue>,
+    stuck: Stuck,
+    /// Until when nothing is tried again, and what is awaited.
+    rest: Option<(u64, Words)>,
     limits: Limits,
 }
 
@@ -121,7 +123,8 @@ impl<'a> Rotator<'a> {
                 .map_err(RotateError::Runtime)?,
             etcd: None,
             proof: None,
-            stuck: Vec::new(),
+            stuck: Stuck::default(),
+            rest: None,
             limits: Limits::default(),
         })
     }
@@ -139,6 +142,7 @@ impl<'a> Rotator<'a> {
     ) -> Result<Rotation, RotateError> {
         look::prove(self)?;
         let seen = look::look(self)?;
+        look::only_roots(self.node, &seen.configured.file)?;
         let history = &journal.state().rotations;
         let burnt: Vec<_> = history.burnt.iter().filter_map(name_of).cloned().collect();
         let generation = u64::try_from(history.burnt.len()).unwrap_or(u64::MAX);
@@ -181,7 +185,7 @@ impl<'a> Rotator<'a> {
         self.record(held, journal, Event::CutAllowed)
     }
 
-    /// Takes one step; `tell` hears how a long one goes, and answers whether it is to stop between two objects.
+    /// Takes one step; `tell` hears how a long one goes.
     ///
     /// # Errors
     /// When the step could not be taken; the next pass decides anew.
@@ -190,7 +194,7 @@ impl<'a> Rotator<'a> {
         held: &Held,
         journal: &mut JournalStore,
         pace: Pace,
-        tell: &mut dyn FnMut(&crate::rewrite::Progress) -> bool,
+        tell: &mut dyn FnMut(&crate::rewrite::Progress),
     ) -> Result<Passed, RotateError> {
         let Some(rotation) = journal.state().rotations.rotation.clone() else {
             return Ok(Passed::Idle);
@@ -206,6 +210,10 @@ impl<'a> Rotator<'a> {
         }
         if let Some(held_off) = self.held_off() {
             return Ok(held_off);
+        }
+        let now = self.node.clock.now().since_boot_ms;
+        if let Some((_, words)) = self.rest.as_ref().filter(|(until, _)| now < *until) {
+            return Ok(Passed::Waits(words.clone()));
         }
         let seen = look::look(self)?;
         match rotation::next(&rotation, &seen.world, &self.limits) {
@@ -354,16 +362,18 @@ impl<'a> Rotator<'a> {
         };
         rotation.fence(edit, Generation::File(configured.digest))?;
         let bytes = key_store::config(self.node, digest)?;
-        let facts = self.node.files.facts(&configured.file);
-        if let Some(facts) = facts.known().filter(|facts| facts.mode.bits() & 0o077 != 0) {
-            let tight = facts.mode.tightened_to(Mode::from_bits(0o600));
-            self.node
-                .files
-                .set_mode(held, &configured.file, facts.id, facts.mode, tight)?;
+        look::only_roots(self.node, &configured.file)?;
+        // The look may have taken a while.
+        if let Some(held_off) = self.held_off() {
+            return Ok(held_off);
         }
-        self.node
-            .files
-            .replace(held, &configured.file, configured.digest, &bytes)?;
+        self.node.files.replace_at_most(
+            held,
+            &configured.file,
+            configured.digest,
+            &bytes,
+            Mode::from_bits(0o600),
+        )?;
         Ok(Passed::Did(format!(
             "{} is written: stage {}, SHA-256 {}...",
             configured.file,

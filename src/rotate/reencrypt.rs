@@ -2,7 +2,7 @@
 //! quota.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,11 +11,12 @@ use super::look::Seen;
 use super::{PATIENCE, Passed, RotateError, Rotator, waits};
 use crate::adapters::api::{self, Ending, Job, Orders};
 use crate::adapters::etcd::{Etcd, EtcdError, stale_chunk};
+use crate::adapters::wakeups::asked_to_end;
 use crate::census::{Held, Resource};
 use crate::domain::{Fact, GroupResource, KeyId};
 use crate::observe::at_rest;
-use crate::rewrite::{Bounds, Brake, Progress, Room, Target};
-use crate::rotation::StuckValue;
+use crate::rewrite::{Bounds, Brake, Progress, Room, Target, Waiting};
+use crate::rotation::{Stuck, StuckValue};
 
 /// How fast it may go.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,54 +41,126 @@ const DEFAULT_QUOTA: u64 = 2 << 30;
 const CHUNK: usize = 500;
 const TICK: Duration = Duration::from_secs(1);
 const AWAY_AFTER: u32 = 8;
+/// One pass rewrites for so long at most: others wait for the lock, and what is guarded between passes is looked at again. In ticks.
+const SLICE: u32 = 60;
+/// A run that may not write for so long ends, so that the operator hears why. In ticks.
+const STALLED: u32 = 10;
+/// After a run that could write nothing the next one waits.
+const REST_MS: u64 = 15_000;
+
+/// Why a run was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Its time is up; there is more to do.
+    Slice,
+    /// This process is asked to end.
+    Asked,
+    /// etcd has no room, or does not say whether it has.
+    NoRoom,
+}
+
+/// What became of a run.
+struct Run {
+    report: api::Report,
+    stop: Option<Stop>,
+    /// Stale values that no request rewrites.
+    beyond_reach: BeyondReach,
+}
+
+/// Stale values that no request rewrites.
+#[derive(Default)]
+struct BeyondReach {
+    /// Those that the API server rewrites by itself: how, by kind.
+    awaited: Vec<(String, &'static str)>,
+    /// Those of paths that are not known.
+    unmapped: Stuck,
+}
 
 impl Rotator<'_> {
-    /// Rewrites the values under these keys. The census is void then, whatever came of it.
+    /// Rewrites values under these keys for a while. The census is void then, whatever came of it.
     pub(super) fn reencrypt(
         &mut self,
         seen: &Seen,
         keys: &BTreeSet<KeyId>,
         pace: Pace,
-        tell: &mut dyn FnMut(&Progress) -> bool,
+        tell: &mut dyn FnMut(&Progress),
     ) -> Result<Passed, RotateError> {
         let census = self.proof.take().map(|proof| proof.census);
         let total = census.as_ref().map(|census| {
-            census
-                .values
-                .iter()
-                .filter(|(key, _)| keys.contains(key))
-                .map(|(_, tally)| tally.count)
-                .sum()
+            let under = census.values.iter().filter(|(key, _)| keys.contains(key));
+            under.map(|(_, tally)| tally.count).sum()
         });
         let seen_at = census.as_ref().map_or(0, |census| census.first.0);
-        let report = self
+        let run = self
             .runtime
             .block_on(run(seen, keys, total, seen_at, pace, tell))?;
-        self.stuck = report
-            .tally
-            .refused()
-            .iter()
-            .map(|refused| StuckValue {
-                object: refused.target.to_string(),
-                why: refused.cause.to_string(),
-            })
-            .collect();
-        let progress = report.tally.progress();
-        Ok(match report.ending {
-            Ending::Finished => Passed::Did(format!(
+        let progress = run.report.tally.progress();
+        self.stuck = stuck(&run);
+        let moved = progress.rewritten + progress.gone > 0;
+        let passed = came_to(&run, &progress);
+        if let Passed::Waits(words) = &passed
+            && !moved
+        {
+            let now = self.node.clock.now().since_boot_ms;
+            self.rest = Some((now + REST_MS, words.clone()));
+        }
+        Ok(passed)
+    }
+}
+
+/// What is left for the operator: refused objects, and values of unknown paths.
+fn stuck(run: &Run) -> Stuck {
+    let refused = run.report.tally.refused().iter().map(|refused| StuckValue {
+        object: refused.target.to_string(),
+        why: refused.cause.to_string(),
+    });
+    let unmapped = &run.beyond_reach.unmapped;
+    Stuck {
+        total: run.report.tally.progress().refused + unmapped.total,
+        named: refused.chain(unmapped.named.iter().cloned()).collect(),
+    }
+}
+
+fn came_to(run: &Run, progress: &Progress) -> Passed {
+    match (&run.report.ending, run.stop) {
+        (_, Some(Stop::Asked)) => waits(
+            "it was asked to end",
+            "run the command again: it goes on with what is left",
+        ),
+        (_, Some(Stop::NoRoom)) => waits(
+            "etcd to have room: its database has reached 70 % of its quota, or it does not say how full it is",
+            "the API server's compaction frees room within minutes; if it does not help, defragment etcd (`etcdctl defrag`) or raise \
+             --quota-backend-bytes",
+        ),
+        (Ending::Away(why), _) => waits(
+            format!("the API server, which does not answer: {why}"),
+            "see its log; the rest goes on by itself",
+        ),
+        (Ending::Finished | Ending::Stopped, _) => match run.beyond_reach.awaited.first() {
+            Some((kind, remedy)) if progress.rewritten + progress.gone + progress.refused == 0 => {
+                waits(format!("{kind}, which no request rewrites"), *remedy)
+            }
+            _ if progress.rewritten + progress.gone + progress.refused == 0 => waits(
+                format!(
+                    "stale values that no write has changed yet ({} to be looked at again, {} said to be fresh)",
+                    progress.again, progress.fresh
+                ),
+                run_again(run),
+            ),
+            _ => Passed::Did(format!(
                 "{} values were written under the new key, {} needed none, {} are gone, {} were refused",
                 progress.rewritten, progress.fresh, progress.gone, progress.refused
             )),
-            Ending::Stopped => waits(
-                "it was told to stop",
-                "run the command again: it goes on with what is left",
-            ),
-            Ending::Away(why) => waits(
-                format!("the API server does not answer: {why}"),
-                "see its log; the rest goes on by itself",
-            ),
-        })
+        },
     }
+}
+
+fn run_again(run: &Run) -> String {
+    let last = run.report.tally.last_unknown();
+    last.map_or_else(
+        || "nothing: it is tried again".to_owned(),
+        |what| format!("it is tried again; the last one came to: {what}"),
+    )
 }
 
 async fn run(
@@ -96,12 +169,13 @@ async fn run(
     total: Option<u64>,
     seen_at: u64,
     pace: Pace,
-    tell: &mut dyn FnMut(&Progress) -> bool,
-) -> Result<api::Report, RotateError> {
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<Run, RotateError> {
     let etcd = Etcd::connect(&seen.access, PATIENCE).await?;
+    let (served, beyond_reach) = served(seen, &etcd, keys).await?;
     let job = Job {
         api: seen.api.clone(),
-        served: served(seen, &etcd, keys).await?,
+        served,
         seen_at,
         total,
         bounds: Bounds {
@@ -122,10 +196,19 @@ async fn run(
         let (report, named) = tokio::join!(rewriting, name_stale(seen, &etcd, keys, targets));
         named.map(|()| report)
     };
+    let mut work = pin!(work);
+    let mut stop = None;
     tokio::select! {
-        report = work => Ok(report?),
-        never = guard(&etcd, orders, progress, tell) => match never {},
+        report = &mut work => return Ok(Run { report: report?, stop, beyond_reach }),
+        why = guard(&etcd, &orders, progress, tell) => stop = Some(why?),
     }
+    // What is in flight comes to its end, by the deadline of its request.
+    orders.send_modify(|orders| orders.stop = true);
+    Ok(Run {
+        report: work.await?,
+        stop,
+        beyond_reach,
+    })
 }
 
 /// Names every stale object, as etcd has them now.
@@ -135,7 +218,7 @@ async fn name_stale(
     keys: &BTreeSet<KeyId>,
     targets: mpsc::Sender<Target>,
 ) -> Result<(), EtcdError> {
-    let patterns = at_rest::patterns(Some(&seen.configured)).unwrap_or_default();
+    let patterns = at_rest::patterns(Some(&seen.configured));
     let spans = seen.access.paths.spans(&patterns);
     let config = &seen.configured.config;
     let known = config.key_ids();
@@ -174,29 +257,41 @@ async fn name_stale(
     }
 }
 
-/// Once a second tells how far it is, and lets the writes take what etcd has room for.
+/// Once a second tells how far it is, and lets the writes take what etcd has room for; why the run is to stop.
 async fn guard(
     etcd: &Etcd,
-    orders: watch::Sender<Orders>,
+    orders: &watch::Sender<Orders>,
     mut progress: watch::Receiver<Progress>,
-    tell: &mut dyn FnMut(&Progress) -> bool,
-) -> Infallible {
-    let mut compacted = etcd.compacted_revision().await.ok().flatten();
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<Stop, RotateError> {
+    let mut asked = pin!(asked_to_end());
+    let mut compacted = None;
     let mut written_at_compaction = 0;
-    loop {
-        tokio::time::sleep(TICK).await;
-        let now = *progress.borrow_and_update();
-        let stop = tell(&now);
-        if let Ok(noted) = etcd.compacted_revision().await
-            && noted != compacted
-        {
-            compacted = noted;
-            written_at_compaction = now.bytes;
+    let mut stalled = 0;
+    for _ in 0..SLICE {
+        tokio::select! {
+            ended = &mut asked => return ended.map(|()| Stop::Asked).map_err(RotateError::Runtime),
+            () = tokio::time::sleep(TICK) => {}
         }
-        // An etcd that does not say how full it is gets nothing more to store.
-        let brake = brake(etcd, written_at_compaction).await.unwrap_or(Brake::Hold);
-        orders.send_replace(Orders { brake, stop });
+        let now = *progress.borrow_and_update();
+        tell(&now);
+        // An etcd that does not say how full it is, or up to where it is compacted, gets nothing more to store.
+        let looked = async {
+            let noted = etcd.compacted_revision().await?;
+            if compacted.replace(noted).is_some_and(|before| before != noted) {
+                written_at_compaction = now.bytes;
+            }
+            brake(etcd, written_at_compaction).await
+        };
+        let brake = looked.await.unwrap_or(Brake::Hold);
+        let is_held = brake == Brake::Hold || now.waiting == Some(Waiting::Quota);
+        stalled = if is_held { stalled + 1 } else { 0 };
+        if stalled >= STALLED {
+            return Ok(Stop::NoRoom);
+        }
+        orders.send_modify(|orders| orders.brake = brake);
     }
+    Ok(Stop::Slice)
 }
 
 async fn brake(etcd: &Etcd, written_at_compaction: u64) -> Result<Brake, EtcdError> {
@@ -208,30 +303,41 @@ async fn brake(etcd: &Etcd, written_at_compaction: u64) -> Result<Brake, EtcdErr
     }))
 }
 
-/// How the resources that hold stale values are served.
+/// How the resources that hold stale values are served, and the stale values that none serves.
 async fn served(
     seen: &Seen,
     etcd: &Etcd,
     keys: &BTreeSet<KeyId>,
-) -> Result<BTreeMap<GroupResource, api::Served>, RotateError> {
+) -> Result<(BTreeMap<GroupResource, api::Served>, BeyondReach), RotateError> {
     let census = at_rest::census(etcd, &seen.access, Some(&seen.configured), false)
         .await
         .map_err(RotateError::Unknown)?;
-    let stale: BTreeSet<GroupResource> = census
-        .iter()
-        .filter(|(_, held, _)| matches!(held, Held::Under(key) if keys.contains(key)))
-        .filter_map(|(resource, _, _)| match resource {
-            Resource::Api(resource) => Some(resource.clone()),
-            Resource::NoEndpoint(_) | Resource::Unmapped(_) => None,
-        })
-        .collect();
+    let mut stale = BTreeSet::new();
+    let mut beyond = BeyondReach::default();
+    let is_stale = |held: &Held| matches!(held, Held::Under(key) if keys.contains(key));
+    for (resource, _, tally) in census.iter().filter(|(_, held, _)| is_stale(held)) {
+        match resource {
+            Resource::Api(resource) => {
+                stale.insert(resource.clone());
+            }
+            Resource::NoEndpoint(kind) => beyond.awaited.push((kind.resource().to_string(), kind.remedy())),
+            Resource::Unmapped(path) => {
+                beyond.unmapped.total += tally.objects;
+                beyond.unmapped.named.push(StuckValue {
+                    object: tally.examples.first().unwrap_or(path).clone(),
+                    why: "no resource of the API is known by that path".to_owned(),
+                });
+            }
+        }
+    }
     let answers = api::served(&seen.api, &stale).await;
-    Ok(answers
+    let served = answers
         .into_iter()
         .filter_map(|(resource, fact)| match fact {
             Fact::Known(served) => Some((resource, served)),
             // Its objects are refused one by one, with that reason.
             Fact::Absent | Fact::Unknown(_) => None,
         })
-        .collect())
+        .collect();
+    Ok((served, beyond))
 }

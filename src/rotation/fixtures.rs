@@ -147,7 +147,7 @@ pub fn world(rotation: &Rotation, stage: Stage) -> World {
             from: Revision(20),
             writes: BTreeMap::from([(key(NEW), Revision(22))]),
         }),
-        stuck: vec![],
+        stuck: Stuck::default(),
         keys: Fact::Known(KeyStore {
             copies: BTreeMap::from([(key(OLD), 1), (key(NEW), 1)]),
             retained: BTreeSet::from([key(OLD), key(NEW)]),

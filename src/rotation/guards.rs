@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Barrier, Census, Chain, Consent, Direction, Etcd, Generation, Hold, Limits, Membership, NodeName,
-    NodeView, OnDisk, Rotation, Stage, StuckValue, Tally, Watch, World,
+    NodeView, OnDisk, Rotation, Stage, Stuck, Tally, Watch, World,
 };
 use crate::domain::{Fact, Instant, KeyId};
 
@@ -301,17 +301,25 @@ fn held(census: &Census) -> impl Iterator<Item = (&KeyId, &Tally)> {
     census.values.iter().filter(|(_, tally)| tally.count > 0)
 }
 
+/// So many values that are stuck are named at once.
+const NAMED_STUCK: usize = 5;
+
 /// Some of the values that are left can be re-encrypted (L3; F36). When none can, each is named with its reason.
-pub(super) fn movable(leftover: &BTreeMap<KeyId, Tally>, stuck: &[StuckValue]) -> Result<(), Hold> {
+pub(super) fn movable(leftover: &BTreeMap<KeyId, Tally>, stuck: &Stuck) -> Result<(), Hold> {
     let left: u64 = leftover.values().map(|tally| tally.count).sum();
-    match stuck.first() {
-        Some(value) if left <= stuck.len() as u64 => Err(Hold::park(
-            format!(
-                "{left} values cannot be re-encrypted; {}: {}",
-                value.object, value.why
-            ),
-            "mend what refuses the write, or delete the objects; both keys stay readable meanwhile",
-        )),
+    match stuck.named.first() {
+        Some(_) if left <= stuck.total => {
+            let named: Vec<String> = stuck
+                .named
+                .iter()
+                .take(NAMED_STUCK)
+                .map(|value| format!("{}: {}", value.object, value.why))
+                .collect();
+            Err(Hold::park(
+                format!("{left} values cannot be re-encrypted; {}", named.join("; ")),
+                "mend what refuses the write, or delete the objects; both keys stay readable meanwhile",
+            ))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -644,13 +652,17 @@ mod tests {
             BTreeMap::new()
         );
         let stuck = |count| {
-            let value = StuckValue {
+            let value = crate::rotation::StuckValue {
                 object: "secrets/default/a".to_owned(),
                 why: "refused by a webhook".to_owned(),
             };
-            vec![value; count]
+            Stuck {
+                total: count,
+                named: vec![value],
+            }
         };
         assert_eq!(movable(&left, &stuck(1)), Ok(()));
+        // More than are named.
         let (parks, why) = held(movable(&left, &stuck(2)));
         assert!(
             parks && why.ends_with("secrets/default/a: refused by a webhook"),

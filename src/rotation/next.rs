@@ -292,7 +292,7 @@ mod tests {
     use crate::rotation::fixtures::{
         NEW, OLD, at, census, chain, events_to, generation, history, key, loaded, members, node, view, world,
     };
-    use crate::rotation::{Consent, KeyStore, Revision, StuckValue, Tally};
+    use crate::rotation::{Consent, KeyStore, Revision, Stuck, StuckValue, Tally};
 
     fn after(stage: Stage, more: Vec<Event>) -> Rotation {
         let events: Vec<Event> = events_to(stage).into_iter().chain(more).collect();
@@ -584,7 +584,10 @@ mod tests {
             object: "secrets/a/b".to_owned(),
             why: "a webhook".to_owned(),
         };
-        world.stuck = vec![stuck; 2];
+        world.stuck = Stuck {
+            total: 2,
+            named: vec![stuck],
+        };
         assert!(why(step(&rotation, &world)).starts_with("2 values cannot be re-encrypted"));
         // Younger than the end of the drain: some server still writes with it.
         let young = Tally {

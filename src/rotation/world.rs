@@ -45,7 +45,7 @@ pub struct World {
     /// What the watch on stored values has seen.
     pub watch: Fact<Watch>,
     /// Values that cannot be re-encrypted, as the last try found.
-    pub stuck: Vec<StuckValue>,
+    pub stuck: Stuck,
     /// The keys that lie durably in key stores.
     pub keys: Fact<KeyStore>,
 }
@@ -119,6 +119,15 @@ pub struct Watch {
     pub from: Revision,
     /// The last write by key, of those it saw.
     pub writes: BTreeMap<KeyId, Revision>,
+}
+
+/// Values that cannot be re-encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stuck {
+    /// How many.
+    pub total: u64,
+    /// The first of them.
+    pub named: Vec<StuckValue>,
 }
 
 /// A value that cannot be re-encrypted.

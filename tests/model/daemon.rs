@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast::domain::Fact;
 use holdfast::rotation::{
     Census, Consent, Edit, Etcd, Event, History, Hold, KeyStore, Limits, Membership, NodeView, OnDisk,
-    Revision, Stage, Step, Tally, Watch, World, next, record,
+    Revision, Stage, Step, Stuck, Tally, Watch, World, next, record,
 };
 
 use crate::cluster::{
@@ -54,7 +54,7 @@ impl Model {
             }),
             census: self.census(state),
             watch: watch(state),
-            stuck: vec![],
+            stuck: Stuck::default(),
             keys: Fact::Known(KeyStore {
                 copies: Key::ALL
                     .iter()

@@ -48,6 +48,23 @@ impl Dress {
     }
 }
 
+impl Dress {
+    /// The same with a mode that has no bit beyond `ceiling`. Where that is the owner's alone, there is no ACL either: it would let
+    /// others in for the moment before the mode is set.
+    pub(super) fn tightened_to(self, ceiling: Mode) -> Self {
+        let owners_alone = ceiling.bits() & 0o077 == 0;
+        Self {
+            mode: self.mode.tightened_to(ceiling),
+            xattrs: if owners_alone {
+                self.xattrs.without_acl()
+            } else {
+                self.xattrs
+            },
+            ..self
+        }
+    }
+}
+
 impl Files {
     /// That of a file of root's.
     pub(super) fn roots_dress(&self, mode: Mode) -> Dress {

@@ -26,10 +26,25 @@ impl Files {
     /// When it is not, or has several hard links, or the system refuses; the old file is then whole.
     pub fn replace(
         &self,
+        held: &Held,
+        path: &NodePath,
+        before: Digest,
+        content: &[u8],
+    ) -> Result<(), FileError> {
+        self.replace_at_most(held, path, before, content, Mode::from_bits(0o7777))
+    }
+
+    /// The same, and takes from the mode what is not in `ceiling`, in the same step.
+    ///
+    /// # Errors
+    /// As [`Files::replace`].
+    pub fn replace_at_most(
+        &self,
         _held: &Held,
         path: &NodePath,
         before: Digest,
         content: &[u8],
+        ceiling: Mode,
     ) -> Result<(), FileError> {
         let place = self.place(path).map_err(failed("open", path))?;
         let (old, file) = self.read_expected(&place, path, before)?;
@@ -38,7 +53,9 @@ impl Files {
                 "it has several hard links; its other names would keep the old content",
             )));
         }
-        let dress = Dress::of(&file).map_err(failed("look at", path))?;
+        let dress = Dress::of(&file)
+            .map_err(failed("look at", path))?
+            .tightened_to(ceiling);
         self.publish(&place, path, content, &dress, |draft| {
             // Somebody may have edited the file while the draft was written; their edit must not be lost.
             self.expect_same(&place, path, old.facts.id, before)?;
@@ -273,6 +290,19 @@ mod tests {
         assert_eq!((after.mode, after.owner), (before.mode, owner));
         assert_ne!(after.id, before.id);
         assert_eq!(tree.names(FOLDER), vec!["etcd.yaml"]);
+    }
+
+    #[test]
+    fn a_ceiling_takes_bits_from_the_mode_and_adds_none() {
+        for (mode, after) in [(0o640, 0o600), (0o400, 0o400)] {
+            let tree = tree();
+            std::fs::set_permissions(tree.at(MANIFEST), PermissionsExt::from_mode(mode)).unwrap();
+            let ceiling = Mode::from_bits(0o600);
+            tree.files
+                .replace_at_most(&tree.held, &path(MANIFEST), digest("old"), b"new", ceiling)
+                .unwrap();
+            assert_eq!(tree.facts(MANIFEST).mode, Mode::from_bits(after));
+        }
     }
 
     #[test]

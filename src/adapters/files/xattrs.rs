@@ -42,6 +42,16 @@ impl Xattrs {
         Ok(Self(found))
     }
 
+    /// The same without an ACL.
+    pub(super) fn without_acl(self) -> Self {
+        Self(
+            self.0
+                .into_iter()
+                .filter(|(name, _)| name.as_c_str() != ACL)
+                .collect(),
+        )
+    }
+
     /// Takes an ACL away that a new file has by its folder's default, unless it is to have one.
     pub(super) fn drop_inherited_acl(&self, file: impl AsFd) -> io::Result<()> {
         if self.0.iter().any(|(name, _)| name.as_c_str() == ACL) {

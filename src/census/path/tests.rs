@@ -213,7 +213,7 @@ fn another_prefix_is_cleaned_as_the_server_does_and_an_odd_one_refused() {
 
 #[test]
 fn the_prefixes_of_a_pattern_hold_all_that_it_covers() {
-    let prefixes = |pattern: &str| paths().prefixes_for(&pattern.parse().unwrap());
+    let prefixes = |pattern: &str| paths().prefixes_for(&ResourcePattern::parse(pattern).unwrap());
     assert_eq!(prefixes("secrets"), ["/registry/secrets/"]);
     assert_eq!(prefixes("services"), ["/registry/services/specs/"]);
     assert_eq!(prefixes("ingresses.networking.k8s.io"), ["/registry/ingress/"]);
@@ -266,9 +266,9 @@ fn every_known_place_lies_in_the_spans_of_what_covers_it() {
         };
         assert_eq!(found.resource, *of);
         for pattern in [
-            Pattern::Exact(of.clone()),
-            Pattern::Group(of.group.clone()),
-            Pattern::All,
+            ResourcePattern::Exact(of.clone()),
+            ResourcePattern::Group(of.group.clone()),
+            ResourcePattern::All,
         ] {
             assert!(pattern.covers(of));
             let spans = paths.spans(std::slice::from_ref(&pattern));
@@ -283,7 +283,10 @@ fn every_known_place_lies_in_the_spans_of_what_covers_it() {
 #[test]
 fn spans_are_disjoint_and_in_order() {
     let spans = |patterns: &[&str]| {
-        let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().unwrap()).collect();
+        let patterns: Vec<ResourcePattern> = patterns
+            .iter()
+            .map(|text| ResourcePattern::parse(text).unwrap())
+            .collect();
         paths().spans(&patterns)
     };
     assert_eq!(
