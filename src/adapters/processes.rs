@@ -113,6 +113,15 @@ impl Processes {
         Ok(stat.is_some_and(|stat| !stat.zombie && stat.start_ticks == process.start_ticks))
     }
 
+    /// The kernel's host name, which an API server's identity lease carries.
+    pub fn host_name(&self) -> Fact<String> {
+        match text(&self.proc_folder.join("sys/kernel/hostname")) {
+            Ok(Some(name)) => Fact::Known(name.trim().to_owned()),
+            Ok(None) => Fact::Absent,
+            Err(reason) => Fact::Unknown(reason),
+        }
+    }
+
     /// True while the kubelet keeps a cgroup for the pod: it removes it when it has cleaned up after the pod. False when none is found,
     /// also where cgroups are laid out in a way that is not known here.
     #[must_use]

@@ -64,6 +64,11 @@ pub enum Record {
         #[serde(flatten)]
         event: crate::rotation::Event,
     },
+    /// All that rotations came to: what stands for their events in a compacted journal.
+    Rotations {
+        /// It.
+        history: Box<crate::rotation::History>,
+    },
     /// The node refused the change: the former content is in place, the change is not tried again until its inputs change.
     Refused {
         /// The change.

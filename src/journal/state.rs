@@ -88,6 +88,10 @@ impl JournalState {
     pub fn record(&mut self, entry: &Entry) -> Result<(), String> {
         match (&entry.record, self.in_flight.take()) {
             (Record::Opened { .. }, in_flight) => self.in_flight = in_flight,
+            (Record::Rotations { history }, in_flight) => {
+                self.in_flight = in_flight;
+                self.rotations = (**history).clone();
+            }
             (Record::Rotation { event }, in_flight) => {
                 self.in_flight = in_flight;
                 self.rotations = rotation::record(&self.rotations, event, &entry.at)
@@ -200,12 +204,16 @@ impl JournalState {
             .filter(is_recent)
             .count()
             .saturating_sub(FINISHED_KEPT);
+        let rotations = rotations_of(entries);
         let mut kept = Vec::new();
         let mut begun = Vec::new();
         for entry in entries {
             match &entry.record {
-                Record::Opened { .. } | Record::Baseline { .. } | Record::Rotation { .. } => {
-                    kept.push(entry.clone())
+                Record::Opened { .. } | Record::Baseline { .. } => kept.push(entry.clone()),
+                Record::Rotation { .. } | Record::Rotations { .. } => {
+                    if rotations.is_none() {
+                        kept.push(entry.clone());
+                    }
                 }
                 Record::Started { .. } | Record::Draining { .. } | Record::UndoStarted { .. } => {
                     begun.push(entry.clone())
@@ -224,8 +232,23 @@ impl JournalState {
             }
         }
         kept.append(&mut begun);
+        kept.extend(rotations);
         kept
     }
+}
+
+/// One entry that says what all entries about rotations say; `None` when there are none, or they do not follow one another.
+fn rotations_of(entries: &[Entry]) -> Option<Entry> {
+    let is_of_rotation =
+        |entry: &&Entry| matches!(entry.record, Record::Rotation { .. } | Record::Rotations { .. });
+    let last = entries.iter().rev().find(is_of_rotation)?;
+    let state = JournalState::replay(entries.iter().filter(is_of_rotation)).ok()?;
+    Some(Entry {
+        at: last.at.clone(),
+        record: Record::Rotations {
+            history: Box::new(state.rotations),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -321,6 +344,70 @@ mod tests {
                 .collect::<Vec<_>>(),
             vec![at(13)]
         );
+    }
+
+    #[test]
+    fn a_compacted_journal_says_in_one_entry_what_a_rotation_came_to() {
+        use crate::domain::{KeyId, KeyName, Provider};
+        use crate::rotation::{Chain, Consent, Event, Generation, NodeName, Revision, Stage};
+        let key = |name: &str| KeyId::Key {
+            provider: Provider::Aescbc,
+            name: name.parse::<KeyName>().unwrap(),
+        };
+        let generation = |name: &str| Generation::File(change(name));
+        let intended = |epoch, stage, name| Event::ConfigIntended {
+            epoch,
+            stage,
+            generation: generation(name),
+        };
+        let nodes = || std::collections::BTreeSet::from([NodeName("cp1".to_owned())]);
+        let lost = |_| Event::BarrierLost {
+            why: "a lease".to_owned(),
+        };
+        let loaded = || Event::Loaded {
+            stage: Stage::ReadNew,
+            nodes: nodes(),
+        };
+        let mut events = vec![
+            Event::Begun {
+                id: "r1".to_owned(),
+                found: generation("c0"),
+                old: Chain::of(key("key1")),
+                new: key("hf0-00000000"),
+                cut: Consent::Auto,
+            },
+            Event::KeyIntended {
+                key: key("hf0-00000000"),
+            },
+            intended(1, Stage::ReadNew, "c1"),
+        ];
+        // A proof that is lost again and again must not fill the journal.
+        for round in 0..50 {
+            events.push(loaded());
+            events.push(lost(round));
+        }
+        events.extend([
+            loaded(),
+            Event::DrainEnded {
+                revision: Revision(7),
+            },
+        ]);
+        let mut journal = vec![started(1, "a")];
+        journal.extend(
+            (2..)
+                .zip(events)
+                .map(|(second, event)| entry(second, Record::Rotation { event })),
+        );
+        let state = JournalState::replay(&journal).unwrap();
+        let compacted = JournalState::compact(&journal, at(0).wall);
+        assert_eq!(compacted.len(), 2);
+        assert_eq!(JournalState::replay(&compacted), Ok(state));
+        // It can be read back from its line, and goes on.
+        let line = crate::journal::encode(compacted.last().unwrap()).unwrap();
+        let read = crate::journal::decode([line.as_str()]).unwrap();
+        assert_eq!(read.last(), compacted.last());
+        let again = JournalState::compact(&compacted, at(0).wall);
+        assert_eq!(again, compacted);
     }
 
     #[test]

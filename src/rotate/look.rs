@@ -17,8 +17,6 @@ use crate::rotation::{
     self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Tally, World,
 };
 
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
-
 /// What one look gave.
 pub(super) struct Seen {
     pub(super) world: World,
@@ -37,7 +35,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
         .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
     let name = one_node(rotator)?;
     let chain = chain(&configured)?;
-    let own_host = own_host(node);
+    let own_host = node.processes.host_name();
     rotator.limits.drain = drain(node, &manifest)?;
     let (before, running, store, watched, after) = {
         let Rotator {
@@ -99,16 +97,6 @@ pub(super) fn only_roots(node: &Node, file: &NodePath) -> Result<(), RotateError
         }
     }
     Ok(())
-}
-
-/// The kernel's host name, which an API server's identity lease carries.
-fn own_host(node: &Node) -> Fact<String> {
-    let path: NodePath = match HOST_NAME.parse() {
-        Ok(path) => path,
-        Err(error) => return Fact::unknown(format!("{HOST_NAME}: {error}")),
-    };
-    let read = node.files.read(&path, 1024);
-    read.map(|content| String::from_utf8_lossy(&content.bytes).trim().to_owned())
 }
 
 /// How long a request that began before a change of the write key may still commit: what the API server is told and what it runs with,

@@ -6,7 +6,7 @@ use super::{Chain, Direction, Generation, NodeName, Revision, Stage};
 use crate::domain::{Instant, KeyId};
 
 /// All that the journal tells of rotations.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct History {
     /// Grows with every intent, over all rotations. What was decided under an older one is void.
     pub epoch: u32,
@@ -19,7 +19,7 @@ pub struct History {
 }
 
 /// How a rotation ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Ended {
     /// Its id.
     pub id: String,
@@ -28,7 +28,8 @@ pub struct Ended {
 }
 
 /// The outcome of a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Everything is under the new key; the old one is gone from the configuration.
     Rotated,
@@ -49,7 +50,7 @@ pub enum Consent {
 }
 
 /// A rotation under way, as the journal tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Rotation {
     /// Its id.
     pub id: String,
@@ -82,7 +83,7 @@ pub struct Rotation {
 }
 
 /// All servers were proven to be at a stage, on disk and in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Barrier {
     /// The stage, or beyond.
     pub stage: Stage,

@@ -250,3 +250,13 @@ fn the_files_of_a_real_process_are_understood() {
     let expected: Vec<String> = std::env::args().collect();
     assert_eq!(argv(own), Ok(Some(expected)));
 }
+
+#[test]
+fn the_host_name_is_the_kernels() {
+    // The real file: its size is said to be 0, as that of every file of /proc.
+    let name = Processes::at(Path::new("/proc")).host_name();
+    assert_eq!(
+        name,
+        Fact::Known(nix::unistd::gethostname().unwrap().into_string().unwrap())
+    );
+}
