@@ -330,13 +330,13 @@ fn a_record_that_the_power_cut_short_counts_as_not_written() {
 fn kill_upon_kill_still_ends_at_the_same_node() {
     let expected = undisturbed(MENDS);
     let world = World::new();
-    // Each run writes at most two records before it is killed.
+    // Each run writes at most three records before it is killed: one may give up what the run before had only announced.
     let mut kills = 0;
-    while apply_until(&world, MENDS, "after:2") == Ended::Killed {
+    while apply_until(&world, MENDS, "after:3") == Ended::Killed {
         kills += 1;
         assert!(kills < MANY, "it makes no headway");
-        node_is_whole(&world, &expected, "after:2");
+        node_is_whole(&world, &expected, "after:3");
     }
-    completed(&world, MENDS, &expected, "after:2, again and again");
-    assert!(kills >= 6, "{kills}");
+    completed(&world, MENDS, &expected, "after:3, again and again");
+    assert!(kills >= 4, "{kills}");
 }

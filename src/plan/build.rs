@@ -1,5 +1,4 @@
-//! Findings in, an ordered list of changes out. Modes and owners come first, restarts last and in the order of
-//! [`Component::ALL`].
+//! Findings in, an ordered list of changes out. Modes and owners come first, restarts last.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +42,15 @@ pub struct Circumstances<'a> {
 const FLAP_FILES: usize = 1_200;
 const FLAP_FILES_WITHIN: std::time::Duration = std::time::Duration::from_secs(600);
 
+/// The order of restarts: first what takes the API away. A controller manager that has just won its lease ends when the API goes
+/// away before all its controllers are set up, so it is not restarted shortly before (cmd/kube-controller-manager, `BuildControllers`).
+const RESTARTS: [Component; Component::ALL.len()] = [
+    Component::Etcd,
+    Component::ApiServer,
+    Component::ControllerManager,
+    Component::Scheduler,
+];
+
 /// The plan for these findings.
 #[must_use]
 pub fn build(
@@ -67,7 +75,7 @@ pub fn build(
         }
     }
     let mut plan = draft.file_changes();
-    for component in Component::ALL {
+    for component in RESTARTS {
         let Some(wanted) = draft.flags.get(&component) else {
             continue;
         };

@@ -432,3 +432,31 @@ fn a_change_that_failed_a_moment_ago_is_not_tried_again_yet() {
         (0, "waiting")
     );
 }
+
+#[test]
+fn what_takes_the_api_away_is_restarted_before_a_leader_that_would_end_with_it() {
+    let flag = |id: &str, component| {
+        let mend = Mend::Flag {
+            component,
+            name: "profiling".parse().unwrap(),
+            value: "false".to_owned(),
+        };
+        finding(id, Some(mend))
+    };
+    let findings = [
+        flag("CIS-1.4.1", Component::Scheduler),
+        flag("CIS-1.3.2", Component::ControllerManager),
+        flag("CIS-1.2.15", Component::ApiServer),
+    ];
+    // Held back for whatever reason, they are told in the order in which they would be made.
+    let plan = Case::default().plan(&findings, &super::fixtures::fresh_node());
+    let told: Vec<&str> = plan
+        .withheld
+        .iter()
+        .filter_map(|withheld| withheld.object.split(' ').next())
+        .collect();
+    assert_eq!(
+        told,
+        ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    );
+}

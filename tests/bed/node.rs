@@ -56,6 +56,7 @@ impl Node {
         };
         let target = node.path(HOLDFAST);
         std::fs::copy(env!("CARGO_BIN_EXE_holdfast"), target).expect("Holdfast is installed");
+        node.await_that("the leaders work", Duration::from_secs(120), Self::leaders_work);
         node
     }
 
@@ -178,21 +179,16 @@ impl Node {
             == "ok"
     }
 
-    /// True when scheduler and controller manager renew their leases.
+    /// True when scheduler and controller manager, as they run now, have had their leases for a while. One that has just won its
+    /// lease ends when the API goes away before all its controllers are set up.
     pub fn leaders_work(&self) -> bool {
-        let renewed = |lease: &str| {
-            let path = "jsonpath={.spec.renewTime}";
-            self.run(&["kubectl", "-n", "kube-system", "get", "lease", lease, "-o", path])
-                .out
-        };
-        let leases = ["kube-scheduler", "kube-controller-manager"];
-        let before = leases.map(renewed);
-        std::thread::sleep(Duration::from_secs(4));
-        leases
-            .map(renewed)
-            .iter()
-            .zip(&before)
-            .all(|(now, before)| !now.is_empty() && now != before)
+        const HELD: &str = r#"for name in kube-scheduler kube-controller-manager; do
+            begun=$(date -d "$(ps -o lstart= -p "$(pgrep -of "^$name ")")" +%s) &&
+            lease=$(kubectl -n kube-system get lease $name -o jsonpath='{.spec.acquireTime} {.spec.renewTime}') &&
+            set -- $lease && won=$(date -d "$1" +%s) && renewed=$(date -d "$2" +%s) &&
+            [ $won -ge $begun ] && [ $renewed -ge $((won + 4)) ] && [ $(($(date +%s) - renewed)) -le 4 ] || exit 1
+        done"#;
+        self.run(&["sh", "-c", HELD]).code == 0
     }
 
     /// The PIDs, on this machine, of the node's processes of that name; each start has another.
