@@ -541,6 +541,46 @@ fn throttled_cut_and_hung_up_writes_are_sent_again_and_refused_ones_are_not() {
 }
 
 #[test]
+fn conflicts_on_most_objects_are_no_errors_and_what_they_leave_is_written_the_next_time() {
+    let server = ApiServer::start();
+    let targets = stored(&server, 40);
+    for number in 0..30 {
+        let conflict = status(409, "Conflict", "the object has been modified", "{}");
+        server.inject(&format!("{SECRETS}s{number}"), Fault::Answer(409, "", conflict));
+    }
+    let report = Rewrite::of(&server, targets).run_alone();
+    let progress = report.tally.progress();
+    assert_eq!(report.ending, Ending::Finished);
+    assert_eq!(
+        (progress.rewritten, progress.again, progress.refused),
+        (10, 30, 0)
+    );
+    assert_eq!(server.stale(), 30);
+    let left = (0..30).map(|number| secret(&format!("s{number}"))).collect();
+    let report = Rewrite::of(&server, left).run_alone();
+    assert_eq!((report.tally.progress().rewritten, server.stale()), (30, 0));
+}
+
+#[test]
+fn objects_that_no_api_serves_any_more_are_refused_by_name_and_the_others_are_written() {
+    let server = ApiServer::start();
+    let mut targets = stored(&server, 5);
+    let leftover = Target {
+        resource: resource("widgets", "gone.example.org"),
+        ..secret("w1")
+    };
+    targets.insert(2, leftover);
+    let report = Rewrite::of(&server, targets).run_alone();
+    let progress = report.tally.progress();
+    assert_eq!((progress.rewritten, progress.refused, server.stale()), (5, 1, 0));
+    let refused = &report.tally.refused()[0];
+    assert_eq!(
+        format!("{}: {}", refused.target, refused.cause),
+        "widgets.gone.example.org default/w1: no API serves it, or none that it can be patched by"
+    );
+}
+
+#[test]
 fn it_waits_for_room_in_etcd_and_goes_on_when_there_is_some() {
     let server = ApiServer::start();
     let targets = stored(&server, 40);

@@ -426,6 +426,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_mounted_singly_is_told_with_what_the_server_still_runs_with() {
+        let mut found = at_rest(&[]);
+        if let Fact::Known(configured) = &mut found.configured {
+            configured.mounted_alone = true;
+        }
+        // The file was replaced; the mount shows the server the former one.
+        let former = Digest::of(b"the former file");
+        found.loaded = Fact::Known(former);
+        let wrong = told(&found, Weight::Wrong);
+        let [wrong] = wrong.as_slice() else {
+            panic!("{wrong:?}")
+        };
+        let runs_with = format!(
+            "the API server runs with another configuration (SHA-256 {}...)",
+            former.short()
+        );
+        assert!(wrong.starts_with(&runs_with), "{wrong}");
+        assert_eq!(
+            told(&found, Weight::Note),
+            [
+                "/etc/kubernetes/enc/enc.yaml is mounted as a single file: the API server does not see a new one before it restarts"
+            ]
+        );
+    }
+
+    #[test]
     fn a_server_that_has_loaded_another_file_or_none_is_wrong() {
         let mut found = at_rest(&[]);
         found.loaded = Fact::Known(Digest::of(b"another"));

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::rotation::Generation;
     use crate::rotation::fixtures::{
-        NEW, OLD, census, events_to, generation, history, key, node, rotation_at, world,
+        NEW, OLD, census, events_to, generation, history, key, members, node, rotation_at, world,
     };
 
     fn request(new: KeyId) -> Request {
@@ -240,6 +240,35 @@ mod tests {
         assert!(uneven(Fact::Absent).ends_with("it is down"));
         assert!(uneven(Fact::unknown("no metric")).ends_with("not proven: no metric"));
         assert!(uneven(Fact::Known(generation(Stage::New))).contains("it runs with the configuration"));
+    }
+
+    #[test]
+    fn a_node_that_is_not_heard_of_and_an_unknown_server_are_named() {
+        let among = |nodes: &[&str], stranger: Option<&str>| {
+            let mut all = members(nodes);
+            if let Fact::Known(all) = &mut all {
+                all.strangers.extend(stranger.map(str::to_owned));
+            }
+            let change = |world: &mut World| (world.members_before, world.members_after) = (all.clone(), all);
+            refused(key(NEW), change).to_string()
+        };
+        assert!(among(&["a", "b"], None).starts_with("nothing is known of node b"));
+        assert!(
+            among(&["a"], Some("apiserver-x")).starts_with("the API server apiserver-x uses this etcd"),
+            "it may write and read with keys of its own"
+        );
+    }
+
+    #[test]
+    fn a_name_that_a_stored_value_has_already_is_not_taken() {
+        let used = |world: &mut World| {
+            world.census = Fact::Known(census(20, &[(key(OLD), 3), (key(NEW), 1)]));
+        };
+        assert!(
+            refused(key(NEW), used)
+                .to_string()
+                .starts_with("1 values are under aescbc:new, which is not in the configuration")
+        );
     }
 
     #[test]

@@ -611,6 +611,31 @@ mod tests {
     }
 
     #[test]
+    fn a_wall_clock_that_jumps_by_days_neither_ends_a_drain_nor_ages_a_census() {
+        let rotation = rotation_at(Stage::New);
+        let good = world(&rotation, Stage::WriteNew);
+        let barrier = rotation.barrier.unwrap();
+        let limits = Limits::default();
+        for days in [-3, 3] {
+            let jumped = |second| {
+                let now = at(second);
+                let wall = now.wall + jiff::SignedDuration::from_hours(24 * days);
+                Instant { wall, ..now }
+            };
+            assert_eq!(
+                drain(&barrier, &jumped(59), &limits),
+                Drain::Left(Duration::from_secs(1))
+            );
+            assert_eq!(drain(&barrier, &jumped(60), &limits), Drain::Over);
+            let is_usable = |second| {
+                let now = jumped(second);
+                usable(&World { now, ..good.clone() }, Revision(20), &limits).is_some()
+            };
+            assert!(is_usable(1000 + 3600) && !is_usable(1000 + 3601));
+        }
+    }
+
+    #[test]
     fn a_value_that_cannot_be_read_parks() {
         let chain = chain(&[NEW, OLD]);
         assert_eq!(

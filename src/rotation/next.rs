@@ -288,11 +288,11 @@ fn lost(why: &str) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Fact, KeyId};
+    use crate::domain::{Digest, Fact, KeyId};
     use crate::rotation::fixtures::{
         NEW, OLD, at, census, chain, events_to, generation, history, key, loaded, members, node, view, world,
     };
-    use crate::rotation::{Consent, KeyStore, Revision, Stuck, StuckValue, Tally};
+    use crate::rotation::{Consent, Generation, KeyStore, OnDisk, Revision, Stuck, StuckValue, Tally};
 
     fn after(stage: Stage, more: Vec<Event>) -> Rotation {
         let events: Vec<Event> = events_to(stage).into_iter().chain(more).collect();
@@ -450,6 +450,98 @@ mod tests {
             step(&noted, &world),
             Step::Note(Event::BarrierLost { .. })
         ));
+    }
+
+    /// Node `a` at `stage`, and a node `b` whose file is durably at `disk`.
+    fn with_b_at(stage: Stage, disk: Stage) -> Rotation {
+        Rotation {
+            written: BTreeMap::from([(node("a"), stage), (node("b"), disk)]),
+            ..after(stage, vec![])
+        }
+    }
+
+    fn world_of_two(rotation: &Rotation, stage: Stage, b: NodeView) -> World {
+        let mut world = world(rotation, stage);
+        world.nodes.insert(node("b"), b);
+        (world.members_before, world.members_after) = (members(&["a", "b"]), members(&["a", "b"]));
+        world
+    }
+
+    #[test]
+    fn a_node_that_is_down_or_silent_in_a_roll_out_stops_it_before_and_after_its_file_is_written() {
+        for (former, stage) in [(Stage::Old, Stage::ReadNew), (Stage::ReadNew, Stage::WriteNew)] {
+            for disk in [former, stage] {
+                let rotation = with_b_at(stage, disk);
+                let down = NodeView {
+                    running: Fact::Absent,
+                    ..view(&rotation, disk, disk)
+                };
+                let mut world = world_of_two(&rotation, stage, down);
+                assert_eq!(why(step(&rotation, &world)), "the API server of b is down");
+                world.nodes.remove(&node("b"));
+                assert_eq!(why(step(&rotation, &world)), "nothing is known of node b");
+                // It is back: its file comes first, where it has not got it.
+                world.nodes.insert(node("b"), view(&rotation, disk, disk));
+                let back = step(&rotation, &world);
+                let is_its_file = matches!(&back, Step::Write(edit) if edit.node == node("b"));
+                assert_eq!(is_its_file, disk == former, "{back:?}");
+                assert!(!matches!(back, Step::Hold(_)), "{back:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_goes_on_with_the_old_file_is_waited_for_though_another_has_loaded() {
+        for (former, stage) in [
+            (Stage::Old, Stage::ReadNew),
+            (Stage::ReadNew, Stage::WriteNew),
+            (Stage::WriteNew, Stage::New),
+        ] {
+            let rotation = with_b_at(stage, stage);
+            let world = world_of_two(&rotation, stage, view(&rotation, stage, former));
+            assert_eq!(step(&rotation, &world), Step::Load(node("b")), "{stage}");
+        }
+    }
+
+    #[test]
+    fn other_bytes_under_the_same_names_on_one_node_are_not_promoted() {
+        let stage = Stage::ReadNew;
+        let rotation = with_b_at(stage, stage);
+        let b_with = |generation| {
+            let b = NodeView {
+                disk: Fact::Known(OnDisk {
+                    generation,
+                    chain: rotation.chain(stage),
+                }),
+                running: Fact::Known(generation),
+            };
+            step(&rotation, &world_of_two(&rotation, stage, b))
+        };
+        assert!(matches!(b_with(generation(stage)), Step::Intend { .. }));
+        let miscopied = Generation::File(Digest::of(b"the same names, a key with a wrong byte"));
+        assert_eq!(
+            why(b_with(miscopied)),
+            "somebody else wrote the encryption configuration of b: its keys are [aescbc:old, aescbc:new]"
+        );
+    }
+
+    #[test]
+    fn between_the_cuts_of_two_nodes_a_new_process_proves_again_before_the_second() {
+        let mut rotation = with_b_at(Stage::New, Stage::WriteNew);
+        rotation.barrier.as_mut().unwrap().nodes = BTreeSet::from([node("a"), node("b")]);
+        let b = view(&rotation, Stage::WriteNew, Stage::WriteNew);
+        let proven = world_of_two(&rotation, Stage::New, b);
+        // What was counted and watched is gone with the process.
+        let anew = World {
+            census: Fact::Absent,
+            watch: Fact::Absent,
+            ..proven.clone()
+        };
+        assert_eq!(step(&rotation, &anew), Step::Verify);
+        let Step::Write(edit) = step(&rotation, &proven) else {
+            panic!("it is proven")
+        };
+        assert_eq!((edit.node, edit.stage), (node("b"), Stage::New));
     }
 
     #[test]
