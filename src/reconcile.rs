@@ -13,8 +13,8 @@ use crate::domain::{Component, Digest, Fact, Observation};
 use crate::journal::JournalState;
 use crate::observe::{Request, ask_for_restart, look_at_values, observe};
 use crate::plan::{
-    BouncePlan, Circumstances, Finding, JudgeContext, Mend, Plan, Selected, Verdict, WithheldReason,
-    bounce_now, build, judge,
+    BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
+    WithheldReason, bounce_now, build, enable_now, judge,
 };
 
 /// How a look at the node is meant.
@@ -144,42 +144,90 @@ pub fn look_for_bounce(
     component: Component,
     any_time: bool,
 ) -> Result<BouncePlan, WithheldReason> {
+    let observation = before_restart(node, journal, component);
+    let etcd = match component {
+        Component::ApiServer | Component::Etcd => node.cluster.etcd(&node.files, &observation.manifests),
+        Component::Scheduler | Component::ControllerManager => Fact::Absent,
+    };
+    asked_for(node, config, journal, any_time, false, |circumstances| {
+        bounce_now(component, &observation, &etcd, circumstances)
+    })
+}
+
+/// Whether the API server may be given an encryption configuration now, and by which edit. `written`: the file is there already;
+/// otherwise it is taken to be there when the edit is made.
+///
+/// # Errors
+/// Why not.
+pub fn look_for_enable(
+    node: &Node,
+    config: &Config,
+    journal: &JournalState,
+    wanted: &Enabling,
+    any_time: bool,
+    written: bool,
+) -> Result<Change, WithheldReason> {
+    let mut observation = before_restart(node, journal, Component::ApiServer);
+    let found = match node.files.facts(&wanted.file) {
+        // The facts of the folder above stand for those of a file that is yet to be written.
+        Fact::Absent if !written => node
+            .layout
+            .manifests
+            .parent()
+            .map_or(Fact::Absent, |folder| node.files.facts(&folder)),
+        found @ (Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => found,
+    };
+    observation.files.insert(wanted.file.clone(), found);
+    let etcd = node.cluster.etcd(&node.files, &observation.manifests);
+    asked_for(node, config, journal, any_time, true, |circumstances| {
+        enable_now(wanted, &observation, &etcd, circumstances)
+    })
+}
+
+fn before_restart(node: &Node, journal: &JournalState, component: Component) -> Observation {
     let request = Request {
         controls: &[],
         in_flight: journal.in_flight.as_ref(),
     };
     let mut observation = observe(node, request);
     ask_for_restart(node, &BTreeSet::from([component]), &mut observation);
-    let etcd = match component {
-        Component::ApiServer | Component::Etcd => node.cluster.etcd(&node.files, &observation.manifests),
-        Component::Scheduler | Component::ControllerManager => Fact::Absent,
-    };
+    observation
+}
+
+/// The circumstances of a command that names what it wants.
+fn asked_for<T>(
+    node: &Node,
+    config: &Config,
+    journal: &JournalState,
+    any_time: bool,
+    retry: bool,
+    decide: impl FnOnce(&Circumstances<'_>) -> T,
+) -> T {
     let now = node.clock.now();
-    let circumstances = Circumstances {
+    decide(&Circumstances {
         config,
         journal,
         asked: true,
         any_time,
         failed: &BTreeMap::new(),
-        retry: false,
+        retry,
         settling: false,
         paused: paused(node, now.wall),
         now,
-    };
-    bounce_now(component, &observation, &etcd, &circumstances)
+    })
 }
 
-/// Begins a bounce; [`pass`] carries it on.
+/// Begins a change that was asked for by name; [`pass`] carries it on.
 ///
 /// # Errors
 /// When the journal cannot be written.
-pub fn begin_bounce(
+pub fn begin(
     node: &Node,
     held: &Held,
     journal: &mut JournalStore,
-    plan: &BouncePlan,
+    change: &Change,
 ) -> Result<Outcome, StoreError> {
-    Applier { node, held, journal }.make(&plan.change)
+    Applier { node, held, journal }.make(change)
 }
 
 fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {

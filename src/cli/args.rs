@@ -77,7 +77,7 @@ pub enum Command {
 }
 
 /// Arguments of `encryption`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Encryption {
     /// What is asked.
     #[command(subcommand)]
@@ -85,16 +85,70 @@ pub struct Encryption {
 }
 
 /// What is asked of encryption at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum EncryptionCommand {
     /// Show keys, configuration, and the stored values by key.
     Status,
     /// Prove from etcd that each value is under the write key, by decrypting it.
     Verify,
+    /// Encrypt what a node stores in plaintext, from now on and what is there: one restart, then step by step, each proven.
+    Enable(Enable),
     /// Change to a new key, step by step, each proven; or go on with the rotation that is under way.
     Rotate(Rotate),
     /// Turn the rotation that is under way back to the old key; not possible once the old key is cut.
-    Abort(Consented),
+    Abort(Abort),
+    /// Store every value in plaintext again, step by step, each proven.
+    Disable(Disable),
+    /// List the keys that are in use, and those that were retired and are kept for old snapshots.
+    Keys,
+}
+
+/// Arguments of `encryption enable`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Enable {
+    /// The provider of the key.
+    #[arg(long, value_enum, default_value_t)]
+    pub provider: KeyProvider,
+    /// What is encrypted: resources with their API group, as in an `EncryptionConfiguration`.
+    #[arg(long, value_delimiter = ',', default_value = "secrets")]
+    pub resources: Vec<String>,
+    /// Restart the API server even outside the disruption window.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub consented: Consented,
+}
+
+/// Arguments of `encryption abort`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Abort {
+    /// Restart the API server even outside the disruption window.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub consented: Consented,
+}
+
+/// Arguments of `encryption disable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Disable {
+    /// Restart the API server even outside the disruption window.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub consented: Consented,
 }
 
 /// Arguments of `encryption rotate`.
@@ -109,6 +163,9 @@ pub struct Rotate {
     /// Let the old key of the rotation that is under way go, once nothing needs it.
     #[arg(long)]
     pub cut: bool,
+    /// Restart the API server even outside the disruption window, if it needs restarts to load its configuration.
+    #[arg(long)]
+    pub any_time: bool,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,

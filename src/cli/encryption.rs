@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError};
-use super::{colour, rotate, say};
+use super::{colour, enable, rotate, say};
 use crate::adapters::core_dumps;
 use crate::at_rest::judge;
+use crate::domain::Fact;
 use crate::observe::at_rest;
 use crate::report::{self, ExitClass};
+use crate::rotate::{RotateError, known_keys};
 
 /// Looks and tells, or changes the key.
 pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<ExitClass, CliError> {
@@ -20,9 +22,30 @@ pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<
     match command {
         EncryptionCommand::Status => look(arguments, false),
         EncryptionCommand::Verify => look(arguments, true),
-        EncryptionCommand::Rotate(how) => rotate::rotate(how),
-        EncryptionCommand::Abort(how) => rotate::abort(*how),
+        EncryptionCommand::Enable(how) => enable::enable(arguments, how),
+        EncryptionCommand::Rotate(how) => rotate::rotate(arguments, how),
+        EncryptionCommand::Abort(how) => rotate::abort(arguments, *how),
+        EncryptionCommand::Disable(how) => rotate::disable(arguments, how),
+        EncryptionCommand::Keys => keys(arguments),
     }
+}
+
+/// The keys in use and in the key store, by fingerprint.
+fn keys(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    let node = setup::node(Path::new("/"))?;
+    let configured = at_rest::manifest(&node).and_then(|manifest| at_rest::configured(&node, &manifest));
+    let unknown = |why| CliError::from(Box::new(RotateError::Unknown(why)));
+    let config = match &configured {
+        Fact::Known(configured) => Some(&configured.config),
+        Fact::Absent => None,
+        Fact::Unknown(why) => return Err(unknown(why.clone())),
+    };
+    let known = known_keys(&node, config).map_err(unknown)?;
+    say(&match arguments.global.output {
+        Output::Text => report::keys_text(&known, colour(arguments)),
+        Output::Json => report::keys_json(&known),
+    })?;
+    Ok(ExitClass::Compliant)
 }
 
 fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {

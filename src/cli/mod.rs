@@ -4,11 +4,14 @@
 mod apply;
 pub mod args;
 mod bounce;
+mod enable;
 mod encryption;
+mod follow;
 mod pause;
 mod recover;
 mod rotate;
 mod setup;
+mod walk;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

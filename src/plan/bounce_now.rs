@@ -76,7 +76,7 @@ pub fn bounce_now(
 }
 
 /// Another file of the folder that holds the same pod: it would run while the manifest is out.
-fn twin(component: Component, manifest: &Manifest, observation: &Observation) -> Option<String> {
+pub(super) fn twin(component: Component, manifest: &Manifest, observation: &Observation) -> Option<String> {
     let entries = match &observation.manifest_folder {
         Fact::Known(entries) => entries,
         Fact::Absent => return Some("the manifests folder is not there".to_owned()),
@@ -97,7 +97,7 @@ fn twin(component: Component, manifest: &Manifest, observation: &Observation) ->
 }
 
 /// Why etcd does not bear that the API server or etcd itself restarts.
-fn etcd_not_well(etcd: &Fact<EtcdState>) -> Option<String> {
+pub(super) fn etcd_not_well(etcd: &Fact<EtcdState>) -> Option<String> {
     match etcd {
         Fact::Known(state) if !state.has_leader => Some("etcd has no leader".to_owned()),
         Fact::Known(state) if !state.alarms.is_empty() => Some(format!(

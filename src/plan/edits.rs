@@ -76,6 +76,57 @@ fn change(
     let after = manifest::edit(&manifest.text, component, &edits).map_err(|refusal| {
         WithheldReason::NotEditable(format!("{refusal}; {}", by_hand(component, wanted)))
     })?;
+    let flags: Vec<RefusedFlag> = wanted
+        .iter()
+        .map(|w| RefusedFlag {
+            name: w.name.clone(),
+            value: w.value.clone(),
+        })
+        .collect();
+    let touches_encryption = flags
+        .iter()
+        .any(|flag| flag.name.as_str().starts_with("encryption-provider-config"));
+    let wanted = Edited {
+        component,
+        after,
+        image,
+        flags,
+        controls: wanted.iter().map(|wanted| wanted.control.clone()).collect(),
+        touches_encryption,
+    };
+    change_to(wanted, manifest, observation, circumstances)
+}
+
+/// What an edited manifest is to be.
+pub(super) struct Edited {
+    pub(super) component: Component,
+    /// Its text.
+    pub(super) after: String,
+    /// The image that its container runs.
+    pub(super) image: String,
+    /// The flags that are set.
+    pub(super) flags: Vec<RefusedFlag>,
+    /// The controls that it serves.
+    pub(super) controls: Vec<ControlId>,
+    /// True when values may be written with it that cannot be read without it.
+    pub(super) touches_encryption: bool,
+}
+
+/// The change to an edited manifest, if every file that it names is there, and the node has not refused it before.
+pub(super) fn change_to(
+    wanted: Edited,
+    manifest: &Manifest,
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Result<Change, WithheldReason> {
+    let Edited {
+        component,
+        after,
+        image,
+        flags,
+        controls,
+        touches_encryption,
+    } = wanted;
     files_are_there(component, &after, observation).map_err(WithheldReason::FileMissing)?;
     let path = manifest.path.clone();
     let id = Digest::of(format!("edit {path} {image}\0{}\0{after}", manifest.text).as_bytes());
@@ -87,18 +138,8 @@ fn change(
     if let Some(refusal) = known.filter(|_| !circumstances.retry) {
         return Err(WithheldReason::Refused(told(&refusal.fault)));
     }
-    let flags: Vec<RefusedFlag> = wanted
-        .iter()
-        .map(|w| RefusedFlag {
-            name: w.name.clone(),
-            value: w.value.clone(),
-        })
-        .collect();
     flapping(component, &flags, circumstances)?;
     let processes = processes_of(component, observation);
-    let touches_encryption = flags
-        .iter()
-        .any(|flag| flag.name.as_str().starts_with("encryption-provider-config"));
     let edit = ManifestEdit {
         component,
         path,
@@ -120,7 +161,6 @@ fn change(
         )
         .ok(),
     };
-    let controls = wanted.iter().map(|wanted| wanted.control.clone()).collect();
     Ok(Change {
         id,
         controls,
@@ -133,7 +173,7 @@ fn processes_of(component: Component, observation: &Observation) -> Vec<Process>
     known.cloned().unwrap_or_default()
 }
 
-fn image_of(component: Component, manifest: &Manifest) -> Option<String> {
+pub(super) fn image_of(component: Component, manifest: &Manifest) -> Option<String> {
     let index = command_line(component, &manifest.pod).ok()?.container();
     manifest
         .pod

@@ -12,6 +12,7 @@ mod build;
 mod build_tests;
 mod change;
 mod edits;
+mod enable_now;
 mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -34,6 +35,7 @@ mod targets;
 pub use bounce_now::{BouncePlan, bounce_now};
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestBounce, ManifestEdit, Plan, Withheld, WithheldReason};
+pub use enable_now::{Enabling, VOLUME, enable_now};
 pub use finding::{Evidence, Finding, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};

@@ -13,7 +13,7 @@ use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Digest, Fact, Fingerprint, KeyId, Mode, NodePath, Reason, SecretKey};
 use crate::encryption::{
-    EncryptionConfig, Entry, MAX_BYTES, NamedKey, ProviderEntry, ResourcePattern, parse, write,
+    EncryptionConfig, Entry, Link, MAX_BYTES, NamedKey, ProviderEntry, ResourcePattern, parse, write,
 };
 use crate::rotation::KeyStore;
 
@@ -68,6 +68,82 @@ pub(super) fn list(node: &Node, config: &EncryptionConfig) -> Fact<KeyStore> {
             retained,
         }),
         (Err(why), _) | (_, Err(why)) => Fact::Unknown(why),
+    }
+}
+
+/// A key that Holdfast knows of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KnownKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Which bytes it has.
+    pub fingerprint: Fingerprint,
+    /// Where it is.
+    pub place: KeyPlace,
+}
+
+/// Where a key is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyPlace {
+    /// In the API server's configuration: it writes.
+    Writes,
+    /// In the API server's configuration: it only reads.
+    Reads,
+    /// Kept after it was retired.
+    Retained(NodePath),
+    /// Stored when it was made.
+    Stored(NodePath),
+}
+
+/// Every key of the configuration and of the key store.
+///
+/// # Errors
+/// When a file of the key store, or the configuration, cannot be read.
+pub fn known_keys(node: &Node, config: Option<&EncryptionConfig>) -> Result<Vec<KnownKey>, Reason> {
+    let mut known = Vec::new();
+    let writes = config
+        .into_iter()
+        .flat_map(|config| &config.entries)
+        .filter_map(|entry| entry.links().next().map(|link| link_id(&link)))
+        .flatten()
+        .collect::<BTreeSet<_>>();
+    for (provider, key) in config.into_iter().flat_map(EncryptionConfig::keys) {
+        let id = key.id(provider);
+        let place = if writes.contains(&id) {
+            KeyPlace::Writes
+        } else {
+            KeyPlace::Reads
+        };
+        known.push(KnownKey {
+            id,
+            fingerprint: key.secret.fingerprint(),
+            place,
+        });
+    }
+    for name in [RETAINED, KEYS] {
+        let folder = node.layout.state.join(name);
+        let folder = folder.map_err(|error| Reason::new(error.to_string()))?;
+        for (path, id, key) in files_in(node, &folder)? {
+            let place = match name {
+                RETAINED => KeyPlace::Retained(path),
+                _ => KeyPlace::Stored(path),
+            };
+            known.push(KnownKey {
+                id,
+                fingerprint: key.secret.fingerprint(),
+                place,
+            });
+        }
+    }
+    known.sort();
+    known.dedup();
+    Ok(known)
+}
+
+fn link_id(link: &Link<'_>) -> Option<KeyId> {
+    match link {
+        Link::Key { provider, key } => Some(key.id(*provider)),
+        Link::Identity | Link::Kms(_) => None,
     }
 }
 
@@ -189,8 +265,13 @@ fn in_folder(node: &Node, folder: &str, name: &str) -> Result<NodePath, RotateEr
     Ok(folder.join(name).map_err(|error| invalid(&folder, error))?)
 }
 
-/// The keys of the files `key-*.yaml` of a folder. One that cannot be read makes the store unknown: a key must not be taken for lost.
 fn keys_in(node: &Node, folder: &NodePath) -> Result<Vec<(KeyId, NamedKey)>, Reason> {
+    let files = files_in(node, folder)?.into_iter();
+    Ok(files.map(|(_, id, key)| (id, key)).collect())
+}
+
+/// The keys of the files `key-*.yaml` of a folder. One that cannot be read makes the store unknown: a key must not be taken for lost.
+fn files_in(node: &Node, folder: &NodePath) -> Result<Vec<(NodePath, KeyId, NamedKey)>, Reason> {
     let entries = match node.files.list(folder) {
         Fact::Known(entries) => entries,
         Fact::Absent => return Ok(Vec::new()),
@@ -208,7 +289,7 @@ fn keys_in(node: &Node, folder: &NodePath) -> Result<Vec<(KeyId, NamedKey)>, Rea
         keys.extend(
             config
                 .keys()
-                .map(|(provider, key)| (key.id(provider), key.clone())),
+                .map(|(provider, key)| (path.clone(), key.id(provider), key.clone())),
         );
     }
     Ok(keys)

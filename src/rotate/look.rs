@@ -134,11 +134,12 @@ impl Proof {
     }
 }
 
-fn configuration(node: &Node, manifest: &Manifest) -> Result<Configured, RotateError> {
+pub(super) fn configuration(node: &Node, manifest: &Manifest) -> Result<Configured, RotateError> {
     match at_rest::configured(node, manifest) {
         Fact::Known(configured) => Ok(configured),
         Fact::Absent => {
-            let why = "kube-apiserver has no --encryption-provider-config: there is no key to rotate from";
+            let why = "kube-apiserver has no --encryption-provider-config: everything is stored in plaintext, and there is no key to rotate \
+                       from; `holdfast encryption enable` sets it up";
             Err(RotateError::NotHere(why.to_owned()))
         }
         Fact::Unknown(why) => Err(RotateError::Unknown(why)),
@@ -173,7 +174,7 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
     Ok(())
 }
 
-fn known<T>(fact: Fact<T>) -> Result<T, RotateError> {
+pub(super) fn known<T>(fact: Fact<T>) -> Result<T, RotateError> {
     match fact {
         Fact::Known(value) => Ok(value),
         Fact::Absent => Err(RotateError::NotHere(

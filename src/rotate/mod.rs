@@ -1,6 +1,7 @@
 //! The path of a rotation of encryption keys: observe, decide, act. One step a pass, never a sleep; what comes next is told by the world,
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
+mod enable;
 mod key_store;
 mod look;
 mod reencrypt;
@@ -15,15 +16,20 @@ use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::at_rest::Configured;
-use crate::domain::{Digest, Fact, KeyId, Mode, Provider, Reason};
+use crate::domain::{Digest, Fact, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
-use crate::encryption::{is_name_free, new_key_name};
+use crate::encryption::{self, is_name_free, new_key_name};
 use crate::journal::Record;
+use crate::observe::at_rest;
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
     Stuck, Words,
 };
+pub use enable::{Prepared, prepare, put_in_place};
 use key_store::KeyStoreError;
+pub use key_store::{KeyPlace, KnownKey, known_keys};
+use zeroize::Zeroizing;
+
 pub use reencrypt::Pace;
 
 /// etcd and the API server are given that long for each question.
@@ -36,12 +42,23 @@ pub enum Passed {
     Did(String),
     /// It goes on by itself.
     Waits(Words),
+    /// It goes on when the API server has been restarted, which then loads the configuration with that digest.
+    Restart(Digest),
     /// It goes on when the operator has seen to it.
     Parked(Words),
     /// The rotation is over.
     Ended(Ended),
     /// No rotation is under way.
     Idle,
+}
+
+/// What writes at the end of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// A new key of that provider.
+    NewKey(Provider),
+    /// No key: every value is stored in plaintext again.
+    Plaintext,
 }
 
 /// A step could not be taken. What was begun goes on from where it stands at the next try.
@@ -129,7 +146,7 @@ impl<'a> Rotator<'a> {
         })
     }
 
-    /// Begins a rotation to a new key of that provider; its first step is taken by the next pass.
+    /// Begins a rotation; its first step is taken by the next pass.
     ///
     /// # Errors
     /// Says what stands against it; nothing was changed.
@@ -137,25 +154,29 @@ impl<'a> Rotator<'a> {
         &mut self,
         held: &Held,
         journal: &mut JournalStore,
-        provider: Provider,
+        to: To,
         cut: Consent,
     ) -> Result<Rotation, RotateError> {
         look::prove(self)?;
         let seen = look::look(self)?;
         look::only_roots(self.node, &seen.configured.file)?;
+        self.keep_found(held, &seen.configured)?;
         let history = &journal.state().rotations;
-        let burnt: Vec<_> = history.burnt.iter().filter_map(name_of).cloned().collect();
-        let generation = u64::try_from(history.burnt.len()).unwrap_or(u64::MAX);
-        let name = loop {
-            let name = new_key_name(generation, random::<4>()?);
-            if is_name_free(&name, &seen.configured.config, &burnt) {
-                break name;
+        let number = history.burnt.len() + 1;
+        let request = match to {
+            To::NewKey(provider) => {
+                let name = unused_name(history, &seen.configured)?;
+                Request {
+                    id: format!("r{number}-{name}"),
+                    new: KeyId::Key { provider, name },
+                    cut,
+                }
             }
-        };
-        let request = Request {
-            id: format!("r{}-{}", generation + 1, name),
-            new: KeyId::Key { provider, name },
-            cut,
+            To::Plaintext => Request {
+                id: format!("r{number}-plaintext-{}", history.epoch),
+                new: KeyId::Identity,
+                cut,
+            },
         };
         let event = rotation::begin(history, &request, &seen.world)?;
         self.record(held, journal, event)?;
@@ -165,6 +186,68 @@ impl<'a> Rotator<'a> {
             .rotation
             .clone()
             .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
+    }
+
+    /// Keeps the configuration as it was found, byte by byte.
+    fn keep_found(&self, held: &Held, configured: &Configured) -> Result<(), RotateError> {
+        match self.node.files.read(&configured.file, encryption::MAX_BYTES) {
+            Fact::Known(content) if Digest::of(&content.bytes) == configured.digest => {
+                key_store::keep_config(self.node, held, &Zeroizing::new(content.bytes))
+            }
+            Fact::Known(_) | Fact::Absent => Err(RotateError::NotHere(format!(
+                "{} was changed while it was looked at; look at it again",
+                configured.file
+            ))),
+            Fact::Unknown(why) => Err(RotateError::Unknown(why)),
+        }
+    }
+
+    /// The API server does not bear the configuration that it was restarted with: the one before goes back, which reads all that can
+    /// have been written meanwhile, since the two are neighbours on the walk.
+    ///
+    /// # Errors
+    /// When there is none before, or it cannot be written.
+    pub fn put_back(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        why: &str,
+    ) -> Result<String, RotateError> {
+        let rotation = journal.state().rotations.rotation.clone();
+        let nothing =
+            || RotateError::NotHere("no configuration of a rotation is to be taken back".to_owned());
+        let rotation = rotation.ok_or_else(nothing)?;
+        let manifest = look::known(at_rest::manifest(self.node))?;
+        let configured = look::configuration(self.node, &manifest)?;
+        let Some(name) = rotation.written.keys().next().cloned() else {
+            return Err(nothing());
+        };
+        let Some(Generation::File(before)) = rotation.before(Generation::File(configured.digest)) else {
+            return Err(nothing());
+        };
+        let bytes = key_store::config(self.node, before)?;
+        let why = why.to_owned();
+        self.record(held, journal, Event::PutBack { node: name, why })?;
+        self.node
+            .files
+            .replace(held, &configured.file, configured.digest, &bytes)?;
+        Ok(format!(
+            "{} has the configuration of before again, SHA-256 {}...",
+            configured.file,
+            before.short()
+        ))
+    }
+
+    /// Tries again what a node did not bear, because the operator asks for it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn resume(&mut self, held: &Held, journal: &mut JournalStore) -> Result<(), RotateError> {
+        let rotation = journal.state().rotations.rotation.as_ref();
+        if rotation.is_some_and(|rotation| rotation.refused.is_some()) {
+            self.record(held, journal, Event::Resumed)?;
+        }
+        Ok(())
     }
 
     /// Turns the rotation back; the next passes walk it.
@@ -242,7 +325,7 @@ impl<'a> Rotator<'a> {
                 )))
             }
             Step::Write(edit) => self.write(held, &rotation, &seen.configured, &edit),
-            Step::Load(_) => Ok(Self::await_load(&seen.configured)),
+            Step::Load(_) => Ok(await_load(&seen.configured)),
             Step::Reencrypt(keys) => self.reencrypt(&seen, &keys, pace, tell),
             Step::Verify => {
                 look::prove(self)?;
@@ -381,24 +464,30 @@ impl<'a> Rotator<'a> {
             digest.short()
         )))
     }
+}
 
-    fn await_load(configured: &Configured) -> Passed {
-        if configured.reload && !configured.mounted_alone {
-            return waits(
-                format!(
-                    "the API server to load {}, at which it looks once a minute",
-                    configured.file
-                ),
-                "nothing: it passes; if it does not, the API server's log says why it refuses the file",
-            );
+fn await_load(configured: &Configured) -> Passed {
+    if !configured.reload || configured.mounted_alone {
+        return Passed::Restart(configured.digest);
+    }
+    waits(
+        format!(
+            "the API server to load {}, at which it looks once a minute",
+            configured.file
+        ),
+        "nothing: it passes; if it does not, the API server's log says why it refuses the file",
+    )
+}
+
+/// A name that neither a key nor a stored value has had.
+fn unused_name(history: &rotation::History, configured: &Configured) -> Result<KeyName, RotateError> {
+    let burnt: Vec<_> = history.burnt.iter().filter_map(name_of).cloned().collect();
+    let generation = u64::try_from(history.burnt.len()).unwrap_or(u64::MAX);
+    loop {
+        let name = new_key_name(generation, random::<4>()?);
+        if is_name_free(&name, &configured.config, &burnt) {
+            return Ok(name);
         }
-        waits(
-            format!(
-                "the API server to load {}, which it does when it restarts",
-                configured.file
-            ),
-            "`holdfast bounce kube-apiserver` restarts it",
-        )
     }
 }
 
@@ -409,7 +498,7 @@ fn waits(why: impl Into<String>, remedy: impl Into<String>) -> Passed {
     })
 }
 
-const fn name_of(key: &KeyId) -> Option<&crate::domain::KeyName> {
+const fn name_of(key: &KeyId) -> Option<&KeyName> {
     match key {
         KeyId::Identity => None,
         KeyId::Key { name, .. } => Some(name),

@@ -208,6 +208,16 @@ impl Rotation {
             .max_by_key(|stage| self.rank(*stage))
     }
 
+    /// The configuration one stage before that of `generation` on the walk: its neighbour, so that each reads what the other writes.
+    /// `None` at the beginning of the walk.
+    #[must_use]
+    pub fn before(&self, generation: Generation) -> Option<Generation> {
+        let rank = self.rank(self.place(generation)?).checked_sub(1)?;
+        let stage = self.direction.walk().get(rank)?;
+        let found = (*stage == Stage::Old).then_some(self.found);
+        self.generations.get(stage).copied().or(found)
+    }
+
     fn has_set_out_for(&self, stage: Stage) -> bool {
         // A roll-out of C1 that is called off half-way leaves servers that never left C0.
         let never_left = self.direction == Direction::Back && stage == Stage::Old;
@@ -292,6 +302,27 @@ mod tests {
         assert_eq!(rotation.place(generation(Stage::ReadNew)), Some(Stage::ReadNew));
         assert_eq!(rotation.place(generation(Stage::WriteNew)), None);
         assert_eq!(rotation.place(Generation::Plain), None);
+    }
+
+    #[test]
+    fn what_goes_back_when_a_server_does_not_bear_a_configuration_is_its_neighbour() {
+        let stages = [Stage::Old, Stage::ReadNew, Stage::WriteNew, Stage::New];
+        for pair in stages.windows(2) {
+            let (before, at) = (pair[0], pair[1]);
+            assert_eq!(
+                rotation_at(at).before(generation(at)),
+                Some(generation(before)),
+                "{at}"
+            );
+        }
+        assert_eq!(rotation_at(Stage::Old).before(generation(Stage::Old)), None);
+        let back = turned(Stage::WriteNew);
+        assert_eq!(
+            back.before(generation(Stage::ReadNew)),
+            Some(generation(Stage::WriteNew))
+        );
+        assert_eq!(back.before(generation(Stage::WriteNew)), None);
+        assert_eq!(rotation_at(Stage::New).before(Generation::Plain), None);
     }
 
     #[test]

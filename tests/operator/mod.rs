@@ -150,7 +150,7 @@ impl Operator {
         let plan = self.bounce_plan(component)?;
         let held = Held::take(&self.node.here(&self.node.layout.run), PATIENCE).expect("the lock is free");
         let mut journal = self.open_journal(&held);
-        Ok(reconcile::begin_bounce(&self.node, &held, &mut journal, &plan)
+        Ok(reconcile::begin(&self.node, &held, &mut journal, &plan.change)
             .expect("the journal can be written"))
     }
 

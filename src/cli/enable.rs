@@ -1,0 +1,230 @@
+//! `encryption enable`: gives the API server a configuration that writes plaintext as before, restarts it once, and walks from there
+//! to a key.
+
+use super::args::{Arguments, Enable};
+use super::follow::Following;
+use super::rotate::{Begin, provider, under_way};
+use super::setup::{CliError, Setup};
+use super::walk::with_journal;
+use super::{apply, complain, say};
+use crate::adapters::Node;
+use crate::at_rest::Configured;
+use crate::domain::{Component, Fact, KeyId};
+use crate::encryption::{ResourcePattern, SharedChain};
+use crate::journal::JournalState;
+use crate::manifest::unified_diff;
+use crate::observe::at_rest;
+use crate::plan::{Change, Deed, ManifestEdit, WithheldReason};
+use crate::reconcile;
+use crate::report::{self, ExitClass, printable};
+use crate::rotate::{Prepared, RotateError, To, prepare, put_in_place};
+use crate::rotation::Consent;
+
+/// Enables encryption at rest, or goes on.
+pub(super) fn enable(arguments: &Arguments, how: &Enable) -> Result<ExitClass, CliError> {
+    let setup = Setup::new(&arguments.global)?;
+    if let Some(rotation) = under_way(&setup.node)? {
+        say(&format!(
+            "Rotation {} to {} is under way and goes on.\n",
+            rotation.id, rotation.new
+        ))?;
+        return begin(how, how.consented.yes).or_go_on(arguments, &setup, how.any_time, Some(rotation));
+    }
+    match configured(&setup.node)? {
+        Some(configured) => already(arguments, how, &setup, &configured),
+        None => from_nothing(arguments, how, &setup),
+    }
+}
+
+const fn begin(how: &Enable, yes: bool) -> Begin {
+    Begin {
+        command: "enable",
+        to: To::NewKey(provider(how.provider)),
+        cut: Consent::Auto,
+        dry_run: how.dry_run,
+        yes,
+        allow_cut: false,
+    }
+}
+
+fn configured(node: &Node) -> Result<Option<Configured>, CliError> {
+    let manifest = at_rest::manifest(node);
+    match manifest.and_then(|manifest| match at_rest::configured(node, &manifest) {
+        // A manifest that is not there is not one without the flag.
+        Fact::Absent => Fact::Known(None),
+        Fact::Known(configured) => Fact::Known(Some(configured)),
+        Fact::Unknown(why) => Fact::Unknown(why),
+    }) {
+        Fact::Known(configured) => Ok(configured),
+        Fact::Absent => Err(not_here("kube-apiserver has no manifest here")),
+        Fact::Unknown(why) => Err(Box::new(RotateError::Unknown(why)).into()),
+    }
+}
+
+fn not_here(why: impl Into<String>) -> CliError {
+    Box::new(RotateError::NotHere(why.into())).into()
+}
+
+/// The API server has a configuration: either it only writes plaintext, and the walk begins, or there is nothing to enable.
+fn already(
+    arguments: &Arguments,
+    how: &Enable,
+    setup: &Setup,
+    configured: &Configured,
+) -> Result<ExitClass, CliError> {
+    let writes = match configured.config.shared_chain() {
+        SharedChain::Shared(chain) => chain.into_iter().next(),
+        SharedChain::Differing | SharedChain::NoEntry => None,
+    };
+    if writes == Some(KeyId::Identity) {
+        say(&format!(
+            "{} is in use and writes plaintext. What remains:\n{}",
+            configured.file,
+            the_walk(how)
+        ))?;
+        return begin(how, how.consented.yes).or_go_on(arguments, setup, how.any_time, None);
+    }
+    let who = writes.map_or_else(|| "a key".to_owned(), |key| key.to_string());
+    say(&printable(&format!(
+        "Encryption at rest is on: {} is in use, and {who} writes. `holdfast encryption verify` proves what is stored, and \
+         `holdfast encryption rotate` changes the key.",
+        configured.file
+    )))?;
+    say("\n")?;
+    Ok(ExitClass::Compliant)
+}
+
+/// The whole way.
+fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<ExitClass, CliError> {
+    let node = &setup.node;
+    let resources = patterns(&how.resources)?;
+    let prepared = prepare(node, &resources).map_err(Box::new)?;
+    let journal = super::peek(node)?;
+    let edit = match look(setup, &journal, &prepared, how.any_time, prepared.is_written()) {
+        Ok(edit) => edit,
+        Err(why) => {
+            say(&printable(&format!("Encryption at rest is not enabled: {why}")))?;
+            say("\nNothing was changed.\n")?;
+            return Ok(ExitClass::Failed);
+        }
+    };
+    say(&plan(how, &prepared, &edit.1))?;
+    if how.dry_run {
+        return Ok(ExitClass::Compliant);
+    }
+    if !how.consented.yes && !apply::ask("enable", "Begin?")? {
+        complain("Nothing was changed.");
+        return Ok(ExitClass::Compliant);
+    }
+    with_journal(node, |held, _| {
+        Ok(put_in_place(node, held, &prepared).map_err(Box::new)?)
+    })?;
+    say(&format!("{} is written\n", prepared.wanted.file))?;
+    if let Some(class) = restart(arguments, setup, how, &prepared)? {
+        return Ok(class);
+    }
+    begin(how, true).or_go_on(arguments, setup, how.any_time, None)
+}
+
+fn look(
+    setup: &Setup,
+    journal: &JournalState,
+    prepared: &Prepared,
+    any_time: bool,
+    written: bool,
+) -> Result<(Change, ManifestEdit), WithheldReason> {
+    let (node, config) = (&setup.node, &setup.settings.config);
+    let change = reconcile::look_for_enable(node, config, journal, &prepared.wanted, any_time, written)?;
+    let Deed::EditManifest(edit) = &change.deed else {
+        return Err(WithheldReason::NotEditable("no edit was planned".to_owned()));
+    };
+    let edit = edit.clone();
+    Ok((change, edit))
+}
+
+/// Edits the manifest and proves the API server; `Some` when that did not succeed.
+fn restart(
+    arguments: &Arguments,
+    setup: &Setup,
+    how: &Enable,
+    prepared: &Prepared,
+) -> Result<Option<ExitClass>, CliError> {
+    let mut following = Following::open(arguments, setup, Component::ApiServer)?;
+    match look(setup, following.journal_state(), prepared, how.any_time, true) {
+        Ok((change, _)) => following.begin(&change)?,
+        Err(why) => return Err(not_here(format!("kube-apiserver is not restarted: {why}"))),
+    }
+    let followed = following.follow()?;
+    if followed.is_made() {
+        say(&report::outage_text(
+            Component::ApiServer,
+            followed.outage.length(),
+        ))?;
+        return Ok(None);
+    }
+    say(&format!(
+        "Encryption at rest is not enabled. {} stays; the same command tries again.\n",
+        prepared.wanted.file
+    ))?;
+    Ok(Some(ExitClass::Failed))
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<ResourcePattern>, CliError> {
+    let parsed = texts.iter().map(|text| {
+        ResourcePattern::parse(text).map_err(|why| CliError::Usage(format!("--resources {text}: {why}")))
+    });
+    parsed.collect()
+}
+
+fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit) -> String {
+    let Prepared {
+        wanted,
+        plaintext,
+        encrypted,
+        resources,
+        ..
+    } = prepared;
+    let stored = if *encrypted == 0 {
+        format!(
+            "{plaintext} value(s) of {} are stored in plaintext, and none is encrypted.",
+            resources.join(", ")
+        )
+    } else {
+        format!(
+            "{encrypted} value(s) are encrypted under keys of {}, which kube-apiserver is no longer told, and {plaintext} are in \
+             plaintext.",
+            wanted.file
+        )
+    };
+    let first = match (prepared.is_written(), wanted.plaintext) {
+        (true, _) => "is there already",
+        (false, true) => "is written; at first it says `identity`, which stores plaintext as before",
+        (false, false) => "is written anew, and reads plaintext, too",
+    };
+    format!(
+        "{stored}\n\
+         \x20 a  {} {first}\n\
+         \x20 b  kube-apiserver is given it, and restarted once; the API is away for about 5 s. If it does not become healthy, its\n\
+         \x20    former manifest goes back:\n\n{}\n{}",
+        wanted.file,
+        unified_diff(edit.path.as_str(), &edit.before, &edit.after),
+        the_walk(how)
+    )
+}
+
+fn the_walk(how: &Enable) -> String {
+    format!(
+        "Then, without another restart:\n\
+         \x20 1  every stored value is counted, so that nothing is broken before the start\n\
+         \x20 2  an {} key of 32 random bytes is made and stored in /var/lib/holdfast/keys\n\
+         \x20 3  it is added second, and loaded\n\
+         \x20 4  it becomes the first, and is loaded; requests of before end within a minute\n\
+         \x20 5  what is in plaintext is rewritten, by name, without any Secret data in request or answer\n\
+         \x20 6  it is proven from etcd that nothing is left in plaintext, and that etcd's history has none\n\
+         \x20 7  plaintext is removed from what may be read, and that is loaded\n\
+         Each load waits for the API server, which looks once a minute, and step 6 for its compaction, every 5 minutes. It may be\n\
+         interrupted at any time, and goes on with the same command; `holdfast encryption abort` turns it back before step 7.\n\
+         Back up /var/lib/holdfast/keys: whoever loses the key loses every value under it.\n",
+        provider(how.provider)
+    )
+}

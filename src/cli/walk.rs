@@ -1,0 +1,229 @@
+//! Walks a rotation to its end, and tells each step: pass after pass, and the restarts that it needs.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use super::args::Arguments;
+use super::follow::Following;
+use super::say;
+use super::setup::{CliError, Setup};
+use crate::adapters::Node;
+use crate::adapters::journal_store::JournalStore;
+use crate::adapters::lock::Held;
+use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::domain::{Component, Digest};
+use crate::plan::WithheldReason;
+use crate::reconcile;
+use crate::report::{self, ExitClass, printable};
+use crate::rewrite::Progress;
+use crate::rotate::{Pace, Passed, RotateError, Rotator};
+use crate::rotation::Outcome;
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+/// What is awaited takes seconds to minutes.
+const POLL: Duration = Duration::from_secs(1);
+/// How often a long step is told where it cannot be drawn over.
+const TELL_EVERY_MS: u64 = 10_000;
+
+pub(super) fn with_journal<T>(
+    node: &Node,
+    act: impl FnOnce(&Held, &mut JournalStore) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
+    let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
+    act(&held, &mut journal)
+}
+
+/// The walk of one command.
+pub(super) struct Walk<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) setup: &'a Setup,
+    pub(super) rotator: Rotator<'a>,
+    /// Restarts may happen outside the disruption window.
+    pub(super) any_time: bool,
+    /// The configuration that the API server was restarted for last.
+    restarted_for: Option<Digest>,
+}
+
+/// How a walk goes on after a pass.
+enum Next {
+    /// The next pass is due after that time; before that, this is told.
+    Pass(String, Duration),
+    /// The command ends.
+    End(ExitClass),
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(arguments: &'a Arguments, setup: &'a Setup, any_time: bool) -> Result<Self, CliError> {
+        Ok(Self {
+            arguments,
+            setup,
+            rotator: Rotator::new(&setup.node).map_err(Box::new)?,
+            any_time,
+            restarted_for: None,
+        })
+    }
+
+    /// Pass after pass until the rotation is over, or waits for the operator. The lock is given back between the passes.
+    pub(super) fn walk(mut self) -> Result<ExitClass, CliError> {
+        let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
+            act: "cannot receive signals",
+            cause,
+        })?;
+        self.end_what_is_in_flight()?;
+        let mut last = String::new();
+        loop {
+            let (told, wait) = match self.pass()? {
+                Next::Pass(told, wait) => (told, wait),
+                Next::End(class) => return Ok(class),
+            };
+            // A wait that only counts down is told once.
+            let without_numbers: String = told.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if without_numbers != last {
+                say(&format!("{}\n", printable(&told)))?;
+                last = without_numbers;
+            }
+            if wakeups.wait(wait) == Wake::Terminate {
+                say(
+                    "Interrupted: the node stays as it is, every value readable; the same command goes on.\n",
+                )?;
+                return Ok(ExitClass::Drift);
+            }
+        }
+    }
+
+    fn pass(&mut self) -> Result<Next, CliError> {
+        let node = &self.setup.node;
+        let mut meter = Meter::new();
+        let rotator = &mut self.rotator;
+        let passed = with_journal(node, |held, journal| {
+            Ok(rotator.pass(held, journal, Pace::default(), &mut |progress| {
+                meter.tell(progress, node.clock.now().since_boot_ms);
+            }))
+        })?;
+        meter.end();
+        Ok(match passed {
+            Ok(Passed::Did(what)) => Next::Pass(what, Duration::ZERO),
+            Ok(Passed::Waits(words)) => Next::Pass(format!("... {}", words.why), POLL),
+            Ok(Passed::Restart(digest)) => self.restart(digest)?,
+            Ok(Passed::Parked(words)) => stopped(&words.why, &words.remedy)?,
+            Ok(Passed::Ended(ended)) => {
+                say(match ended.outcome {
+                    Outcome::Rotated => {
+                        "Done: everything is under the new key, and the old one is gone from the configuration.\n"
+                    }
+                    Outcome::RolledBack => "Done: everything is under the old key again.\n",
+                    Outcome::Aborted => "Given up: nothing was written.\n",
+                })?;
+                Next::End(ExitClass::Compliant)
+            }
+            Ok(Passed::Idle) => Next::End(ExitClass::Compliant),
+            // An API server that is away, an etcd without quorum: the next pass looks again.
+            Err(RotateError::Unknown(why)) => Next::Pass(format!("... {why}"), POLL),
+            Err(RotateError::Etcd(why)) => Next::Pass(format!("... {why}; {}", why.advice()), POLL),
+            Err(error) => return Err(Box::new(error).into()),
+        })
+    }
+
+    /// What a command before this one had begun, and did not end.
+    fn end_what_is_in_flight(&self) -> Result<(), CliError> {
+        let node = &self.setup.node;
+        if JournalStore::peek(&node.files, &node.layout)?.in_flight.is_some() {
+            Following::open(self.arguments, self.setup, Component::ApiServer)?.follow()?;
+        }
+        Ok(())
+    }
+
+    /// Restarts the API server, which loads its configuration then and only then; one that does not bear it gets the former one back.
+    fn restart(&mut self, digest: Digest) -> Result<Next, CliError> {
+        let component = Component::ApiServer;
+        if self.restarted_for == Some(digest) {
+            return stopped(
+                "the API server was restarted, and still does not run with the configuration that is on the disk",
+                "see which file its --encryption-provider-config names, and what is mounted there",
+            );
+        }
+        let mut following = Following::open(self.arguments, self.setup, component)?;
+        let (node, config) = (&self.setup.node, &self.setup.settings.config);
+        let journal = following.journal_state();
+        match reconcile::look_for_bounce(node, config, journal, component, self.any_time) {
+            Ok(plan) => following.begin(&plan.change)?,
+            Err(why) => return held_back(&why),
+        }
+        let followed = following.follow()?;
+        self.restarted_for = Some(digest);
+        if followed.is_made() {
+            let told = report::outage_text(component, followed.outage.length());
+            return Ok(Next::Pass(told.trim_end().to_owned(), Duration::ZERO));
+        }
+        let rotator = &mut self.rotator;
+        let why = "the API server did not become healthy with it";
+        let told = with_journal(node, |held, journal| {
+            Ok(rotator.put_back(held, journal, why).map_err(Box::new)?)
+        })?;
+        say(&format!("{told}\n"))?;
+        self.end_what_is_in_flight()?;
+        Ok(Next::Pass(format!("... {why}"), Duration::ZERO))
+    }
+}
+
+fn held_back(why: &WithheldReason) -> Result<Next, CliError> {
+    let told = format!("the API server must be restarted to load its configuration, and is not: {why}");
+    if why.is_temporary() {
+        return Ok(Next::Pass(format!("... {told}"), POLL));
+    }
+    stopped(&told, "see to that")
+}
+
+fn stopped(why: &str, remedy: &str) -> Result<Next, CliError> {
+    say(&printable(&format!("stopped: {why}. To do: {remedy}")))?;
+    say("\nBoth keys stay readable meanwhile; the same command goes on.\n")?;
+    Ok(Next::End(ExitClass::Drift))
+}
+
+/// How far a long step is: drawn over on a terminal, told now and then elsewhere.
+struct Meter {
+    terminal: bool,
+    told_ms: Option<u64>,
+    drawn: bool,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            told_ms: None,
+            drawn: false,
+        }
+    }
+
+    fn tell(&mut self, progress: &Progress, now_ms: u64) {
+        let total = progress
+            .total
+            .map_or_else(|| "?".to_owned(), |total| total.to_string());
+        let left = progress
+            .left()
+            .map_or_else(String::new, |left| format!(", {} s left", left.as_secs()));
+        let line = format!(
+            "{} of {total} rewritten or fresh, {:.0}/s{left}",
+            progress.done, progress.rate
+        );
+        if self.terminal {
+            self.drawn = true;
+            // A terminal that has gone loses nothing but the line.
+            drop(write!(std::io::stderr(), "\r\x1b[K  {line}"));
+        } else if self
+            .told_ms
+            .is_none_or(|told| now_ms.saturating_sub(told) >= TELL_EVERY_MS)
+        {
+            self.told_ms = Some(now_ms);
+            super::complain(&format!("  {line}"));
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            drop(write!(std::io::stderr(), "\r\x1b[K"));
+        }
+    }
+}
