@@ -222,7 +222,7 @@ mod tests {
             .shared_chain()
         {
             SharedChain::Shared(chain) => chain,
-            other => panic!("{other:?}"),
+            SharedChain::Differing | SharedChain::NoEntry => panic!("they share one"),
         };
         assert_eq!(chain(keyed(""), 1), [key1(), KeyId::Identity]);
         assert_eq!(chain(keyed(""), 0), [key1()]);
