@@ -134,6 +134,11 @@ pub fn read_answer(code: u16, retry_after: Option<u64>, body: &[u8], seen_at: u6
     if let Some(cause) = named_cause(&status) {
         return Outcome::Refused { cause };
     }
+    if code >= 500 && passes(&status.message) {
+        return Outcome::Unknown {
+            what: "etcd did not take it just then".to_owned(),
+        };
+    }
     match code {
         // Only the absence of an object names one; that of an API does not.
         404 if details.is_some_and(|details| !details.name.is_empty()) => Outcome::Gone,
@@ -157,6 +162,20 @@ pub fn read_answer(code: u16, retry_after: Option<u64>, body: &[u8], seen_at: u6
             reason: name(&status.reason).unwrap_or_default(),
         }),
     }
+}
+
+/// Errors of etcd that pass by themselves (api/v3rpc/rpctypes): the write may have been made or not.
+fn passes(message: &str) -> bool {
+    const PASSING: [&str; 7] = [
+        "etcdserver: leader changed",
+        "etcdserver: no leader",
+        "etcdserver: request timed out",
+        "etcdserver: too many requests",
+        "etcdserver: server stopped",
+        "etcdserver: not leader",
+        "code = Unavailable",
+    ];
+    PASSING.iter().any(|text| message.contains(text))
 }
 
 const fn refused(cause: Cause) -> Outcome {
@@ -334,6 +353,20 @@ mod tests {
             status(409, "Conflict", "the object has been modified", "{}"),
             Outcome::Conflict
         );
+    }
+
+    #[test]
+    fn a_change_of_etcds_leader_passes_and_a_full_etcd_does_not() {
+        for text in [
+            "etcdserver: leader changed",
+            "etcdserver: request timed out, possibly due to previous leader failure",
+            "rpc error: code = Unavailable desc = error reading from server: EOF",
+        ] {
+            let answer = status(500, "InternalError", text, "{}");
+            assert!(matches!(answer, Outcome::Unknown { .. }), "{text}: {answer:?}");
+        }
+        let full = status(500, "", "etcdserver: mvcc: database space exceeded", "{}");
+        assert!(matches!(full, Outcome::Refused { .. }), "{full:?}");
     }
 
     #[test]

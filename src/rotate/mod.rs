@@ -308,7 +308,7 @@ impl<'a> Rotator<'a> {
                 }
                 Ok(Passed::Parked(words))
             }
-            Step::Note(event) => self.note(held, journal, event),
+            Step::Note(event) => self.note(held, journal, &seen.configured, event),
             Step::StoreKey(key) => self.store_key(held, journal, &rotation, &key),
             Step::Intend {
                 epoch, stage, chain, ..
@@ -387,8 +387,18 @@ impl<'a> Rotator<'a> {
         Ok(journal.append(held, self.node.clock.now(), record)?)
     }
 
-    fn note(&mut self, held: &Held, journal: &mut JournalStore, event: Event) -> Result<Passed, RotateError> {
+    fn note(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        configured: &Configured,
+        event: Event,
+    ) -> Result<Passed, RotateError> {
         let words = told(&event);
+        // Who wrote it may have been killed between the rename and the sync (F2).
+        if matches!(event, Event::ConfigWritten { .. }) {
+            self.node.files.make_durable(&configured.file)?;
+        }
         if matches!(event, Event::BarrierLost { .. }) {
             self.proof = None;
         }

@@ -97,6 +97,19 @@ impl Files {
         })
     }
 
+    /// Makes a plain file and its name outlast a power cut: who wrote it may have been killed before that.
+    ///
+    /// # Errors
+    /// When it is not there, or the system cannot.
+    pub fn make_durable(&self, path: &NodePath) -> Result<(), FileError> {
+        let place = self.place(path).map_err(failed("open", path))?;
+        let (_, file) = self
+            .read_at(&place, MAX_BYTES)
+            .map_err(failed("read", path))?;
+        file.sync_all().map_err(not_durable(path))?;
+        place.sync().map_err(not_durable(path))
+    }
+
     /// Moves a plain file whose content is still `digest` to `to`, on the same file system or another: copied with owner, mode and
     /// extended attributes, synced, and only then removed.
     ///
