@@ -46,8 +46,8 @@ pub struct HostPathMount {
 
 /// The text with everything that is wanted; none when it is all there already.
 ///
-/// A flag that has another value, or stands several times, is put once at its first place: of two, kubeadm passes on both, and the
-/// API server takes the last in the order of their values. A volume of that name with other content is replaced.
+/// A flag that has another value, or stands several times, is put once at its first place: of two, kubeadm passes on both, and which
+/// the API server takes depends on their order. A volume of that name with other content is replaced.
 ///
 /// # Errors
 /// When the text is not one `ClusterConfiguration` of a version that is known, has fields of another form than kubeadm reads, or
