@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod domain;
 pub mod encryption;
 pub mod journal;
+pub mod kubeadm;
 pub mod manifest;
 pub mod observe;
 pub mod plan;

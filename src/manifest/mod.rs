@@ -22,3 +22,5 @@ pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, flags_of_
 pub use go_duration::parse_go_duration;
 pub use paths::{Mounted, NamedPath, Need, mounted_from, named_paths, path_of_value, paths_of_value};
 pub use view::{MAX_BYTES, ParseError, ParseErrorKind, parse};
+pub(crate) use yaml::{document_of, text_of};
+pub(crate) use yaml_1_1::{is_plain_string, yaml_1_1};

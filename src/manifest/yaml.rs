@@ -12,9 +12,9 @@ use super::view::{MAX_BYTES, ParseError, ParseErrorKind};
 use super::yaml_1_1::yaml_1_1;
 
 /// A parsed document, and where in the text some things stand.
-pub(super) struct Document {
+pub(crate) struct Document {
     /// What it says, merge keys applied.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// Where the first merge key stands.
     pub(super) merge_key: Option<usize>,
     /// Where the keys of the outermost mapping stand.
@@ -24,7 +24,7 @@ pub(super) struct Document {
 }
 
 /// The text of a manifest, when it is text.
-pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ParseError> {
+pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, ParseError> {
     let whole = |kind| ParseError { kind, position: None };
     if bytes.len() > MAX_BYTES {
         return Err(whole(ParseErrorKind::TooLarge(bytes.len() as u64)));
@@ -56,7 +56,7 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// The one document of a text. Empty ones after it (a last `---` or `...`) do not count.
-pub(super) fn document_of(text: &str) -> Result<Document, ParseError> {
+pub(crate) fn document_of(text: &str) -> Result<Document, ParseError> {
     let empty = || ParseError {
         kind: ParseErrorKind::Empty,
         position: None,

@@ -3,14 +3,14 @@
 use serde_yaml::Value;
 
 /// True when go-yaml 2 reads the plain scalar as a string.
-pub(super) fn is_plain_string(word: &str) -> bool {
+pub(crate) fn is_plain_string(word: &str) -> bool {
     let read: Result<Value, _> = serde_yaml::from_str(&format!("- {word}\n"));
     let reads_back = read.is_ok_and(|value| value == Value::Sequence(vec![word.into()]));
     reads_back && yaml_1_1(word).is_none() && word != "<<" && word != "="
 }
 
 /// What go-yaml 2 makes of a plain word that YAML 1.2 leaves a string (its resolve.go); `None` when it is one there too.
-pub(super) fn yaml_1_1(word: &str) -> Option<Value> {
+pub(crate) fn yaml_1_1(word: &str) -> Option<Value> {
     match word {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some(true.into()),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Some(false.into()),

@@ -67,6 +67,7 @@ struct State {
     revision: u64,
     objects: BTreeMap<String, Object>,
     documents: BTreeMap<String, (u16, String)>,
+    whole: BTreeMap<String, serde_json::Value>,
     faults: BTreeMap<String, VecDeque<Fault>>,
     latency: Duration,
     in_flight: usize,
@@ -161,6 +162,19 @@ impl ApiServer {
         self.state()
             .documents
             .insert(path.to_owned(), (code, body.to_owned()));
+    }
+
+    /// Stores an object with its content at its path, at a new revision.
+    pub fn store_whole(&self, path: &str, mut object: serde_json::Value) {
+        let mut state = self.state();
+        state.revision += 1;
+        object["metadata"]["resourceVersion"] = state.revision.to_string().into();
+        state.whole.insert(path.to_owned(), object);
+    }
+
+    /// The object with its content at a path.
+    pub fn whole(&self, path: &str) -> Option<serde_json::Value> {
+        self.state().whole.get(path).cloned()
     }
 
     /// What happens to the next request for that path; several happen in turn.
@@ -352,6 +366,10 @@ fn answer(request: &Request, state: &mut State) -> (u16, String) {
         .headers
         .get("accept")
         .is_some_and(|accept| accept.contains("as=PartialObjectMetadata;"));
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    if let Some(object) = state.whole.get_mut(path) {
+        return answer_whole(request, query, object, &mut state.revision, metadata_only);
+    }
     let State {
         revision, objects, ..
     } = state;
@@ -389,6 +407,60 @@ fn answer(request: &Request, state: &mut State) -> (u16, String) {
         object.uid, object.revision
     );
     (200, body)
+}
+
+/// A read, or a merge patch that holds for the resource version it names. Its field manager becomes the last in `managedFields`.
+fn answer_whole(
+    request: &Request,
+    query: &str,
+    object: &mut serde_json::Value,
+    revision: &mut u64,
+    metadata_only: bool,
+) -> (u16, String) {
+    if request.method == "PATCH" {
+        if request.headers.get("content-type").map(String::as_str) != Some("application/merge-patch+json") {
+            return (415, status(415, "UnsupportedMediaType", "", "{}"));
+        }
+        let patch: serde_json::Value = serde_json::from_slice(&request.body).expect("a patch is JSON");
+        let seen = &patch["metadata"]["resourceVersion"];
+        if seen.is_string() && *seen != object["metadata"]["resourceVersion"] {
+            let message = "the object has been modified; please apply your changes to the latest version";
+            return (409, status(409, "Conflict", message, "{}"));
+        }
+        let before = object.clone();
+        merge(object, &patch);
+        if *object != before {
+            *revision += 1;
+            object["metadata"]["resourceVersion"] = revision.to_string().into();
+            let manager = query.strip_prefix("fieldManager=").unwrap_or("unnamed");
+            object["metadata"]["managedFields"] = serde_json::json!([{"manager": manager}]);
+        }
+    }
+    if metadata_only {
+        return (
+            200,
+            serde_json::json!({"kind": "PartialObjectMetadata", "metadata": object["metadata"]}).to_string(),
+        );
+    }
+    (200, object.to_string())
+}
+
+/// RFC 7386.
+fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
+    let serde_json::Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = serde_json::json!({});
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().expect("made one").remove(key);
+        } else {
+            merge(&mut target[key], value);
+        }
+    }
 }
 
 /// A Status, with something in its message that must not be repeated.

@@ -152,7 +152,7 @@ pub async fn object_meta(api: &Api, served: &Served, target: &Target) -> Fact<Ob
     fact(json_as::<Object>(api, &path, METADATA_ONLY).await).map(|object| object.metadata)
 }
 
-fn fact<T>(answer: Result<Option<T>, crate::domain::Reason>) -> Fact<T> {
+pub(super) fn fact<T>(answer: Result<Option<T>, crate::domain::Reason>) -> Fact<T> {
     match answer {
         Ok(Some(value)) => Fact::Known(value),
         Ok(None) => Fact::Absent,

@@ -11,7 +11,7 @@ use crate::rewrite::{Cause, Outcome, Target, read_answer};
 pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Metadata with all its annotations and managers; the object behind it may not be larger than 3 MiB itself.
-const MAX_ANSWER: usize = 4 << 20;
+pub(super) const MAX_ANSWER: usize = 4 << 20;
 
 /// Sends the no-op write for one object; `connection` is made anew when it is not there, and gone after an error. `seen_at`: etcd's
 /// revision at which the object was seen to be stale.
