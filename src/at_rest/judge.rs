@@ -38,10 +38,11 @@ pub fn judge(at_rest: &AtRest) -> Vec<Remark> {
             remarks.extend(configured.config.concerns().iter().map(of_concern));
             remarks.extend(of_mount(configured));
             remarks.push(of_loaded(at_rest, configured));
+            remarks.extend(of_upgrade(&at_rest.upgrade));
         }
         Fact::Absent => remarks.push(wrong(
             "kube-apiserver has no --encryption-provider-config: everything is stored in plaintext",
-            "give it one whose first provider encrypts secrets (https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/)",
+            "`holdfast encryption enable` sets it up, and encrypts what is stored",
         )),
         Fact::Unknown(why) => remarks.push(unknown(
             format!("what kube-apiserver is told to encrypt is not known: {why}"),
@@ -113,6 +114,25 @@ fn of_mount(configured: &Configured) -> Option<Remark> {
             "mount its folder instead",
         )
     })
+}
+
+/// kubeadm makes the manifests anew from what it knows; what it does not know is lost then, and with it every key.
+fn of_upgrade(upgrade: &Fact<Vec<String>>) -> Option<Remark> {
+    match upgrade {
+        Fact::Known(lacks) if lacks.is_empty() => None,
+        Fact::Known(lacks) => Some(note(
+            format!(
+                "the next `kubeadm upgrade` drops the encryption, since kube-system/kubeadm-config lacks: {}",
+                lacks.join("; ")
+            ),
+            "`holdfast encryption enable` shows the difference and writes it",
+        )),
+        Fact::Absent => None,
+        Fact::Unknown(why) => Some(note(
+            format!("whether the next `kubeadm upgrade` keeps the encryption is not known: {why}"),
+            "see that kube-system/kubeadm-config has the flags and the volume",
+        )),
+    }
 }
 
 fn of_loaded(at_rest: &AtRest, configured: &Configured) -> Remark {
@@ -341,6 +361,7 @@ mod tests {
         census.complete = true;
         let digest = Digest::of(file.as_bytes());
         AtRest {
+            upgrade: Fact::Known(Vec::new()),
             configured: Fact::Known(Configured {
                 file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
                 mounted_alone: false,
@@ -460,5 +481,19 @@ mod tests {
         assert_eq!(told(&found, Weight::Wrong).len(), 1);
         found.configured = Fact::Absent;
         assert_eq!(told(&found, Weight::Wrong).len(), 1);
+    }
+
+    #[test]
+    fn what_the_next_upgrade_would_drop_is_told_with_what_helps() {
+        let drops = Fact::Known(vec!["--encryption-provider-config".to_owned()]);
+        let told = of_upgrade(&drops).unwrap();
+        assert!(
+            told.what.contains("lacks: --encryption-provider-config"),
+            "{told:?}"
+        );
+        assert_eq!(told.weight, Weight::Note);
+        assert_eq!(of_upgrade(&Fact::Known(Vec::new())), None);
+        assert_eq!(of_upgrade(&Fact::Absent), None);
+        assert!(of_upgrade(&Fact::unknown("away")).is_some());
     }
 }

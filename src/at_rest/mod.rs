@@ -1,12 +1,14 @@
 //! Encryption at rest on this node: what the API server is told, what it has loaded, and what etcd really holds. Pure.
 
 mod judge;
+mod upgrade;
 
 use crate::census::Census;
 use crate::domain::{Digest, Fact, NodePath};
 use crate::encryption::EncryptionConfig;
 
 pub use judge::{Remark, Weight, judge};
+pub use upgrade::extras;
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct AtRest {
     pub loaded: Fact<Digest>,
     /// What etcd holds of the resources that are encrypted (of secrets, where none are), by key.
     pub census: Fact<Census>,
+    /// What the next `kubeadm upgrade` would drop of the encryption, in words; `Absent` when kubeadm did not make this cluster.
+    pub upgrade: Fact<Vec<String>>,
     /// True when each value under a key of the configuration was decrypted, not only known by its prefix.
     pub decrypted: bool,
 }

@@ -112,6 +112,9 @@ pub struct Enable {
     /// What is encrypted: resources with their API group, as in an `EncryptionConfiguration`.
     #[arg(long, value_delimiter = ',', default_value = "secrets")]
     pub resources: Vec<String>,
+    /// Leave `kube-system/kubeadm-config` as it is: the next `kubeadm upgrade` then drops the encryption.
+    #[arg(long)]
+    pub keep_kubeadm_config: bool,
     /// Restart the API server even outside the disruption window.
     #[arg(long)]
     pub any_time: bool,

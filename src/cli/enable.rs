@@ -17,7 +17,7 @@ use crate::observe::at_rest;
 use crate::plan::{Change, Deed, ManifestEdit, WithheldReason};
 use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
-use crate::rotate::{Prepared, RotateError, To, prepare, put_in_place};
+use crate::rotate::{Prepared, RotateError, To, Upgrade, bring_in_line, prepare, put_in_place, upgrade};
 use crate::rotation::Consent;
 
 /// Enables encryption at rest, or goes on.
@@ -65,24 +65,38 @@ fn not_here(why: impl Into<String>) -> CliError {
     Box::new(RotateError::NotHere(why.into())).into()
 }
 
-/// The API server has a configuration: either it only writes plaintext, and the walk begins, or there is nothing to enable.
+/// The API server has a configuration: either it only writes plaintext, and the walk begins, or nothing remains but what kubeadm knows.
 fn already(
     arguments: &Arguments,
     how: &Enable,
     setup: &Setup,
     configured: &Configured,
 ) -> Result<ExitClass, CliError> {
+    let manifest = at_rest::manifest(&setup.node);
+    let upgrade = match manifest.known().filter(|_| !how.keep_kubeadm_config) {
+        Some(manifest) => upgrade(&setup.node, &manifest.pod).map_err(Box::new)?,
+        None => None,
+    };
     let writes = match configured.config.shared_chain() {
         SharedChain::Shared(chain) => chain.into_iter().next(),
         SharedChain::Differing | SharedChain::NoEntry => None,
     };
     if writes == Some(KeyId::Identity) {
         say(&format!(
-            "{} is in use and writes plaintext. What remains:\n{}",
+            "{} is in use and writes plaintext. What remains:\n{}{}",
             configured.file,
+            of_kubeadm(upgrade.as_ref()),
             the_walk(how)
         ))?;
-        return begin(how, how.consented.yes).or_go_on(arguments, setup, how.any_time, None);
+        if how.dry_run {
+            return Ok(ExitClass::Compliant);
+        }
+        if !how.consented.yes && !apply::ask("enable", "Begin?")? {
+            complain("Nothing was changed.");
+            return Ok(ExitClass::Compliant);
+        }
+        tell_kubeadm(&setup.node, upgrade.as_ref())?;
+        return begin(how, true).or_go_on(arguments, setup, how.any_time, None);
     }
     let who = writes.map_or_else(|| "a key".to_owned(), |key| key.to_string());
     say(&printable(&format!(
@@ -90,8 +104,36 @@ fn already(
          `holdfast encryption rotate` changes the key.",
         configured.file
     )))?;
-    say("\n")?;
+    say(&format!("\n{}", of_kubeadm(upgrade.as_ref())))?;
+    if upgrade.is_none() || how.dry_run {
+        return Ok(ExitClass::Compliant);
+    }
+    if !how.consented.yes && !apply::ask("enable", "Write kube-system/kubeadm-config?")? {
+        complain("Nothing was changed.");
+        return Ok(ExitClass::Compliant);
+    }
+    tell_kubeadm(&setup.node, upgrade.as_ref())?;
     Ok(ExitClass::Compliant)
+}
+
+/// What kubeadm is to be told, for the plan.
+fn of_kubeadm(upgrade: Option<&Upgrade>) -> String {
+    upgrade.map_or_else(String::new, |upgrade| {
+        format!(
+            "kube-system/kubeadm-config gets the same flags and volume, since the next `kubeadm upgrade` would drop them otherwise.\n\
+             A control-plane node that joins later gets them, too: give it {KEY_FILES} first.\n\n{}\n",
+            printable(&upgrade.difference())
+        )
+    })
+}
+
+/// What another control-plane node needs before it joins.
+const KEY_FILES: &str = "the same folder of the encryption configuration";
+
+fn tell_kubeadm(node: &Node, told: Option<&Upgrade>) -> Result<(), CliError> {
+    let Some(told) = told else { return Ok(()) };
+    bring_in_line(node, told).map_err(Box::new)?;
+    say("kube-system/kubeadm-config is written\n")
 }
 
 /// The whole way.
@@ -108,7 +150,12 @@ fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<Ex
             return Ok(ExitClass::Failed);
         }
     };
-    say(&plan(how, &prepared, &edit.1))?;
+    let upgrade = if how.keep_kubeadm_config {
+        None
+    } else {
+        upgrade_after(node, &edit.1)?
+    };
+    say(&plan(how, &prepared, &edit.1, upgrade.as_ref()))?;
     if how.dry_run {
         return Ok(ExitClass::Compliant);
     }
@@ -123,7 +170,18 @@ fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<Ex
     if let Some(class) = restart(arguments, setup, how, &prepared)? {
         return Ok(class);
     }
+    // Before the first value is encrypted: looked at anew, since that was before a restart.
+    if upgrade.is_some() {
+        tell_kubeadm(node, upgrade_after(node, &edit.1)?.as_ref())?;
+    }
     begin(how, true).or_go_on(arguments, setup, how.any_time, None)
+}
+
+/// What kubeadm is to be told once the manifest is edited.
+fn upgrade_after(node: &Node, edit: &ManifestEdit) -> Result<Option<Upgrade>, CliError> {
+    let pod = crate::manifest::parse(edit.after.as_bytes());
+    let pod = pod.map_err(|error| not_here(format!("{}: {error}", edit.path)))?;
+    Ok(upgrade(node, &pod).map_err(Box::new)?)
 }
 
 fn look(
@@ -176,7 +234,7 @@ fn patterns(texts: &[String]) -> Result<Vec<ResourcePattern>, CliError> {
     parsed.collect()
 }
 
-fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit) -> String {
+fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit, upgrade: Option<&Upgrade>) -> String {
     let Prepared {
         wanted,
         plaintext,
@@ -205,9 +263,10 @@ fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit) -> String {
         "{stored}\n\
          \x20 a  {} {first}\n\
          \x20 b  kube-apiserver is given it, and restarted once; the API is away for about 5 s. If it does not become healthy, its\n\
-         \x20    former manifest goes back:\n\n{}\n{}",
+         \x20    former manifest goes back:\n\n{}\n{}{}",
         wanted.file,
         unified_diff(edit.path.as_str(), &edit.before, &edit.after),
+        of_kubeadm(upgrade),
         the_walk(how)
     )
 }

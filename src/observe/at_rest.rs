@@ -7,7 +7,7 @@ use super::folder;
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Etcd, take_census};
-use crate::at_rest::{AtRest, Configured};
+use crate::at_rest::{AtRest, Configured, extras};
 use crate::census::{Census, Held};
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
 use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
@@ -26,6 +26,7 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
     let nothing = |why: &Reason| AtRest {
         configured: configured.clone(),
         loaded: Fact::Unknown(why.clone()),
+        upgrade: Fact::Unknown(why.clone()),
         census: Fact::Unknown(why.clone()),
         decrypted: false,
     };
@@ -39,11 +40,11 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
         Ok(runtime) => runtime,
         Err(error) => return nothing(&Reason::new(format!("nobody could be asked: {error}"))),
     };
-    let (loaded, census) = runtime.block_on(async {
+    let ((loaded, upgrade), census) = runtime.block_on(async {
         let loaded = async {
             match &api {
-                Ok(api) => loaded(api).await,
-                Err(why) => Fact::Unknown(why.clone()),
+                Ok(api) => tokio::join!(loaded(api), upgrade(api, manifest)),
+                Err(why) => (Fact::Unknown(why.clone()), Fact::Unknown(why.clone())),
             }
         };
         tokio::join!(loaded, count(node, manifest, configured.known(), thorough))
@@ -52,9 +53,23 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
     AtRest {
         configured,
         loaded,
+        upgrade,
         census,
         decrypted: thorough,
     }
+}
+
+/// What the next `kubeadm upgrade` would drop.
+async fn upgrade(api: &Api, manifest: &Manifest) -> Fact<Vec<String>> {
+    let Some(wanted) = extras(&manifest.pod) else {
+        return Fact::Known(Vec::new());
+    };
+    api::kubeadm_config(api).await.and_then(|found| {
+        match crate::kubeadm::lacks(&found.cluster_configuration, &wanted) {
+            Ok(lacks) => Fact::Known(lacks),
+            Err(why) => Fact::unknown(format!("kube-system/kubeadm-config: {why}")),
+        }
+    })
 }
 
 /// The local API server, with the node's own credentials.

@@ -6,6 +6,7 @@ mod key_store;
 mod look;
 mod reencrypt;
 mod render;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use key_store::{KeyPlace, KnownKey, known_keys};
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
+pub use upgrade::{Upgrade, bring_in_line, upgrade};
 
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);

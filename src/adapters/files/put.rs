@@ -103,9 +103,7 @@ impl Files {
     /// When it is not there, or the system cannot.
     pub fn make_durable(&self, path: &NodePath) -> Result<(), FileError> {
         let place = self.place(path).map_err(failed("open", path))?;
-        let (_, file) = self
-            .read_at(&place, MAX_BYTES)
-            .map_err(failed("read", path))?;
+        let (_, file) = self.read_at(&place, MAX_BYTES).map_err(failed("read", path))?;
         file.sync_all().map_err(not_durable(path))?;
         place.sync().map_err(not_durable(path))
     }
