@@ -39,22 +39,25 @@ fn killed_at_any_moment_the_next_run_completes_the_plan_on_a_healthy_node() {
             assert_eq!(recovered.code, 0, "{}{}", recovered.out, recovered.err);
             node.await_that("the API server is ready", RESTART, Node::is_ready);
         }
-        // A scheduler that lost the API again and again asks it anew only now and then, and is not edited before it is healthy.
-        node.await_that("nothing is held back only for a while", RESTART, |node| {
-            let (_, plan) = node.json(&["plan"]);
-            let withheld = plan["withheld"].as_array().expect("what is held back");
-            withheld.iter().all(|held| held["temporary"] == false)
-        });
-        let said = node.holdfast(&["apply", "--yes"]);
-        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        // A scheduler that lost the API again and again asks it anew only now and then, and is not edited before it is healthy: then
+        // the next run goes on.
+        node.await_that(
+            "a run leaves nothing that is held back for a while",
+            RESTART,
+            |node| {
+                let said = node.holdfast(&["apply", "--yes"]);
+                assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+                let (_, plan) = node.json(&["plan"]);
+                let withheld = plan["withheld"].as_array().expect("what is held back");
+                withheld.iter().all(|held| held["temporary"] == false)
+            },
+        );
         for (name, before) in COMPONENTS.iter().zip(&before) {
             let after = node.read(&format!("{MANIFESTS}/{name}.yaml"));
             assert_eq!(
                 changed_lines(before, &after),
                 ["+    - --profiling=false"],
-                "{name}: {}{}",
-                said.out,
-                said.err
+                "{name}"
             );
         }
         node.await_that("the leaders work", RESTART, |node| {

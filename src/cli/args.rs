@@ -157,9 +157,9 @@ pub struct Disable {
 /// Arguments of `encryption rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Rotate {
-    /// The provider of the new key.
-    #[arg(long, value_enum, default_value_t)]
-    pub provider: KeyProvider,
+    /// The provider of the new key; aescbc, if none is named.
+    #[arg(long, value_enum)]
+    pub provider: Option<KeyProvider>,
     /// Do not remove the old key before a later `rotate --cut`.
     #[arg(long, conflicts_with = "cut")]
     pub keep_old: bool,

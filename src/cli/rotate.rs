@@ -7,7 +7,7 @@ use super::{apply, complain, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::at_rest::Configured;
-use crate::domain::Provider;
+use crate::domain::{KeyId, Provider};
 use crate::observe::at_rest;
 use crate::report::ExitClass;
 use crate::rotate::To;
@@ -20,10 +20,20 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
     if under_way.is_none() && how.cut {
         return Err(CliError::Usage("--cut: no rotation is under way".to_owned()));
     }
+    let asked = provider(how.provider.unwrap_or_default());
+    if let (Some(rotation), Some(_)) = (&under_way, how.provider)
+        && !matches!(rotation.new, KeyId::Key { provider, .. } if provider == asked)
+    {
+        return Err(CliError::Usage(format!(
+            "--provider {asked}: rotation {} to {} is under way; let it finish (the same command without --provider), or turn it back \
+             (`holdfast encryption abort`)",
+            rotation.id, rotation.new
+        )));
+    }
     let cut = if how.keep_old { Consent::Ask } else { Consent::Auto };
     let begin = Begin {
         command: "rotate",
-        to: To::NewKey(provider(how.provider)),
+        to: To::NewKey(asked),
         cut,
         dry_run: how.dry_run,
         yes: how.consented.yes,
@@ -31,7 +41,7 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
     };
     say(&match &under_way {
         Some(rotation) => goes_on(rotation),
-        None => plan(provider(how.provider), how.keep_old, &configured(&setup.node)),
+        None => plan(asked, how.keep_old, &configured(&setup.node)),
     })?;
     begin.or_go_on(arguments, &setup, how.any_time, under_way)
 }
