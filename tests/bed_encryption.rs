@@ -183,6 +183,8 @@ fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_both_stages_can
     let node = Node::fresh();
     set_up_without_reload(&node);
     secrets(&node, SECRETS);
+    // As the documents say: what was there before is under no key yet.
+    node.sh("kubectl get secrets -A -o json | kubectl replace -f - >/dev/null");
     let old = BTreeSet::from(["aescbc:key1".to_owned()]);
     assert_eq!(keys_of(&node), (0, old.clone()));
     let before = node.read(CONFIG);
