@@ -190,11 +190,15 @@ fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_both_stages_can
     let before = node.read(CONFIG);
 
     // Killed as soon as the new key stands second on the disk: C1, loaded by nobody.
-    node.sh("systemd-run --unit=rotation /usr/local/bin/holdfast encryption rotate --yes");
+    node.sh(&format!(
+        "systemd-run --unit=rotation {} encryption rotate --yes",
+        node::HOLDFAST
+    ));
     node.await_that("the new key is on the disk", READY, |node| {
         node.read(CONFIG) != before
     });
-    node.sh("systemctl kill -s KILL rotation; sleep 1; /usr/local/bin/holdfast recover");
+    node.sh("systemctl kill -s KILL rotation; sleep 1");
+    node.holdfast(&["recover"]);
     let said = node.holdfast(&["encryption", "abort", "--yes"]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(
@@ -206,7 +210,10 @@ fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_both_stages_can
     assert!(!node.read(CONFIG).contains("hf"), "the new key is gone");
 
     // To C2 and everything rewritten; the cut waits.
-    node.sh("systemd-run --unit=rotation2 /usr/local/bin/holdfast encryption rotate --yes --keep-old");
+    node.sh(&format!(
+        "systemd-run --unit=rotation2 {} encryption rotate --yes --keep-old",
+        node::HOLDFAST
+    ));
     node.await_that(
         "everything is under the new key",
         Duration::from_secs(400),

@@ -3,7 +3,7 @@
 
 use super::args::{Arguments, Enable};
 use super::follow::Following;
-use super::rotate::{Begin, provider, under_way};
+use super::rotate::{Begin, opened, provider, under_way};
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
@@ -17,22 +17,32 @@ use crate::observe::at_rest;
 use crate::plan::{Change, Deed, ManifestEdit, WithheldReason};
 use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
-use crate::rotate::{Prepared, RotateError, To, Upgrade, bring_in_line, prepare, put_in_place, upgrade};
-use crate::rotation::Consent;
+use crate::rotate::{
+    Prepared, RotateError, To, Upgrade, bring_in_line, lost, prepare, put_in_place, upgrade,
+};
+use crate::rotation::{Consent, Rotation};
 
 /// Enables encryption at rest, or goes on.
 pub(super) fn enable(arguments: &Arguments, how: &Enable) -> Result<ExitClass, CliError> {
-    let setup = Setup::new(&arguments.global)?;
-    if let Some(rotation) = under_way(&setup.node)? {
-        say(&format!(
-            "Rotation {} to {} is under way and goes on.\n",
-            rotation.id, rotation.new
-        ))?;
-        return begin(how, how.consented.yes).or_go_on(arguments, &setup, how.any_time, Some(rotation));
-    }
-    match configured(&setup.node)? {
-        Some(configured) => already(arguments, how, &setup, &configured),
-        None => from_nothing(arguments, how, &setup),
+    let setup = opened(arguments, how.dry_run)?;
+    let node = &setup.node;
+    match (configured(node)?, under_way(node)?) {
+        (Some(_), Some(rotation)) => {
+            say(&format!(
+                "Rotation {} to {} is under way and goes on.\n",
+                rotation.id, rotation.new
+            ))?;
+            begin(how, how.consented.yes).or_go_on(arguments, &setup, how.any_time, Some(rotation))
+        }
+        (Some(configured), None) => already(arguments, how, &setup, &configured),
+        (None, Some(rotation)) => {
+            let prepared = lost(node, &rotation).map_err(Box::new)?;
+            from_nothing(arguments, how, &setup, &prepared, Some(rotation))
+        }
+        (None, None) => {
+            let prepared = prepare(node, &patterns(&how.resources)?).map_err(Box::new)?;
+            from_nothing(arguments, how, &setup, &prepared, None)
+        }
     }
 }
 
@@ -79,7 +89,15 @@ fn already(
     };
     let writes = match configured.config.shared_chain() {
         SharedChain::Shared(chain) => chain.into_iter().next(),
-        SharedChain::Differing | SharedChain::NoEntry => None,
+        SharedChain::Differing | SharedChain::NoEntry => {
+            say(&printable(&format!(
+                "{} is in use, and its entries have different keys or are under a key management service: Holdfast does not touch it. \
+                 `holdfast encryption status` shows what writes what.",
+                configured.file
+            )))?;
+            say("\n")?;
+            return Ok(ExitClass::Drift);
+        }
     };
     if writes == Some(KeyId::Identity) {
         say(&format!(
@@ -98,7 +116,7 @@ fn already(
         tell_kubeadm(&setup.node, upgrade.as_ref())?;
         return begin(how, true).or_go_on(arguments, setup, how.any_time, None);
     }
-    let who = writes.map_or_else(|| "a key".to_owned(), |key| key.to_string());
+    let who = writes.map_or_else(String::new, |key| key.to_string());
     say(&printable(&format!(
         "Encryption at rest is on: {} is in use, and {who} writes. `holdfast encryption verify` proves what is stored, and \
          `holdfast encryption rotate` changes the key.",
@@ -136,13 +154,17 @@ fn tell_kubeadm(node: &Node, told: Option<&Upgrade>) -> Result<(), CliError> {
     say("kube-system/kubeadm-config is written\n")
 }
 
-/// The whole way.
-fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<ExitClass, CliError> {
+/// The whole way, or the part of it that a manifest which lost the flag needs.
+fn from_nothing(
+    arguments: &Arguments,
+    how: &Enable,
+    setup: &Setup,
+    prepared: &Prepared,
+    under_way: Option<Rotation>,
+) -> Result<ExitClass, CliError> {
     let node = &setup.node;
-    let resources = patterns(&how.resources)?;
-    let prepared = prepare(node, &resources).map_err(Box::new)?;
     let journal = super::peek(node)?;
-    let edit = match look(setup, &journal, &prepared, how.any_time, prepared.is_written()) {
+    let edit = match look(setup, &journal, prepared, how.any_time, prepared.is_written()) {
         Ok(edit) => edit,
         Err(why) => {
             say(&printable(&format!("Encryption at rest is not enabled: {why}")))?;
@@ -153,9 +175,9 @@ fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<Ex
     let upgrade = if how.keep_kubeadm_config {
         None
     } else {
-        upgrade_after(node, &edit.1)?
+        of_upgrade(upgrade_after(node, &edit.1), prepared)?
     };
-    say(&plan(how, &prepared, &edit.1, upgrade.as_ref()))?;
+    say(&plan(how, prepared, &edit.1, upgrade.as_ref()))?;
     if how.dry_run {
         return Ok(ExitClass::Compliant);
     }
@@ -164,17 +186,34 @@ fn from_nothing(arguments: &Arguments, how: &Enable, setup: &Setup) -> Result<Ex
         return Ok(ExitClass::Compliant);
     }
     with_journal(node, |held, _| {
-        Ok(put_in_place(node, held, &prepared).map_err(Box::new)?)
+        Ok(put_in_place(node, held, prepared).map_err(Box::new)?)
     })?;
     say(&format!("{} is written\n", prepared.wanted.file))?;
-    if let Some(class) = restart(arguments, setup, how, &prepared)? {
+    if let Some(class) = restart(arguments, setup, how, prepared)? {
         return Ok(class);
     }
     // Before the first value is encrypted: looked at anew, since that was before a restart.
     if upgrade.is_some() {
         tell_kubeadm(node, upgrade_after(node, &edit.1)?.as_ref())?;
     }
-    begin(how, true).or_go_on(arguments, setup, how.any_time, None)
+    begin(how, true).or_go_on(arguments, setup, how.any_time, under_way)
+}
+
+/// What kubeadm does not know must not keep values from being readable again; before anything is encrypted it is seen to first.
+fn of_upgrade(
+    told: Result<Option<Upgrade>, CliError>,
+    prepared: &Prepared,
+) -> Result<Option<Upgrade>, CliError> {
+    match told {
+        Err(why) if prepared.is_mending() => {
+            complain(&format!("kube-system/kubeadm-config is left as it is: {why}"));
+            Ok(None)
+        }
+        Err(why) => Err(not_here(format!(
+            "{why}; --keep-kubeadm-config leaves it as it is"
+        ))),
+        told => told,
+    }
 }
 
 /// What kubeadm is to be told once the manifest is edited.
@@ -240,9 +279,14 @@ fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit, upgrade: Option<
         plaintext,
         encrypted,
         resources,
+        lost_by,
         ..
     } = prepared;
-    let stored = if *encrypted == 0 {
+    let stored = if let Some(rotation) = lost_by {
+        format!(
+            "kube-apiserver has lost its --encryption-provider-config while rotation {rotation} is under way."
+        )
+    } else if *encrypted == 0 {
         format!(
             "{plaintext} value(s) of {} are stored in plaintext, and none is encrypted.",
             resources.join(", ")
@@ -254,6 +298,11 @@ fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit, upgrade: Option<
             wanted.file
         )
     };
+    let back = if wanted.plaintext {
+        "goes back"
+    } else {
+        "goes back only if it was never started, since values may have been written that it cannot read"
+    };
     let first = match (prepared.is_written(), wanted.plaintext) {
         (true, _) => "is there already",
         (false, true) => "is written; at first it says `identity`, which stores plaintext as before",
@@ -263,7 +312,7 @@ fn plan(how: &Enable, prepared: &Prepared, edit: &ManifestEdit, upgrade: Option<
         "{stored}\n\
          \x20 a  {} {first}\n\
          \x20 b  kube-apiserver is given it, and restarted once; the API is away for about 5 s. If it does not become healthy, its\n\
-         \x20    former manifest goes back:\n\n{}\n{}{}",
+         \x20    former manifest {back}:\n\n{}\n{}{}",
         wanted.file,
         unified_diff(edit.path.as_str(), &edit.before, &edit.after),
         of_kubeadm(upgrade),

@@ -37,6 +37,26 @@ pub(super) struct Followed {
 }
 
 impl Followed {
+    /// True when the component did not become healthy.
+    pub(super) fn is_refused(&self) -> bool {
+        self.outcomes
+            .last()
+            .is_some_and(|last| matches!(last.result, Came::Refused { .. } | Came::Stuck { .. }))
+    }
+
+    /// Why the last change was not made.
+    pub(super) fn why_not(&self) -> String {
+        match self.outcomes.last().map(|last| &last.result) {
+            Some(
+                Came::Failed { why } | Came::Abandoned { why } | Came::Stuck { why } | Came::Waiting { why },
+            ) => why.clone(),
+            Some(Came::Refused { fault, .. }) => fault.why.clone(),
+            Some(Came::Made | Came::Begun | Came::PutBack { .. }) | None => {
+                "it was not brought to its end".to_owned()
+            }
+        }
+    }
+
     /// True when the last change was made and proven.
     pub(super) fn is_made(&self) -> bool {
         matches!(

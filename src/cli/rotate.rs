@@ -2,8 +2,8 @@
 
 use super::args::{Abort, Arguments, Disable, KeyProvider, Rotate};
 use super::setup::{CliError, Setup};
-use super::walk::{Walk, with_journal};
-use super::{apply, complain, say};
+use super::walk::{Goal, Walk, end_what_was_begun, with_journal};
+use super::{apply, complain, recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::at_rest::Configured;
@@ -11,11 +11,11 @@ use crate::domain::{KeyId, Provider};
 use crate::observe::at_rest;
 use crate::report::ExitClass;
 use crate::rotate::To;
-use crate::rotation::{Consent, Rotation};
+use crate::rotation::{Consent, Direction, Rotation};
 
 /// Rotates to a new key, or goes on.
 pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, CliError> {
-    let setup = Setup::new(&arguments.global)?;
+    let setup = opened(arguments, how.dry_run)?;
     let under_way = under_way(&setup.node)?;
     if under_way.is_none() && how.cut {
         return Err(CliError::Usage("--cut: no rotation is under way".to_owned()));
@@ -48,7 +48,7 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
 
 /// Back to plaintext: the same walk, to no key.
 pub(super) fn disable(arguments: &Arguments, how: &Disable) -> Result<ExitClass, CliError> {
-    let setup = Setup::new(&arguments.global)?;
+    let setup = opened(arguments, how.dry_run)?;
     let under_way = under_way(&setup.node)?;
     let begin = Begin {
         command: "disable",
@@ -67,8 +67,15 @@ pub(super) fn disable(arguments: &Arguments, how: &Disable) -> Result<ExitClass,
 
 /// Turns the rotation back.
 pub(super) fn abort(arguments: &Arguments, how: Abort) -> Result<ExitClass, CliError> {
-    let setup = Setup::new(&arguments.global)?;
-    let Some(Rotation { id, old, new, .. }) = under_way(&setup.node)? else {
+    let setup = opened(arguments, how.dry_run)?;
+    let Some(Rotation {
+        id,
+        old,
+        new,
+        direction,
+        ..
+    }) = under_way(&setup.node)?
+    else {
         say("No rotation is under way.\n")?;
         return Ok(ExitClass::Compliant);
     };
@@ -83,9 +90,12 @@ pub(super) fn abort(arguments: &Arguments, how: Abort) -> Result<ExitClass, CliE
         complain("Nothing was changed.");
         return Ok(ExitClass::Compliant);
     }
-    let mut walk = Walk::new(arguments, &setup, how.any_time)?;
+    let mut walk = Walk::new(arguments, &setup, how.any_time, Goal::Back)?;
     let rotator = &mut walk.rotator;
     with_journal(&setup.node, |held, journal| {
+        if direction == Direction::Back {
+            return Ok(rotator.resume(held, journal).map_err(Box::new)?);
+        }
         Ok(rotator.roll_back(held, journal).map_err(Box::new)?)
     })?;
     walk.walk()
@@ -102,6 +112,24 @@ pub(super) struct Begin {
 }
 
 impl Begin {
+    /// A command never completes the opposite of what it is for.
+    fn goes_the_same_way(&self, rotation: &Rotation) -> Result<(), CliError> {
+        let to_plaintext = rotation.new == KeyId::Identity;
+        let how = if rotation.direction == Direction::Back {
+            "is being turned back; `holdfast encryption abort` goes on with that"
+        } else if to_plaintext && self.to != To::Plaintext {
+            "is under way; `holdfast encryption disable` goes on with it, `holdfast encryption abort` turns it back"
+        } else if !to_plaintext && self.to == To::Plaintext {
+            "is under way; `holdfast encryption rotate` goes on with it, `holdfast encryption abort` turns it back"
+        } else {
+            return Ok(());
+        };
+        Err(CliError::Usage(format!(
+            "{}: rotation {} to {} {how}",
+            self.command, rotation.id, rotation.new
+        )))
+    }
+
     /// Begins, or goes on with what is under way, and walks.
     pub(super) fn or_go_on(
         &self,
@@ -110,6 +138,9 @@ impl Begin {
         any_time: bool,
         under_way: Option<Rotation>,
     ) -> Result<ExitClass, CliError> {
+        if let Some(rotation) = &under_way {
+            self.goes_the_same_way(rotation)?;
+        }
         if self.dry_run {
             return Ok(ExitClass::Compliant);
         }
@@ -118,7 +149,11 @@ impl Begin {
             complain("Nothing was changed.");
             return Ok(ExitClass::Compliant);
         }
-        let mut walk = Walk::new(arguments, setup, any_time)?;
+        let goal = match self.to {
+            To::NewKey(_) => Goal::Key,
+            To::Plaintext => Goal::Plaintext,
+        };
+        let mut walk = Walk::new(arguments, setup, any_time, goal)?;
         let rotator = &mut walk.rotator;
         with_journal(&setup.node, |held, journal| {
             if under_way.is_none() {
@@ -138,6 +173,16 @@ impl Begin {
         })?;
         walk.walk()
     }
+}
+
+/// The node and the configuration, with what an earlier command had begun brought to its end.
+pub(super) fn opened(arguments: &Arguments, dry_run: bool) -> Result<Setup, CliError> {
+    if dry_run {
+        return Setup::new(&arguments.global);
+    }
+    let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
+    end_what_was_begun(arguments, &setup)?;
+    Ok(setup)
 }
 
 pub(super) fn under_way(node: &Node) -> Result<Option<Rotation>, CliError> {

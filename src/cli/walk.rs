@@ -4,13 +4,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::args::Arguments;
-use super::follow::Following;
-use super::say;
+use super::follow::{Followed, Following};
 use super::setup::{CliError, Setup};
+use super::{recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::apply::out;
 use crate::domain::{Component, Digest};
 use crate::plan::WithheldReason;
 use crate::reconcile;
@@ -41,8 +42,21 @@ pub(super) struct Walk<'a> {
     pub(super) rotator: Rotator<'a>,
     /// Restarts may happen outside the disruption window.
     pub(super) any_time: bool,
+    /// What the command is to come to.
+    goal: Goal,
     /// The configuration that the API server was restarted for last.
     restarted_for: Option<Digest>,
+}
+
+/// What a command is to come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// A key that is new.
+    Key,
+    /// No key.
+    Plaintext,
+    /// What was before.
+    Back,
 }
 
 /// How a walk goes on after a pass.
@@ -54,8 +68,14 @@ enum Next {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(arguments: &'a Arguments, setup: &'a Setup, any_time: bool) -> Result<Self, CliError> {
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        setup: &'a Setup,
+        any_time: bool,
+        goal: Goal,
+    ) -> Result<Self, CliError> {
         Ok(Self {
+            goal,
             arguments,
             setup,
             rotator: Rotator::new(&setup.node).map_err(Box::new)?,
@@ -70,7 +90,6 @@ impl<'a> Walk<'a> {
             act: "cannot receive signals",
             cause,
         })?;
-        self.end_what_is_in_flight()?;
         let mut last = String::new();
         loop {
             let (told, wait) = match self.pass()? {
@@ -108,14 +127,27 @@ impl<'a> Walk<'a> {
             Ok(Passed::Restart(digest)) => self.restart(digest)?,
             Ok(Passed::Parked(words)) => stopped(&words.why, &words.remedy)?,
             Ok(Passed::Ended(ended)) => {
-                say(match ended.outcome {
-                    Outcome::Rotated => {
-                        "Done: everything is under the new key, and the old one is gone from the configuration.\n"
-                    }
-                    Outcome::RolledBack => "Done: everything is under the old key again.\n",
-                    Outcome::Aborted => "Given up: nothing was written.\n",
-                })?;
-                Next::End(ExitClass::Compliant)
+                let (words, wanted) = match ended.outcome {
+                    Outcome::Rotated if self.goal == Goal::Plaintext => (
+                        "Done: everything is in plaintext, and the keys are gone from the configuration.\n",
+                        true,
+                    ),
+                    Outcome::Rotated => (
+                        "Done: everything is under the new key, and the old one is gone from the configuration.\n",
+                        true,
+                    ),
+                    Outcome::RolledBack => (
+                        "Done: everything is under the old key again.\n",
+                        self.goal == Goal::Back,
+                    ),
+                    Outcome::Aborted => ("Given up: nothing was written.\n", self.goal == Goal::Back),
+                };
+                say(words)?;
+                Next::End(if wanted {
+                    ExitClass::Compliant
+                } else {
+                    ExitClass::Drift
+                })
             }
             Ok(Passed::Idle) => Next::End(ExitClass::Compliant),
             // An API server that is away, an etcd without quorum: the next pass looks again.
@@ -123,15 +155,6 @@ impl<'a> Walk<'a> {
             Err(RotateError::Etcd(why)) => Next::Pass(format!("... {why}; {}", why.advice()), POLL),
             Err(error) => return Err(Box::new(error).into()),
         })
-    }
-
-    /// What a command before this one had begun, and did not end.
-    fn end_what_is_in_flight(&self) -> Result<(), CliError> {
-        let node = &self.setup.node;
-        if JournalStore::peek(&node.files, &node.layout)?.in_flight.is_some() {
-            Following::open(self.arguments, self.setup, Component::ApiServer)?.follow()?;
-        }
-        Ok(())
     }
 
     /// Restarts the API server, which loads its configuration then and only then; one that does not bear it gets the former one back.
@@ -156,15 +179,63 @@ impl<'a> Walk<'a> {
             let told = report::outage_text(component, followed.outage.length());
             return Ok(Next::Pass(told.trim_end().to_owned(), Duration::ZERO));
         }
-        let rotator = &mut self.rotator;
-        let why = "the API server did not become healthy with it";
-        let told = with_journal(node, |held, journal| {
-            Ok(rotator.put_back(held, journal, why).map_err(Box::new)?)
-        })?;
-        say(&format!("{told}\n"))?;
-        self.end_what_is_in_flight()?;
-        Ok(Next::Pass(format!("... {why}"), Duration::ZERO))
+        if !followed.is_refused() {
+            return stopped(
+                &format!("the API server was not restarted: {}", followed.why_not()),
+                "see to that",
+            );
+        }
+        put_back(self.arguments, self.setup, &mut self.rotator)?;
+        Ok(Next::Pass(format!("... {DID_NOT_BEAR}"), Duration::ZERO))
     }
+}
+
+const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
+
+/// Puts the former configuration back, and waits for the API server.
+fn put_back(arguments: &Arguments, setup: &Setup, rotator: &mut Rotator<'_>) -> Result<(), CliError> {
+    let told = with_journal(&setup.node, |held, journal| {
+        Ok(rotator.put_back(held, journal, DID_NOT_BEAR).map_err(Box::new)?)
+    })?;
+    if let Some(told) = told {
+        say(&format!("{told}\n"))?;
+    }
+    follow_what_is_in_flight(arguments, setup).map(drop)
+}
+
+fn follow_what_is_in_flight(arguments: &Arguments, setup: &Setup) -> Result<Option<Followed>, CliError> {
+    let node = &setup.node;
+    if JournalStore::peek(&node.files, &node.layout)?.in_flight.is_none() {
+        return Ok(None);
+    }
+    let following = Following::open(arguments, setup, Component::ApiServer)?;
+    following.follow().map(Some)
+}
+
+/// Brings to its end what a command before this one had begun and did not end, before anything is looked at: a manifest that is out
+/// comes back, a restart is followed, and an API server that did not bear a configuration gets the one before.
+pub(super) fn end_what_was_begun(arguments: &Arguments, setup: &Setup) -> Result<(), CliError> {
+    let node = &setup.node;
+    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    if journal.in_flight.is_none() && !out::lying_out(node).is_empty() {
+        recover::recover()?;
+    }
+    let mut rotator = Rotator::new(node).map_err(Box::new)?;
+    let followed = follow_what_is_in_flight(arguments, setup)?;
+    if journal.rotations.rotation.is_some() && followed.is_some_and(|followed| followed.is_refused()) {
+        return put_back(arguments, setup, &mut rotator);
+    }
+    if journal
+        .rotations
+        .rotation
+        .is_none_or(|rotation| rotation.refused.is_none())
+    {
+        return Ok(());
+    }
+    let told = with_journal(node, |held, journal| {
+        Ok(rotator.end_put_back(held, journal).map_err(Box::new)?)
+    })?;
+    told.map_or(Ok(()), |told| say(&format!("{told}\n")))
 }
 
 fn held_back(why: &WithheldReason) -> Result<Next, CliError> {

@@ -8,7 +8,7 @@ use super::edits::{Edited, change_to, image_of};
 use super::restart;
 use crate::domain::{Component, EtcdState, Fact, FlagName, InvalidFlagName, Manifest, NodePath, Observation};
 use crate::journal::RefusedFlag;
-use crate::manifest::{self, Edit};
+use crate::manifest::{self, Edit, Mounted, command_line, mounted_from};
 
 /// The volume of the API server's pod that holds the folder of the configuration.
 pub const VOLUME: &str = "encryption-config";
@@ -91,6 +91,9 @@ fn edited(wanted: &Enabling, flags: &[RefusedFlag], manifest: &Manifest) -> Resu
             value: flag.value.clone(),
         })
         .collect();
+    if is_mounted(wanted, manifest) {
+        return edit(manifest, flags, &edits);
+    }
     edits.push(Edit::AddMount {
         volume: VOLUME.to_owned(),
         path: wanted.folder.clone(),
@@ -101,15 +104,28 @@ fn edited(wanted: &Enabling, flags: &[RefusedFlag], manifest: &Manifest) -> Resu
         path: wanted.folder.clone(),
         kind: "Directory".to_owned(),
     });
-    manifest::edit(&manifest.text, Component::ApiServer, &edits).map_err(|refusal| {
+    edit(manifest, flags, &edits)
+}
+
+/// A manifest that lost only its flag may still have the folder.
+fn is_mounted(wanted: &Enabling, manifest: &Manifest) -> bool {
+    let line = command_line(Component::ApiServer, &manifest.pod);
+    let container = line
+        .ok()
+        .and_then(|line| manifest.pod.containers.get(line.container()));
+    let from = container.map(|container| mounted_from(&manifest.pod, container, &wanted.file));
+    from == Some(Mounted::From(wanted.file.clone()))
+}
+
+fn edit(manifest: &Manifest, flags: &[RefusedFlag], edits: &[Edit]) -> Result<String, WithheldReason> {
+    manifest::edit(&manifest.text, Component::ApiServer, edits).map_err(|refusal| {
         let told: Vec<String> = flags
             .iter()
             .map(|flag| format!("--{}={}", flag.name, flag.value))
             .collect();
         WithheldReason::NotEditable(format!(
-            "{refusal}; by hand: set {}, and mount {} at the same place",
-            told.join(" "),
-            wanted.folder
+            "{refusal}; by hand: set {}, and mount the folder of that file at the same place",
+            told.join(" ")
         ))
     })
 }

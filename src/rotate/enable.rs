@@ -17,6 +17,7 @@ use crate::encryption::{
 };
 use crate::observe::at_rest;
 use crate::plan::Enabling;
+use crate::rotation::{Generation, Rotation};
 
 /// The folder and the file, below `/etc/kubernetes`, as in the Kubernetes documents ("Encrypting Confidential Data at Rest").
 const FOLDER: &str = "enc";
@@ -37,9 +38,17 @@ pub struct Prepared {
     pub plaintext: u64,
     /// How many are encrypted already, under keys of a file that the manifest no longer names.
     pub encrypted: u64,
+    /// The rotation whose configuration the manifest has lost; its values are not counted.
+    pub lost_by: Option<String>,
 }
 
 impl Prepared {
+    /// True when values are encrypted, and the API server cannot read them.
+    #[must_use]
+    pub const fn is_mending(&self) -> bool {
+        self.encrypted > 0 || self.lost_by.is_some()
+    }
+
     /// True when the file is there as it must be.
     #[must_use]
     pub fn is_written(&self) -> bool {
@@ -67,13 +76,22 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
     let access = etcd::access(&node.files, &manifest)
         .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
+    let runtime = runtime.map_err(RotateError::Runtime)?;
+    let api = at_rest::client(node, &manifest).map_err(RotateError::Unknown)?;
+    // Without that no stage could be proven, and the restart would be for nothing.
+    if let Fact::Unknown(why) = runtime.block_on(at_rest::loaded(&api)) {
+        return Err(RotateError::Unknown(why));
+    }
+    let census = runtime.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;
         let census = at_rest::census(&etcd, &access, Some(&candidate), true).await;
         census.map_err(RotateError::Unknown)
     })?;
     let (plaintext, encrypted) = readable(&census, &file)?;
-    let config = reading_plaintext(candidate.config, plaintext)?;
+    if found.is_some() {
+        fits(&candidate, resources, encrypted)?;
+    }
+    let config = reading_plaintext(candidate.config)?;
     let entries = config.entries.iter();
     let covered = entries.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
     Ok(Prepared {
@@ -87,6 +105,47 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
         found,
         plaintext,
         encrypted,
+        lost_by: None,
+    })
+}
+
+/// The configuration of a rotation under way, whose flag the manifest has lost: it goes back as it is.
+///
+/// # Errors
+/// When it does not lie where `enable` puts it, or is another.
+pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
+    let folder = below(&node.layout.kubernetes, FOLDER)?;
+    let file = below(&folder, FILE)?;
+    let bytes = match node.files.read(&file, MAX_BYTES) {
+        Fact::Known(content) => Zeroizing::new(content.bytes),
+        Fact::Absent => Zeroizing::new(Vec::new()),
+        Fact::Unknown(why) => return Err(RotateError::Unknown(why)),
+    };
+    let digest = Digest::of(&bytes);
+    if rotation.place(Generation::File(digest)).is_none() {
+        return Err(RotateError::NotHere(format!(
+            "kube-apiserver has lost its --encryption-provider-config while rotation {} is under way, and {file} is not a configuration \
+             of it: put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)",
+            rotation.id
+        )));
+    }
+    let covered = parse(&bytes).map(|config| {
+        let entries = config.entries.iter();
+        let patterns = entries.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
+        patterns.collect()
+    });
+    Ok(Prepared {
+        wanted: Enabling {
+            folder,
+            file,
+            plaintext: false,
+        },
+        resources: covered.unwrap_or_default(),
+        found: Some(digest),
+        bytes,
+        plaintext: 0,
+        encrypted: 0,
+        lost_by: Some(rotation.id.clone()),
     })
 }
 
@@ -139,6 +198,23 @@ fn lies_there(
     Ok((Some(Digest::of(&bytes)), Some(config)))
 }
 
+/// A file that lies in the place is taken only if values are under its keys, or it is what a run before this one put there.
+fn fits(there: &Configured, resources: &[ResourcePattern], encrypted: u64) -> Result<(), RotateError> {
+    look::chain(there)?;
+    if encrypted > 0 || there.config == plaintext_only(resources) {
+        return Ok(());
+    }
+    Err(RotateError::NotHere(format!(
+        "{} is there, no stored value is under a key of it, and it is not what would be put there for {}; move it away",
+        there.file,
+        resources
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    )))
+}
+
 fn plaintext_only(resources: &[ResourcePattern]) -> EncryptionConfig {
     EncryptionConfig {
         entries: vec![Entry {
@@ -173,8 +249,9 @@ fn readable(census: &Census, file: &NodePath) -> Result<(u64, u64), RotateError>
     )))
 }
 
-/// Values that are in plaintext must stay readable until they are rewritten.
-fn reading_plaintext(config: EncryptionConfig, plaintext: u64) -> Result<EncryptionConfig, RotateError> {
+/// An API server without the flag writes plaintext until its last moment: that must stay readable, whether there is any yet or not. The
+/// walk takes it out by proof.
+fn reading_plaintext(config: EncryptionConfig) -> Result<EncryptionConfig, RotateError> {
     let reads = |entry: &Entry| {
         let mut providers = entry.providers.iter();
         providers.any(|provider| matches!(provider, ProviderEntry::Identity))
@@ -185,7 +262,7 @@ fn reading_plaintext(config: EncryptionConfig, plaintext: u64) -> Result<Encrypt
         .enumerate()
         .filter(|(_, entry)| !reads(entry));
     let without: std::collections::BTreeSet<usize> = without.map(|(index, _)| index).collect();
-    if plaintext == 0 || without.is_empty() {
+    if without.is_empty() {
         return Ok(config);
     }
     Ok(config.with_read_key(&without, &NewKey::Identity)?)
@@ -217,18 +294,32 @@ mod tests {
 
     #[test]
     fn what_is_in_plaintext_stays_readable_and_what_reads_it_already_stays_as_it_is() {
-        let chain = |config: EncryptionConfig, plaintext| match reading_plaintext(config, plaintext)
-            .unwrap()
-            .shared_chain()
-        {
+        let chain = |config: EncryptionConfig| match reading_plaintext(config).unwrap().shared_chain() {
             SharedChain::Shared(chain) => chain,
             SharedChain::Differing | SharedChain::NoEntry => panic!("they share one"),
         };
-        assert_eq!(chain(keyed(""), 1), [key1(), KeyId::Identity]);
-        assert_eq!(chain(keyed(""), 0), [key1()]);
-        assert_eq!(chain(keyed("  - identity: {}\n"), 1), [key1(), KeyId::Identity]);
+        assert_eq!(chain(keyed("")), [key1(), KeyId::Identity]);
+        assert_eq!(chain(keyed("  - identity: {}\n")), [key1(), KeyId::Identity]);
         let plain = plaintext_only(&[ResourcePattern::parse("secrets").unwrap()]);
-        assert_eq!(chain(plain, 5), [KeyId::Identity]);
+        assert_eq!(chain(plain), [KeyId::Identity]);
+    }
+
+    #[test]
+    fn a_file_that_lies_there_is_taken_only_if_values_need_it_or_it_is_our_own() {
+        let secrets = [ResourcePattern::parse("secrets").unwrap()];
+        let there = |config: EncryptionConfig| Configured {
+            file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
+            mounted_alone: false,
+            reload: true,
+            digest: Digest::of(b""),
+            config,
+        };
+        fits(&there(keyed("")), &secrets, 1).unwrap();
+        fits(&there(plaintext_only(&secrets)), &secrets, 0).unwrap();
+        let why = fits(&there(keyed("")), &secrets, 0).unwrap_err().to_string();
+        assert!(why.contains("move it away"), "{why}");
+        let other = [ResourcePattern::parse("configmaps").unwrap()];
+        fits(&there(plaintext_only(&secrets)), &other, 0).unwrap_err();
     }
 
     #[test]

@@ -254,6 +254,15 @@ fn store(node: &Node, held: &Held, path: &NodePath, bytes: &[u8]) -> Result<(), 
     }
 }
 
+/// The folders of the key store.
+pub(super) fn folders(node: &Node) -> Result<[NodePath; 2], RotateError> {
+    let folder = |name| {
+        let joined = node.layout.state.join(name);
+        joined.map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))
+    };
+    Ok([folder(KEYS)?, folder(RETAINED)?])
+}
+
 fn in_folder(node: &Node, folder: &str, name: &str) -> Result<NodePath, RotateError> {
     let invalid = |path: &NodePath, error: crate::domain::InvalidPath| FileError::Changed {
         path: path.clone(),

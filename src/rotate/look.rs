@@ -205,7 +205,7 @@ fn one_node(rotator: &Rotator<'_>) -> Result<NodeName, RotateError> {
     }
 }
 
-fn chain(configured: &Configured) -> Result<Chain, RotateError> {
+pub(super) fn chain(configured: &Configured) -> Result<Chain, RotateError> {
     let file = &configured.file;
     if let Some(concern) = configured
         .config

@@ -26,7 +26,7 @@ use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
     Stuck, Words,
 };
-pub use enable::{Prepared, prepare, put_in_place};
+pub use enable::{Prepared, lost, prepare, put_in_place};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 use zeroize::Zeroizing;
@@ -118,6 +118,8 @@ pub struct Rotator<'a> {
     stuck: Stuck,
     /// Until when nothing is tried again, and what is awaited.
     rest: Option<(u64, Words)>,
+    /// What a crash left of drafts, which hold keys, has been removed.
+    swept: bool,
     limits: Limits,
 }
 
@@ -144,6 +146,7 @@ impl<'a> Rotator<'a> {
             proof: None,
             stuck: Stuck::default(),
             rest: None,
+            swept: false,
             limits: Limits::default(),
         })
     }
@@ -205,39 +208,59 @@ impl<'a> Rotator<'a> {
     }
 
     /// The API server does not bear the configuration that it was restarted with: the one before goes back, which reads all that can
-    /// have been written meanwhile, since the two are neighbours on the walk.
+    /// have been written meanwhile, since the two are neighbours on the walk. `None` when there is nothing to put back.
     ///
     /// # Errors
-    /// When there is none before, or it cannot be written.
+    /// When it cannot be written.
     pub fn put_back(
         &mut self,
         held: &Held,
         journal: &mut JournalStore,
         why: &str,
-    ) -> Result<String, RotateError> {
-        let rotation = journal.state().rotations.rotation.clone();
-        let nothing =
-            || RotateError::NotHere("no configuration of a rotation is to be taken back".to_owned());
-        let rotation = rotation.ok_or_else(nothing)?;
+    ) -> Result<Option<String>, RotateError> {
+        let Some(rotation) = journal.state().rotations.rotation.clone() else {
+            return Ok(None);
+        };
+        if rotation.refused.is_none() {
+            let Some(node) = rotation.written.keys().next().cloned() else {
+                return Ok(None);
+            };
+            let why = why.to_owned();
+            self.record(held, journal, Event::PutBack { node, why })?;
+        }
+        self.end_put_back(held, journal)
+    }
+
+    /// The second half of it, also for one whose first half only was done: what is refused does not stay on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end_put_back(
+        &mut self,
+        held: &Held,
+        journal: &JournalStore,
+    ) -> Result<Option<String>, RotateError> {
+        let rotation = journal.state().rotations.rotation.as_ref();
+        let Some(rotation) = rotation.filter(|rotation| rotation.refused.is_some()) else {
+            return Ok(None);
+        };
         let manifest = look::known(at_rest::manifest(self.node))?;
         let configured = look::configuration(self.node, &manifest)?;
-        let Some(name) = rotation.written.keys().next().cloned() else {
-            return Err(nothing());
-        };
-        let Some(Generation::File(before)) = rotation.before(Generation::File(configured.digest)) else {
-            return Err(nothing());
+        let found = Generation::File(configured.digest);
+        let before = rotation.before(found);
+        let (Some(Generation::File(before)), true) = (before, rotation.place(found) == Some(rotation.goal))
+        else {
+            return Ok(None);
         };
         let bytes = key_store::config(self.node, before)?;
-        let why = why.to_owned();
-        self.record(held, journal, Event::PutBack { node: name, why })?;
         self.node
             .files
             .replace(held, &configured.file, configured.digest, &bytes)?;
-        Ok(format!(
+        Ok(Some(format!(
             "{} has the configuration of before again, SHA-256 {}...",
             configured.file,
             before.short()
-        ))
+        )))
     }
 
     /// Tries again what a node did not bear, because the operator asks for it.
@@ -301,6 +324,7 @@ impl<'a> Rotator<'a> {
             return Ok(Passed::Waits(words.clone()));
         }
         let seen = look::look(self)?;
+        self.sweep(held, &seen.configured)?;
         match rotation::next(&rotation, &seen.world, &self.limits) {
             Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
             Step::Hold(Hold::Park(words)) => {
@@ -338,6 +362,22 @@ impl<'a> Rotator<'a> {
             }
             Step::Retain(keys) => self.retain(held, &seen.configured, &keys),
         }
+    }
+
+    /// Removes what a killed run left of its drafts beside the configuration and in the key store (F1).
+    fn sweep(&mut self, held: &Held, configured: &Configured) -> Result<(), RotateError> {
+        if std::mem::replace(&mut self.swept, true) {
+            return Ok(());
+        }
+        for folder in configured
+            .file
+            .parent()
+            .into_iter()
+            .chain(key_store::folders(self.node)?)
+        {
+            self.node.files.sweep(held, &folder)?;
+        }
+        Ok(())
     }
 
     /// Renders the next configuration and keeps it.
