@@ -253,6 +253,7 @@ const UPGRADE: &str = "kubeadm upgrade apply $(kubelet --version | cut -d' ' -f2
 fn campaign_of_upgrades_with_and_without_what_kubeadm_must_know() {
     const SECRETS: u32 = 100;
     let node = Node::fresh();
+    with_flags(&node, &[], "");
     secrets(&node, SECRETS);
     let plain = node
         .sh("kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'");
