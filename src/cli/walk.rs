@@ -13,6 +13,7 @@ use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::apply::out;
 use crate::domain::{Component, Digest};
+use crate::journal::{Act, InFlight};
 use crate::plan::WithheldReason;
 use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
@@ -221,8 +222,11 @@ pub(super) fn end_what_was_begun(arguments: &Arguments, setup: &Setup) -> Result
         recover::recover()?;
     }
     let mut rotator = Rotator::new(node).map_err(Box::new)?;
+    // Another component's refusal says nothing of the configuration.
+    let loads = |begun: &InFlight| matches!(&begun.act, Act::Bounce(bounce) if bounce.component == Component::ApiServer);
+    let was_to_load = journal.rotations.rotation.is_some() && journal.in_flight.as_ref().is_some_and(loads);
     let followed = follow_what_is_in_flight(arguments, setup)?;
-    if journal.rotations.rotation.is_some() && followed.is_some_and(|followed| followed.is_refused()) {
+    if was_to_load && followed.is_some_and(|followed| followed.is_refused()) {
         return put_back(arguments, setup, &mut rotator);
     }
     if journal
