@@ -49,7 +49,13 @@ pub fn enable_now(
     if let Some(why) = &circumstances.paused {
         return Err(WithheldReason::Paused(why.clone()));
     }
-    if let Some(why) = restart::why_not(component, observation, circumstances) {
+    // An API server that cannot read what is encrypted does not become ready: it is not healthy before it is mended.
+    let why = if wanted.plaintext {
+        restart::why_not(component, observation, circumstances)
+    } else {
+        restart::why_not_mended(observation, circumstances)
+    };
+    if let Some(why) = why {
         return Err(why);
     }
     let manifest = match not_asked(observation.manifests.get(&component)) {
@@ -227,8 +233,13 @@ mod tests {
             plaintext: false,
             ..wanted()
         };
-        let change = asked(&node(), &well(), &keyed).unwrap();
+        let mut unready = node();
+        let failing = Health::Failing(crate::domain::Reason::new("informer-sync"));
+        unready.health.insert(Component::ApiServer, Fact::Known(failing));
+        let change = asked(&unready, &well(), &keyed).unwrap();
         assert!(matches!(change.deed, Deed::EditManifest(edit) if edit.touches_encryption));
+        let why = asked(&unready, &well(), &wanted()).unwrap_err();
+        assert!(matches!(why, WithheldReason::Unhealthy(_)), "{why}");
     }
 
     #[test]

@@ -17,13 +17,20 @@ pub(super) fn why_not(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
+    why_not_mended(observation, circumstances).or_else(|| unhealthy(component, observation))
+}
+
+/// The same for a component that the restart is to make healthy.
+pub(super) fn why_not_mended(
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Option<WithheldReason> {
     another(circumstances)
         .or_else(|| settling(circumstances))
         .or_else(|| several_nodes(observation))
         .or_else(|| outside_window(circumstances))
         .or_else(|| kubelet_down(observation))
         .or_else(|| kubeadm_runs(observation))
-        .or_else(|| unhealthy(component, observation))
 }
 
 /// What an operator should know although nothing is held back for it.
