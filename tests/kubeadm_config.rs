@@ -201,8 +201,9 @@ fn a_refusal_a_failure_and_a_lost_answer_are_told_apart() {
         ),
         (
             say(500, "etcdserver: request timed out"),
-            format!("{unknown}it answers 500"),
+            format!("{unknown}etcd did not take it just then"),
         ),
+        (say(500, "x"), format!("{unknown}it answers 500")),
         (say(503, "shutting down"), format!("{unknown}it answers 503")),
         (
             Fault::Answer(503, "Retry-After: 1\r\n", TOP_SECRET.to_owned()),
