@@ -96,9 +96,9 @@ pub enum EncryptionCommand {
     /// Change to a new key, step by step, each proven; or go on with the rotation that is under way.
     Rotate(Rotate),
     /// Turn the rotation that is under way back to the old key; not possible once the old key is cut.
-    Abort(Abort),
+    Abort(Consented),
     /// Store every value in plaintext again, step by step, each proven.
-    Disable(Disable),
+    Disable(Consented),
     /// List the keys that are in use, and those that were retired and are kept for old snapshots.
     Keys,
 }
@@ -115,41 +115,7 @@ pub struct Enable {
     /// Leave `kube-system/kubeadm-config` as it is: the next `kubeadm upgrade` then drops the encryption.
     #[arg(long)]
     pub keep_kubeadm_config: bool,
-    /// Restart the API server even outside the disruption window.
-    #[arg(long)]
-    pub any_time: bool,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Whether to ask.
-    #[command(flatten)]
-    pub consented: Consented,
-}
-
-/// Arguments of `encryption abort`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
-pub struct Abort {
-    /// Restart the API server even outside the disruption window.
-    #[arg(long)]
-    pub any_time: bool,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Whether to ask.
-    #[command(flatten)]
-    pub consented: Consented,
-}
-
-/// Arguments of `encryption disable`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
-pub struct Disable {
-    /// Restart the API server even outside the disruption window.
-    #[arg(long)]
-    pub any_time: bool,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Whether to ask.
+    /// Whether it is done, when, and whether to ask.
     #[command(flatten)]
     pub consented: Consented,
 }
@@ -166,20 +132,20 @@ pub struct Rotate {
     /// Let the old key of the rotation that is under way go, once nothing needs it.
     #[arg(long)]
     pub cut: bool,
-    /// Restart the API server even outside the disruption window, if it needs restarts to load its configuration.
+    /// Whether it is done, when, and whether to ask.
+    #[command(flatten)]
+    pub consented: Consented,
+}
+
+/// Whether it is done, when, and whether to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Consented {
+    /// Restart the API server even outside the disruption window, where a restart is needed.
     #[arg(long)]
     pub any_time: bool,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Whether to ask.
-    #[command(flatten)]
-    pub consented: Consented,
-}
-
-/// Whether to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
-pub struct Consented {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,

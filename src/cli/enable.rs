@@ -3,7 +3,7 @@
 
 use super::args::{Arguments, Enable};
 use super::follow::Following;
-use super::rotate::{Begin, opened, provider, under_way};
+use super::rotate::{Begin, goes_on, opened, provider, under_way};
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
@@ -24,15 +24,12 @@ use crate::rotation::{Consent, Rotation};
 
 /// Enables encryption at rest, or goes on.
 pub(super) fn enable(arguments: &Arguments, how: &Enable) -> Result<ExitClass, CliError> {
-    let setup = opened(arguments, how.dry_run)?;
+    let setup = opened(arguments, how.consented.dry_run)?;
     let node = &setup.node;
     match (configured(node)?, under_way(node)?) {
         (Some(_), Some(rotation)) => {
-            say(&format!(
-                "Rotation {} to {} is under way and goes on.\n",
-                rotation.id, rotation.new
-            ))?;
-            begin(how, how.consented.yes).or_go_on(arguments, &setup, how.any_time, Some(rotation))
+            say(&goes_on(&rotation))?;
+            begin(how, how.consented.yes).or_go_on(arguments, &setup, how.consented.any_time, Some(rotation))
         }
         (Some(configured), None) => already(arguments, how, &setup, &configured),
         (None, Some(rotation)) => {
@@ -51,7 +48,7 @@ const fn begin(how: &Enable, yes: bool) -> Begin {
         command: "enable",
         to: To::NewKey(provider(how.provider)),
         cut: Consent::Auto,
-        dry_run: how.dry_run,
+        dry_run: how.consented.dry_run,
         yes,
         allow_cut: false,
     }
@@ -106,7 +103,7 @@ fn already(
             of_kubeadm(upgrade.as_ref()),
             the_walk(how)
         ))?;
-        if how.dry_run {
+        if how.consented.dry_run {
             return Ok(ExitClass::Compliant);
         }
         if !how.consented.yes && !apply::ask("enable", "Begin?")? {
@@ -114,7 +111,7 @@ fn already(
             return Ok(ExitClass::Compliant);
         }
         tell_kubeadm(&setup.node, upgrade.as_ref())?;
-        return begin(how, true).or_go_on(arguments, setup, how.any_time, None);
+        return begin(how, true).or_go_on(arguments, setup, how.consented.any_time, None);
     }
     let who = writes.map_or_else(String::new, |key| key.to_string());
     say(&printable(&format!(
@@ -123,7 +120,7 @@ fn already(
         configured.file
     )))?;
     say(&format!("\n{}", of_kubeadm(upgrade.as_ref())))?;
-    if upgrade.is_none() || how.dry_run {
+    if upgrade.is_none() || how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }
     if !how.consented.yes && !apply::ask("enable", "Write kube-system/kubeadm-config?")? {
@@ -164,7 +161,13 @@ fn from_nothing(
 ) -> Result<ExitClass, CliError> {
     let node = &setup.node;
     let journal = super::peek(node)?;
-    let edit = match look(setup, &journal, prepared, how.any_time, prepared.is_written()) {
+    let edit = match look(
+        setup,
+        &journal,
+        prepared,
+        how.consented.any_time,
+        prepared.is_written(),
+    ) {
         Ok(edit) => edit,
         Err(why) => {
             say(&printable(&format!("Encryption at rest is not enabled: {why}")))?;
@@ -178,7 +181,7 @@ fn from_nothing(
         of_upgrade(upgrade_after(node, &edit.1), prepared)?
     };
     say(&plan(how, prepared, &edit.1, upgrade.as_ref()))?;
-    if how.dry_run {
+    if how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }
     if !how.consented.yes && !apply::ask("enable", "Begin?")? {
@@ -196,7 +199,7 @@ fn from_nothing(
     if upgrade.is_some() {
         tell_kubeadm(node, upgrade_after(node, &edit.1)?.as_ref())?;
     }
-    begin(how, true).or_go_on(arguments, setup, how.any_time, under_way)
+    begin(how, true).or_go_on(arguments, setup, how.consented.any_time, under_way)
 }
 
 /// What kubeadm does not know must not keep values from being readable again; before anything is encrypted it is seen to first.
@@ -247,7 +250,13 @@ fn restart(
     prepared: &Prepared,
 ) -> Result<Option<ExitClass>, CliError> {
     let mut following = Following::open(arguments, setup, Component::ApiServer)?;
-    match look(setup, following.journal_state(), prepared, how.any_time, true) {
+    match look(
+        setup,
+        following.journal_state(),
+        prepared,
+        how.consented.any_time,
+        true,
+    ) {
         Ok((change, _)) => following.begin(&change)?,
         Err(why) => return Err(not_here(format!("kube-apiserver is not restarted: {why}"))),
     }

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<
         EncryptionCommand::Enable(how) => enable::enable(arguments, how),
         EncryptionCommand::Rotate(how) => rotate::rotate(arguments, how),
         EncryptionCommand::Abort(how) => rotate::abort(arguments, *how),
-        EncryptionCommand::Disable(how) => rotate::disable(arguments, how),
+        EncryptionCommand::Disable(how) => rotate::disable(arguments, *how),
         EncryptionCommand::Keys => keys(arguments),
     }
 }

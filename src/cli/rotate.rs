@@ -1,6 +1,6 @@
 //! `encryption rotate`, `disable` and `abort`: begins a walk, or goes on with the one under way.
 
-use super::args::{Abort, Arguments, Disable, KeyProvider, Rotate};
+use super::args::{Arguments, Consented, KeyProvider, Rotate};
 use super::setup::{CliError, Setup};
 use super::walk::{Goal, Walk, end_what_was_begun, with_journal};
 use super::{apply, complain, recover, say};
@@ -15,7 +15,7 @@ use crate::rotation::{Consent, Direction, Rotation};
 
 /// Rotates to a new key, or goes on.
 pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, CliError> {
-    let setup = opened(arguments, how.dry_run)?;
+    let setup = opened(arguments, how.consented.dry_run)?;
     let under_way = under_way(&setup.node)?;
     if under_way.is_none() && how.cut {
         return Err(CliError::Usage("--cut: no rotation is under way".to_owned()));
@@ -35,7 +35,7 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
         command: "rotate",
         to: To::NewKey(asked),
         cut,
-        dry_run: how.dry_run,
+        dry_run: how.consented.dry_run,
         yes: how.consented.yes,
         allow_cut: how.cut,
     };
@@ -43,11 +43,11 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
         Some(rotation) => goes_on(rotation),
         None => plan(asked, how.keep_old, &configured(&setup.node)),
     })?;
-    begin.or_go_on(arguments, &setup, how.any_time, under_way)
+    begin.or_go_on(arguments, &setup, how.consented.any_time, under_way)
 }
 
 /// Back to plaintext: the same walk, to no key.
-pub(super) fn disable(arguments: &Arguments, how: &Disable) -> Result<ExitClass, CliError> {
+pub(super) fn disable(arguments: &Arguments, how: Consented) -> Result<ExitClass, CliError> {
     let setup = opened(arguments, how.dry_run)?;
     let under_way = under_way(&setup.node)?;
     let begin = Begin {
@@ -55,7 +55,7 @@ pub(super) fn disable(arguments: &Arguments, how: &Disable) -> Result<ExitClass,
         to: To::Plaintext,
         cut: Consent::Auto,
         dry_run: how.dry_run,
-        yes: how.consented.yes,
+        yes: how.yes,
         allow_cut: false,
     };
     say(&match &under_way {
@@ -66,7 +66,7 @@ pub(super) fn disable(arguments: &Arguments, how: &Disable) -> Result<ExitClass,
 }
 
 /// Turns the rotation back.
-pub(super) fn abort(arguments: &Arguments, how: Abort) -> Result<ExitClass, CliError> {
+pub(super) fn abort(arguments: &Arguments, how: Consented) -> Result<ExitClass, CliError> {
     let setup = opened(arguments, how.dry_run)?;
     let Some(Rotation {
         id,
@@ -86,7 +86,7 @@ pub(super) fn abort(arguments: &Arguments, how: Abort) -> Result<ExitClass, CliE
     if how.dry_run {
         return Ok(ExitClass::Compliant);
     }
-    if !how.consented.yes && !apply::ask("abort", "Turn it back?")? {
+    if !how.yes && !apply::ask("abort", "Turn it back?")? {
         complain("Nothing was changed.");
         return Ok(ExitClass::Compliant);
     }
@@ -197,7 +197,7 @@ pub(super) const fn provider(asked: KeyProvider) -> Provider {
     }
 }
 
-fn goes_on(rotation: &Rotation) -> String {
+pub(super) fn goes_on(rotation: &Rotation) -> String {
     format!(
         "Rotation {} to {} is under way and goes on.\n",
         rotation.id, rotation.new
