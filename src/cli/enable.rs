@@ -108,7 +108,7 @@ fn already(
         }
         if !how.consented.yes && !apply::ask("enable", "Begin?")? {
             complain("Nothing was changed.");
-            return Ok(ExitClass::Compliant);
+            return Ok(ExitClass::Failed);
         }
         tell_kubeadm(&setup.node, upgrade.as_ref())?;
         return begin(how, true).or_go_on(arguments, setup, how.consented.any_time, None);
@@ -125,7 +125,7 @@ fn already(
     }
     if !how.consented.yes && !apply::ask("enable", "Write kube-system/kubeadm-config?")? {
         complain("Nothing was changed.");
-        return Ok(ExitClass::Compliant);
+        return Ok(ExitClass::Failed);
     }
     tell_kubeadm(&setup.node, upgrade.as_ref())?;
     Ok(ExitClass::Compliant)
@@ -186,7 +186,7 @@ fn from_nothing(
     }
     if !how.consented.yes && !apply::ask("enable", "Begin?")? {
         complain("Nothing was changed.");
-        return Ok(ExitClass::Compliant);
+        return Ok(ExitClass::Failed);
     }
     with_journal(node, |held, _| {
         Ok(put_in_place(node, held, prepared).map_err(Box::new)?)

@@ -88,7 +88,7 @@ pub(super) fn abort(arguments: &Arguments, how: Consented) -> Result<ExitClass, 
     }
     if !how.yes && !apply::ask("abort", "Turn it back?")? {
         complain("Nothing was changed.");
-        return Ok(ExitClass::Compliant);
+        return Ok(ExitClass::Failed);
     }
     let mut walk = Walk::new(arguments, &setup, how.any_time, Goal::Back)?;
     let rotator = &mut walk.rotator;
@@ -147,7 +147,7 @@ impl Begin {
         let question = if under_way.is_some() { "Go on?" } else { "Begin?" };
         if !self.yes && !apply::ask(self.command, question)? {
             complain("Nothing was changed.");
-            return Ok(ExitClass::Compliant);
+            return Ok(ExitClass::Failed);
         }
         let goal = match self.to {
             To::NewKey(_) => Goal::Key,
