@@ -2,6 +2,7 @@
 
 mod judge;
 mod upgrade;
+mod watched;
 
 use crate::census::Census;
 use crate::domain::{Digest, Fact, NodePath};
@@ -9,6 +10,7 @@ use crate::encryption::EncryptionConfig;
 
 pub use judge::{Remark, Weight, judge};
 pub use upgrade::extras;
+pub use watched::{Lost, Present, Repair, both, differences, lost, repair};
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]

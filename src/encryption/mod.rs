@@ -21,7 +21,7 @@ mod writer;
 #[cfg(test)]
 mod seal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use concerns::{Concern, Weakness, weakness};
 pub use config::{EncryptionConfig, Entry, Kms, KmsVersion, Link, NamedKey, ProviderEntry, SharedChain};

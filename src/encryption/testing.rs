@@ -25,7 +25,7 @@ pub(super) fn named(name: &str) -> NamedKey {
     }
 }
 
-pub(super) fn resource(resource: &str, group: &str) -> GroupResource {
+pub(crate) fn resource(resource: &str, group: &str) -> GroupResource {
     GroupResource {
         resource: resource.to_owned(),
         group: group.to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn provider(name: &str) -> Provider {
     *Provider::ALL.iter().find(|one| one.name() == name).unwrap()
 }
 
-pub(super) fn id(text: &str) -> KeyId {
+pub(crate) fn id(text: &str) -> KeyId {
     match text.split_once(':') {
         Some((kind, name)) => KeyId::Key {
             provider: provider(kind),
@@ -61,7 +61,7 @@ pub(super) fn chain_of(chain: &str) -> Vec<KeyId> {
 }
 
 /// A hand-written file with entries of (resources, chain).
-pub(super) fn config_text(entries: &[(&str, &str)]) -> String {
+pub(crate) fn config_text(entries: &[(&str, &str)]) -> String {
     let mut text =
         "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n".to_owned();
     for (resources, chain) in entries {

@@ -7,7 +7,7 @@ use super::folder;
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Etcd, take_census};
-use crate::at_rest::{AtRest, Configured, extras};
+use crate::at_rest::{AtRest, Configured, Present, extras};
 use crate::census::{Census, Held};
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
 use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
@@ -83,45 +83,66 @@ pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     Api::open(&node.files, &kubeconfig, address, PATIENCE).map_err(|error| Reason::new(error.to_string()))
 }
 
-/// The configuration that the manifest names, as the node has it.
+/// The configuration that the manifest names, as the node has it; `Absent` when it names none, or one that is not there.
 pub(crate) fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
+    match present(node, manifest) {
+        Present::As(configured) => Fact::Known(*configured),
+        Present::NoFlag | Present::NoFile { .. } => Fact::Absent,
+        Present::NotMounted { inside } => Fact::unknown(format!(
+            "--encryption-provider-config={inside} is not mounted from the node"
+        )),
+        Present::Refused { file, why, .. } => Fact::unknown(format!("{file}: {why}")),
+        Present::Unknown(why) => Fact::Unknown(why),
+    }
+}
+
+/// How the API server's manifest and its configuration stand just now.
+pub(crate) fn present(node: &Node, manifest: &Manifest) -> Present {
     let line = match command_line(Component::ApiServer, &manifest.pod) {
         Ok(line) => line,
-        Err(why) => return Fact::unknown(why.to_string()),
+        Err(why) => return Present::Unknown(Reason::new(why.to_string())),
     };
     let Some(inside) = scalar(&line, "encryption-provider-config") else {
-        return Fact::Absent;
+        return Present::NoFlag;
     };
     let inside: NodePath = match inside.parse() {
         Ok(path) => path,
-        Err(error) => return Fact::unknown(format!("--encryption-provider-config: {error}")),
+        Err(error) => {
+            return Present::Unknown(Reason::new(format!("--encryption-provider-config: {error}")));
+        }
     };
     let Some(container) = manifest.pod.containers.get(line.container()) else {
-        return Fact::unknown("the manifest has no container");
+        return Present::Unknown(Reason::new("the manifest has no container"));
     };
     let Mounted::From(file) = mounted_from(&manifest.pod, container, &inside) else {
-        return Fact::unknown(format!(
-            "--encryption-provider-config={inside} is not mounted from the node"
-        ));
+        return Present::NotMounted { inside };
     };
     let mounted_alone = container.mounts.iter().any(|mount| mount.path == inside);
     let reload = match boolean(&line, "encryption-provider-config-automatic-reload") {
         Ok(reload) => reload.unwrap_or(false),
-        Err(why) => return Fact::Unknown(why),
+        Err(why) => return Present::Unknown(why),
     };
-    node.files.read(&file, encryption::MAX_BYTES).and_then(|content| {
-        let bytes = zeroize::Zeroizing::new(content.bytes);
-        match encryption::parse(&bytes) {
-            Ok(config) => Fact::Known(Configured {
-                file,
-                mounted_alone,
-                reload,
-                digest: Digest::of(&bytes),
-                config,
-            }),
-            Err(error) => Fact::unknown(format!("{file}: {error}")),
-        }
-    })
+    let content = match node.files.read(&file, encryption::MAX_BYTES) {
+        Fact::Known(content) => content,
+        Fact::Absent => return Present::NoFile { file },
+        Fact::Unknown(why) => return Present::Unknown(why),
+    };
+    let bytes = zeroize::Zeroizing::new(content.bytes);
+    let digest = Digest::of(&bytes);
+    match encryption::parse(&bytes) {
+        Ok(config) => Present::As(Box::new(Configured {
+            file,
+            mounted_alone,
+            reload,
+            digest,
+            config,
+        })),
+        Err(error) => Present::Refused {
+            file,
+            digest,
+            why: error.to_string(),
+        },
+    }
 }
 
 fn flag(name: &str) -> Result<FlagName, Reason> {
