@@ -1,6 +1,8 @@
 //! The records of the journal.
 
-use crate::domain::{Component, ControlId, Digest, FlagName, Instant, Mode, NodePath, Owner, ProcessId};
+use crate::domain::{
+    Component, ControlId, Digest, FlagName, Instant, KeyId, Mode, NodePath, Owner, ProcessId,
+};
 
 /// One line of the journal: what, and when.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -69,6 +71,17 @@ pub enum Record {
         /// It.
         history: Box<crate::rotation::History>,
     },
+    /// How the API server is told to encrypt, as it was last found in order; the bytes of the configuration are in the key store.
+    Encryption {
+        /// It; nothing, when encryption was given up and no value needs it.
+        known: Option<KnownEncryption>,
+    },
+    /// Whether values may have been written in plaintext that should not be: MUST be durable before an API server that lost its
+    /// configuration is given it back.
+    PlaintextOwed {
+        /// True until they are looked for, and a rotation that rewrites them is begun or none are found.
+        owed: bool,
+    },
     /// The node refused the change: the former content is in place, the change is not tried again until its inputs change.
     Refused {
         /// The change.
@@ -78,6 +91,23 @@ pub enum Record {
         /// True when the component proved healthy again with its former manifest.
         recovered: bool,
     },
+}
+
+/// How the API server was told to encrypt, when that was in order.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KnownEncryption {
+    /// The configuration, on the node.
+    pub file: NodePath,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// True when the file alone is mounted.
+    pub mounted_alone: bool,
+    /// `--encryption-provider-config-automatic-reload`.
+    pub reload: bool,
+    /// The key that writes, if one writes everywhere.
+    pub write_key: Option<KeyId>,
+    /// Since when that key is known to write.
+    pub writes_since: Instant,
 }
 
 /// A manifest that was there at the first start.

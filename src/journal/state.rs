@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Act, Entry, Fault, JournalError, KnownManifest, Record};
+use super::{Act, Entry, Fault, JournalError, KnownEncryption, KnownManifest, Record};
 use crate::domain::{ControlId, Digest, Instant};
 use crate::rotation::{self, History};
 
@@ -17,6 +17,10 @@ pub struct JournalState {
     pub baseline: Option<Vec<KnownManifest>>,
     /// What is known of rotations of encryption keys.
     pub rotations: History,
+    /// How the API server was told to encrypt when that was last in order.
+    pub encryption: Option<KnownEncryption>,
+    /// True while values may be in plaintext because the API server had lost its configuration.
+    pub plaintext_owed: bool,
     /// The finished changes, and the edits that were given up, that may still count for flapping: what was changed, and when; oldest first.
     pub finished: VecDeque<(Act, Instant)>,
 }
@@ -91,6 +95,14 @@ impl JournalState {
             (Record::Rotations { history }, in_flight) => {
                 self.in_flight = in_flight;
                 self.rotations = (**history).clone();
+            }
+            (Record::Encryption { known }, in_flight) => {
+                self.in_flight = in_flight;
+                self.encryption.clone_from(known);
+            }
+            (Record::PlaintextOwed { owed }, in_flight) => {
+                self.in_flight = in_flight;
+                self.plaintext_owed = *owed;
             }
             (Record::Rotation { event }, in_flight) => {
                 self.in_flight = in_flight;
@@ -205,6 +217,7 @@ impl JournalState {
             .count()
             .saturating_sub(FINISHED_KEPT);
         let rotations = rotations_of(entries);
+        let of_encryption = last_of_encryption(entries);
         let mut kept = Vec::new();
         let mut begun = Vec::new();
         for entry in entries {
@@ -215,6 +228,8 @@ impl JournalState {
                         kept.push(entry.clone());
                     }
                 }
+                // The last of each says all.
+                Record::Encryption { .. } | Record::PlaintextOwed { .. } => {}
                 Record::Started { .. } | Record::Draining { .. } | Record::UndoStarted { .. } => {
                     begun.push(entry.clone())
                 }
@@ -233,8 +248,20 @@ impl JournalState {
         }
         kept.append(&mut begun);
         kept.extend(rotations);
+        kept.extend(of_encryption);
         kept
     }
+}
+
+/// The last entry of each kind that speaks of encryption at rest.
+fn last_of_encryption(entries: &[Entry]) -> impl Iterator<Item = Entry> {
+    let last = |is: fn(&Record) -> bool| entries.iter().rev().find(|entry| is(&entry.record)).cloned();
+    [
+        last(|record| matches!(record, Record::Encryption { .. })),
+        last(|record| matches!(record, Record::PlaintextOwed { .. })),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// One entry that says what all entries about rotations say; `None` when there are none, or they do not follow one another.

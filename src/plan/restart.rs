@@ -17,10 +17,14 @@ pub(super) fn why_not(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
-    why_not_mended(observation, circumstances).or_else(|| unhealthy(component, observation))
+    why_not_mended(observation, circumstances)
+        .or_else(|| outside_window(circumstances))
+        .or_else(|| kubeadm_runs(observation))
+        .or_else(|| unhealthy(component, observation))
 }
 
-/// The same for a component that the restart is to make healthy.
+/// The same for an API server that lost the configuration which reads its values: it is mended at once, healthy or not, whatever the
+/// hour, and while kubeadm runs, too.
 pub(super) fn why_not_mended(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
@@ -28,9 +32,7 @@ pub(super) fn why_not_mended(
     another(circumstances)
         .or_else(|| settling(circumstances))
         .or_else(|| several_nodes(observation))
-        .or_else(|| outside_window(circumstances))
         .or_else(|| kubelet_down(observation))
-        .or_else(|| kubeadm_runs(observation))
 }
 
 /// What an operator should know although nothing is held back for it.

@@ -4,11 +4,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{PATIENCE, RotateError, look};
+use super::{PATIENCE, RotateError, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::{self, Etcd};
 use crate::adapters::lock::Held as Lock;
-use crate::at_rest::Configured;
+use crate::at_rest::{Configured, Present};
 use crate::census::{Census, Held};
 use crate::domain::{Digest, Fact, InvalidPath, KeyId, Mode, NodePath, Reason};
 use crate::encryption::edit::NewKey;
@@ -146,6 +146,67 @@ pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
         plaintext: 0,
         encrypted: 0,
         lost_by: Some(rotation.id.clone()),
+    })
+}
+
+/// What gives an API server back the configuration that its manifest no longer leads to: as it is while a rotation is under way, and else
+/// reading plaintext, too, if the API server ran without the flag.
+///
+/// # Errors
+/// When the file is not one that reads what `former` read, or Holdfast does not mount its folder.
+pub(super) fn mending(
+    node: &Node,
+    former: &Configured,
+    present: &Present,
+    rotation: Option<&Rotation>,
+) -> Result<Prepared, RotateError> {
+    let by_hand = "put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)";
+    let file = former.file.clone();
+    let folder = file
+        .parent()
+        .filter(|folder| *folder != node.layout.kubernetes && folder.as_str() != "/")
+        .ok_or_else(|| {
+            RotateError::NotHere(format!(
+                "{file} lies in a folder that is not given to a container; {by_hand}"
+            ))
+        })?;
+    let (found, there) = lies_there(node, &file)?;
+    let reads_all = |config: &EncryptionConfig| {
+        let keys = former.config.keys();
+        keys.map(|(provider, key)| (key.id(provider), key))
+            .all(|(id, key)| config.key(&id) == Some(key))
+    };
+    let config = there.filter(reads_all).unwrap_or_else(|| former.config.clone());
+    let is_ours = |digest: Digest| {
+        rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some())
+    };
+    let (config, bytes) = match found.filter(|digest| is_ours(*digest)) {
+        Some(digest) => (config, key_store::config(node, digest)?),
+        None if rotation.is_some() => (former.config.clone(), key_store::config(node, former.digest)?),
+        None if matches!(present, Present::NoFlag) => {
+            let config = reading_plaintext(config)?;
+            let bytes = write(&config);
+            (config, bytes)
+        }
+        None => {
+            let bytes = write(&config);
+            (config, bytes)
+        }
+    };
+    let covered = config.entries.iter();
+    let covered = covered.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
+    Ok(Prepared {
+        resources: covered.collect(),
+        wanted: Enabling {
+            folder,
+            file,
+            plaintext: false,
+        },
+        bytes,
+        found,
+        plaintext: 0,
+        encrypted: 0,
+        lost_by: rotation.map(|rotation| rotation.id.clone()),
     })
 }
 

@@ -2,6 +2,7 @@
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
 mod enable;
+mod guard;
 mod key_store;
 mod look;
 mod reencrypt;
@@ -27,6 +28,7 @@ use crate::rotation::{
     Stuck, Words,
 };
 pub use enable::{Prepared, lost, prepare, put_in_place};
+pub use guard::{Answer, Guard, Guarded};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 use zeroize::Zeroizing;
@@ -165,7 +167,7 @@ impl<'a> Rotator<'a> {
         look::prove(self)?;
         let seen = look::look(self)?;
         look::only_roots(self.node, &seen.configured.file)?;
-        self.keep_found(held, &seen.configured)?;
+        keep_found(self.node, held, &seen.configured)?;
         let history = &journal.state().rotations;
         let number = history.burnt.len() + 1;
         let request = match to {
@@ -191,20 +193,6 @@ impl<'a> Rotator<'a> {
             .rotation
             .clone()
             .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
-    }
-
-    /// Keeps the configuration as it was found, byte by byte.
-    fn keep_found(&self, held: &Held, configured: &Configured) -> Result<(), RotateError> {
-        match self.node.files.read(&configured.file, encryption::MAX_BYTES) {
-            Fact::Known(content) if Digest::of(&content.bytes) == configured.digest => {
-                key_store::keep_config(self.node, held, &Zeroizing::new(content.bytes))
-            }
-            Fact::Known(_) | Fact::Absent => Err(RotateError::NotHere(format!(
-                "{} was changed while it was looked at; look at it again",
-                configured.file
-            ))),
-            Fact::Unknown(why) => Err(RotateError::Unknown(why)),
-        }
     }
 
     /// The API server does not bear the configuration that it was restarted with: the one before goes back, which reads all that can
@@ -515,6 +503,20 @@ impl<'a> Rotator<'a> {
             edit.stage,
             digest.short()
         )))
+    }
+}
+
+/// Keeps the configuration as it was found, byte by byte.
+fn keep_found(node: &Node, held: &Held, configured: &Configured) -> Result<(), RotateError> {
+    match node.files.read(&configured.file, encryption::MAX_BYTES) {
+        Fact::Known(content) if Digest::of(&content.bytes) == configured.digest => {
+            key_store::keep_config(node, held, &Zeroizing::new(content.bytes))
+        }
+        Fact::Known(_) | Fact::Absent => Err(RotateError::NotHere(format!(
+            "{} was changed while it was looked at; look at it again",
+            configured.file
+        ))),
+        Fact::Unknown(why) => Err(RotateError::Unknown(why)),
     }
 }
 

@@ -1,0 +1,324 @@
+//! Guards encryption at rest between rotations: each change of the file, the flag, the mount or the write key is noticed, and one that takes
+//! away what stored values need is put back.
+
+use zeroize::Zeroizing;
+
+use super::enable::mending;
+use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
+use crate::adapters::Node;
+use crate::adapters::etcd::{self, Etcd};
+use crate::adapters::journal_store::JournalStore;
+use crate::adapters::lock::Held;
+use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, repair};
+use crate::census::Census;
+use crate::domain::{Digest, Fact, Manifest, Mode, Reason};
+use crate::encryption::{MAX_BYTES, SharedChain, parse, write};
+use crate::journal::{KnownEncryption, Record};
+use crate::observe::at_rest;
+use crate::rotation::{Generation, Rotation};
+
+/// What a look at the configuration came to.
+#[derive(Debug, Clone)]
+pub enum Guarded {
+    /// Nothing is new.
+    InOrder,
+    /// It was seen for the first time, and is known from now on.
+    Adopted(KnownEncryption),
+    /// It was changed, and no stored value needs what went: this is known from now on.
+    Changed(Vec<String>),
+    /// It was changed, and what stored values need is gone.
+    Endangered {
+        /// What differs.
+        differences: Vec<String>,
+        /// Which values need what.
+        lost: Vec<Lost>,
+        /// What was done about it, or is to be.
+        answer: Answer,
+    },
+    /// It was changed, and whether a stored value needs what went cannot be told yet.
+    Unproven {
+        /// What differs.
+        differences: Vec<String>,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What is done about a change that endangers stored values.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// It was mended: how.
+    Mended(String),
+    /// The API server is to be given the configuration back.
+    GiveBack(Box<Prepared>),
+    /// Nothing: why not, and what the operator can do.
+    Left(String),
+}
+
+/// What is remembered between looks; it can all be had again.
+pub struct Guard<'a> {
+    node: &'a Node,
+    runtime: tokio::runtime::Runtime,
+    /// What was judged last, until when that is not judged again.
+    judged: Option<(Present, u64)>,
+}
+
+/// A danger that is not mended is judged again after so long, and so is what could not be told.
+const AGAIN_MS: u64 = 2_000;
+
+impl<'a> Guard<'a> {
+    /// A guard of this node.
+    ///
+    /// # Errors
+    /// When the system gives no event loop.
+    pub fn new(node: &'a Node) -> Result<Self, RotateError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            node,
+            runtime: runtime.map_err(RotateError::Runtime)?,
+            judged: None,
+        })
+    }
+
+    /// Looks, and with `acts` mends what can be mended by a write of the file. While files are `settling`, one that is being written is
+    /// not judged. No change may be in flight.
+    ///
+    /// # Errors
+    /// When the journal or a file cannot be written, or the key store is damaged.
+    pub fn look(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        acts: Result<(), String>,
+        settling: bool,
+    ) -> Result<Guarded, RotateError> {
+        // Whoever takes a manifest out of its folder, and for how long, is told elsewhere.
+        let Fact::Known(manifest) = at_rest::manifest(self.node) else {
+            return Ok(Guarded::InOrder);
+        };
+        let present = at_rest::present(self.node, &manifest);
+        let Some(known) = journal.state().encryption.clone() else {
+            return match &present {
+                Present::As(configured) => Ok(Guarded::Adopted(self.adopt(held, journal, configured)?)),
+                Present::NoFlag
+                | Present::NotMounted { .. }
+                | Present::NoFile { .. }
+                | Present::Refused { .. }
+                | Present::Unknown(_) => Ok(Guarded::InOrder),
+            };
+        };
+        if is_as_known(&known, &present) {
+            self.judged = None;
+            return Ok(Guarded::InOrder);
+        }
+        let rotation = journal.state().rotations.rotation.clone();
+        if let Present::As(configured) = &present
+            && is_of(rotation.as_ref(), configured.digest)
+        {
+            self.adopt(held, journal, configured)?;
+            return Ok(Guarded::InOrder);
+        }
+        let now = self.node.clock.now().since_boot_ms;
+        let is_judged = |(judged, until): &(Present, u64)| *judged == present && now < *until;
+        if settling || self.judged.as_ref().is_some_and(is_judged) {
+            return Ok(Guarded::InOrder);
+        }
+        self.judged = Some((present.clone(), now + AGAIN_MS));
+        self.judge(held, journal, &manifest, &known, &present, acts)
+    }
+
+    fn judge(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        manifest: &Manifest,
+        known: &KnownEncryption,
+        present: &Present,
+        acts: Result<(), String>,
+    ) -> Result<Guarded, RotateError> {
+        let former = self.former(known)?;
+        let differences = differences(&former, present);
+        let census = match self.census(manifest, &former, present) {
+            Ok(census) => census,
+            Err(why) => {
+                let why = why.to_string();
+                return Ok(Guarded::Unproven { differences, why });
+            }
+        };
+        let lost = lost(&former.config, present.config(), &census);
+        let rotation = journal.state().rotations.rotation.clone();
+        // A rotation under way needs its configuration whether values do yet or not.
+        if lost.is_empty() && !(present.is_of_manifest() && rotation.is_some()) {
+            match present {
+                Present::As(configured) => {
+                    self.adopt(held, journal, configured)?;
+                }
+                Present::NoFlag => self.record(held, journal, Record::Encryption { known: None })?,
+                Present::NotMounted { .. }
+                | Present::NoFile { .. }
+                | Present::Refused { .. }
+                | Present::Unknown(_) => {}
+            }
+            return Ok(Guarded::Changed(differences));
+        }
+        let answer = match acts {
+            Err(why) => Answer::Left(why),
+            Ok(()) if present.is_of_manifest() => {
+                match mending(self.node, &former, present, rotation.as_ref()) {
+                    Ok(prepared) => Answer::GiveBack(Box::new(prepared)),
+                    Err(why) => Answer::Left(why.to_string()),
+                }
+            }
+            Ok(()) => self.mend(held, journal, &former, present, &census)?,
+        };
+        Ok(Guarded::Endangered {
+            differences,
+            lost,
+            answer,
+        })
+    }
+
+    /// The configuration as it was last in order.
+    fn former(&self, known: &KnownEncryption) -> Result<Configured, RotateError> {
+        let bytes = key_store::config(self.node, known.digest)?;
+        let config = parse(&bytes).map_err(|error| {
+            RotateError::Unknown(Reason::new(format!(
+                "the kept configuration {}: {error}",
+                known.digest
+            )))
+        })?;
+        Ok(Configured {
+            file: known.file.clone(),
+            mounted_alone: known.mounted_alone,
+            reload: known.reload,
+            digest: known.digest,
+            config,
+        })
+    }
+
+    fn census(&self, manifest: &Manifest, former: &Configured, present: &Present) -> Result<Census, Reason> {
+        let access = etcd::access(&self.node.files, manifest).map_err(|error| Reason::new(error.to_string()))?;
+        let all = Configured {
+            config: both(&former.config, present.config()),
+            ..former.clone()
+        };
+        self.runtime.block_on(async {
+            let etcd = Etcd::connect(&access, PATIENCE).await;
+            let etcd = etcd.map_err(|error| Reason::new(format!("{error}; {}", error.advice())))?;
+            at_rest::census(&etcd, &access, Some(&all), false).await
+        })
+    }
+
+    /// True when the API server is proven to run with the former configuration.
+    fn runs(&self, manifest: &Manifest, former: &Configured) -> bool {
+        let Ok(api) = at_rest::client(self.node, manifest) else {
+            return false;
+        };
+        self.runtime.block_on(at_rest::loaded(&api)) == Fact::Known(former.digest)
+    }
+
+    /// Writes what makes the values readable again; what was there is kept.
+    fn mend(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        former: &Configured,
+        present: &Present,
+        census: &Census,
+    ) -> Result<Answer, RotateError> {
+        let runs_former = match at_rest::manifest(self.node) {
+            Fact::Known(manifest) => self.runs(&manifest, former),
+            Fact::Absent | Fact::Unknown(_) => false,
+        };
+        let (bytes, how) = match repair(&former.config, present.config(), census, runs_former) {
+            Repair::PutBack => (
+                key_store::config(self.node, former.digest)?,
+                "the former configuration was put back",
+            ),
+            Repair::Write(config) => (
+                write(&config),
+                "what values need is read again, and what the edit brought is kept",
+            ),
+            Repair::ByHand(why) => return Ok(Answer::Left(by_hand(&why))),
+        };
+        let files = &self.node.files;
+        let (file, found) = match present {
+            Present::As(configured) => (&configured.file, Some(configured.digest)),
+            Present::Refused { file, digest, .. } => (file, Some(*digest)),
+            Present::NoFile { file } => (file, None),
+            Present::NoFlag | Present::NotMounted { .. } | Present::Unknown(_) => {
+                return Ok(Answer::Left(by_hand("there is no file to write")));
+            }
+        };
+        match found {
+            Some(digest) => {
+                // It may hold a key that is nowhere else, under which something was written already.
+                let content = files.read(file, MAX_BYTES).known().cloned();
+                if let Some(content) = content.filter(|content| Digest::of(&content.bytes) == digest) {
+                    key_store::keep_config(self.node, held, &Zeroizing::new(content.bytes))?;
+                }
+                look::only_roots(self.node, file)?;
+                files.replace_at_most(held, file, digest, &bytes, Mode::from_bits(0o600))?;
+            }
+            None => files.create(held, file, &bytes)?,
+        }
+        if let Fact::Known(manifest) = at_rest::manifest(self.node)
+            && let Present::As(configured) = at_rest::present(self.node, &manifest)
+        {
+            self.adopt(held, journal, &configured)?;
+        }
+        Ok(Answer::Mended(format!("{how}: {file}")))
+    }
+
+    /// From now on this is how it should be.
+    fn adopt(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        configured: &Configured,
+    ) -> Result<KnownEncryption, RotateError> {
+        keep_found(self.node, held, configured)?;
+        let now = self.node.clock.now();
+        let write_key = match configured.config.shared_chain() {
+            SharedChain::Shared(chain) => chain.into_iter().next(),
+            SharedChain::Differing | SharedChain::NoEntry => None,
+        };
+        let before = journal.state().encryption.as_ref();
+        let since = before.filter(|before| before.write_key == write_key);
+        let known = KnownEncryption {
+            file: configured.file.clone(),
+            digest: configured.digest,
+            mounted_alone: configured.mounted_alone,
+            reload: configured.reload,
+            writes_since: since.map_or(now, |before| before.writes_since.clone()),
+            write_key,
+        };
+        self.record(held, journal, Record::Encryption { known: Some(known.clone()) })?;
+        Ok(known)
+    }
+
+    fn record(&self, held: &Held, journal: &mut JournalStore, record: Record) -> Result<(), RotateError> {
+        Ok(journal.append(held, self.node.clock.now(), record)?)
+    }
+}
+
+fn by_hand(why: &str) -> String {
+    format!(
+        "it is left as it is: {why}. Put back by hand what is missing; /var/lib/holdfast/retained has each configuration that was known, \
+         and `holdfast encryption keys` names its keys"
+    )
+}
+
+fn is_as_known(known: &KnownEncryption, present: &Present) -> bool {
+    let Present::As(now) = present else {
+        return false;
+    };
+    now.file == known.file
+        && now.digest == known.digest
+        && now.mounted_alone == known.mounted_alone
+        && now.reload == known.reload
+}
+
+fn is_of(rotation: Option<&Rotation>, digest: Digest) -> bool {
+    rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some())
+}
