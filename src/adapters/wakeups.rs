@@ -50,7 +50,17 @@ impl HintSender {
         self.0.pending.fetch_or(bit(hint), Ordering::AcqRel);
         self.0.notify.notify_one();
     }
+
+    /// Comes when a hint is pending that nobody has waited for; it stays pending.
+    pub async fn pending(&self) {
+        while self.0.pending.load(Ordering::Acquire) == 0 {
+            tokio::time::sleep(PENDING_POLL).await;
+        }
+    }
 }
+
+/// How often a long step looks whether a hint is pending.
+const PENDING_POLL: Duration = Duration::from_millis(100);
 
 const fn bit(hint: Hint) -> u8 {
     match hint {

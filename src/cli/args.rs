@@ -488,7 +488,7 @@ mod tests {
     fn errors_say_what_to_write() {
         let words = |line: &str| read(line).unwrap_err().to_string();
         assert!(words("chekc").contains("'check'"));
-        assert!(words("pause --for soon --reason x").contains("write it like 90s, 3m or 2h30m"));
+        assert!(words("pause --for soon --reason x").contains("write it like 90s, 3m, 2h30m or 90d"));
         assert!(words("explain nonsense").contains("write it like CIS-1.2.15"));
         assert!(words("apply --root /mnt").contains("--root is for commands that change nothing"));
     }

@@ -10,7 +10,9 @@ use super::raw::Problem;
 use super::syntax::quote;
 use super::tree::{Content, Node};
 use super::values::{boolean, duration, fill, list, scalar, text};
-use super::{Action, Config, Disruption, Drain, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder, Window};
+use super::{
+    Action, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder, Window,
+};
 
 /// The configuration of a tree.
 pub(super) fn config(root: &Node) -> Result<Config, Problem> {
@@ -32,6 +34,9 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
             ("manifests", |config, node| manifests(&mut config.manifests, node)),
             ("disruption", |config, node| {
                 disruption(&mut config.disruption, node)
+            }),
+            ("encryption", |config, node| {
+                encryption(&mut config.encryption, node)
             }),
             ("fullPass", |config, node| {
                 config.full_pass = duration(node, Duration::from_secs(10), Duration::from_secs(3600))?;
@@ -125,6 +130,31 @@ fn disruption(disruption: &mut Disruption, node: &Node) -> Result<(), Problem> {
             }),
             ("drain", |disruption, node| {
                 disruption.drain = drain(node)?;
+                Ok(())
+            }),
+        ],
+    )
+}
+
+fn encryption(encryption: &mut Encryption, node: &Node) -> Result<(), Problem> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    fill(
+        encryption,
+        node,
+        &[
+            ("rotateEvery", |encryption, node| {
+                if node.content != Content::Nothing {
+                    encryption.rotate_every = Some(duration(node, HOUR, YEAR)?);
+                }
+                Ok(())
+            }),
+            ("cut", |encryption, node| {
+                encryption.cut = match text(node)? {
+                    "auto" => Cut::Auto,
+                    "ask" => Cut::Ask,
+                    other => return Err(Problem::unknown_word(node.at, "cut", other, &["auto", "ask"])),
+                };
                 Ok(())
             }),
         ],

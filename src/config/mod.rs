@@ -59,8 +59,28 @@ pub struct Config {
     pub manifests: ManifestsFolder,
     /// When and for how long a component may be away.
     pub disruption: Disruption,
+    /// Encryption at rest.
+    pub encryption: Encryption,
     /// The time between two full passes of the daemon.
     pub full_pass: Duration,
+}
+
+/// What the daemon does about encryption at rest by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// The write key is replaced when it is as old as that, in mode enforce; never without it.
+    pub rotate_every: Option<Duration>,
+    /// Whether a rotation that nobody asked for waits for the operator before it removes the old key.
+    pub cut: Cut,
+}
+
+/// How the old key of an unattended rotation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// As soon as it is proven that nothing needs it.
+    Auto,
+    /// When the operator says so: `holdfast encryption rotate --cut`.
+    Ask,
 }
 
 /// The setting of one control.
@@ -130,6 +150,10 @@ impl Default for Config {
                 window: None,
                 deadline: Duration::from_secs(180),
                 drain: Drain::After(Duration::from_secs(1)),
+            },
+            encryption: Encryption {
+                rotate_every: None,
+                cut: Cut::Ask,
             },
             full_pass: Duration::from_secs(180),
         }

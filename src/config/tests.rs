@@ -88,6 +88,7 @@ requiredFlags:
   kube-apiserver: { audit_log_maxage: "30", tls-min-version: VersionTLS13, event-ttl: 1.10, enable-x: true }
 manifests: { known: [kube-vip.yaml], quarantine: true }
 disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZone: Europe/Berlin }, deadline: 2m30s, drain: kubelet }
+encryption: { rotateEvery: 90d, cut: auto }
 fullPass: 10m
 "#;
     let exception = |reason: &str, until: &str| Exception {
@@ -159,6 +160,10 @@ fullPass: 10m
             deadline: Duration::from_secs(150),
             drain: Drain::Kubelet,
         },
+        encryption: Encryption {
+            rotate_every: Some(Duration::from_secs(90 * 86_400)),
+            cut: Cut::Auto,
+        },
         full_pass: Duration::from_secs(600),
     };
     assert_eq!(parse(text), Ok(expected.clone()));
@@ -186,6 +191,19 @@ fn a_setting_of_a_required_flag_names_the_control_that_is_judged() {
 }
 
 #[test]
+fn rotations_by_themselves_are_off_unless_a_span_is_named() {
+    assert_eq!(parse("encryption:\n  rotateEvery:\n"), Ok(Config::default()));
+    assert_eq!(
+        refusal("encryption: { rotateEvery: 30m }"),
+        "1:28: \"30m\" is out of range | 1h to 366d is allowed here"
+    );
+    assert_eq!(
+        refusal("encryption: { cut: never }"),
+        "1:20: unknown cut \"never\" | Allowed here: auto, ask"
+    );
+}
+
+#[test]
 fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     assert_eq!(
         refusal("# c\nmode: audit\ncontrols:\n  CIS-1.2.15:\n    mdoe: enforce\n"),
@@ -197,7 +215,7 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, controls, requiredFlags, manifests, disruption, fullPass"
+        "1:1: unknown key \"colour\" | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
@@ -408,7 +426,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, controls, requiredFlags, manifests, disruption, fullPass"
+        "1:1: expected keys with values, found a list | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),
@@ -585,6 +603,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                     deadline: Duration::from_secs(deadline),
                     drain,
                 },
+                encryption: Config::default().encryption,
                 full_pass: Duration::from_secs(full_pass),
             }
         },

@@ -1,5 +1,6 @@
 //! The daemon: waits for a hint, a signal or the time, makes a pass, tells what is new, and waits again.
 
+mod encryption;
 mod news;
 mod pace;
 
@@ -18,6 +19,8 @@ use crate::config::Config;
 use crate::domain::{Digest, NodePath};
 use crate::plan::{Selected, Verdict};
 use crate::reconcile::{Intent, Looked, Passed, pass};
+use crate::rotate::{RotateError, status};
+use encryption::{Keeper, Situation};
 use news::News;
 use pace::Pace;
 
@@ -42,6 +45,9 @@ pub enum DaemonError {
     /// Folders cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// Encryption at rest cannot be guarded.
+    #[error(transparent)]
+    Encryption(#[from] Box<RotateError>),
 }
 
 /// A change that failed is tried again after this long.
@@ -68,7 +74,13 @@ pub fn run(
         .map_err(DaemonError::Another)?;
     let mut wakeups = Wakeups::new().map_err(DaemonError::Signals)?;
     let sender = wakeups.sender();
-    let watch = Watch::new(&node.root, guarded_folders(node, None), move |hint| {
+    let keeper = Keeper::new(node, sender.clone()).map_err(Box::new)?;
+    let requests = status::requests(node).map_err(Box::new)?;
+    node.files
+        .make_own_folder(&requests)
+        .map_err(|error| Box::new(RotateError::from(error)))?;
+    let of_keeper = keeper.folders(None);
+    let watch = Watch::new(&node.root, guarded_folders(node, None, &of_keeper), move |hint| {
         sender.send(hint)
     })?;
     let pace = Pace::new(settings.config.full_pass);
@@ -82,6 +94,8 @@ pub fn run(
         ready: false,
         guarded: BTreeSet::new(),
         unwatched_look: false,
+        keeper,
+        of_keeper,
     };
     info!(
         MESSAGE_ID = news::DAEMON,
@@ -119,6 +133,9 @@ struct Daemon<'a> {
     guarded: BTreeSet<NodePath>,
     /// True when folders are watched only since the last look: what changed in them before was told by nobody.
     unwatched_look: bool,
+    keeper: Keeper<'a>,
+    /// The folders that encryption at rest lies in.
+    of_keeper: Vec<NodePath>,
 }
 
 impl Daemon<'_> {
@@ -144,7 +161,7 @@ impl Daemon<'_> {
 
     /// Renews the watches; what went wrong, if anything did.
     fn renew_watches(&mut self, looked: Option<&Looked>) -> Option<String> {
-        let folders = guarded_folders(self.node, looked);
+        let folders = guarded_folders(self.node, looked, &self.of_keeper);
         let renewed = self.watch.renew(folders.iter().cloned());
         self.unwatched_look = looked.is_some() && !folders.is_subset(&self.guarded);
         self.guarded = folders;
@@ -206,7 +223,12 @@ impl Daemon<'_> {
     /// One pass under the lock; `None` while another Holdfast holds it.
     fn pass(&mut self, began: u64, finishing: bool) -> Result<Option<Passed>, StoreError> {
         let Self {
-            node, settings, news, ..
+            node,
+            settings,
+            news,
+            keeper,
+            of_keeper,
+            ..
         } = self;
         let held = match Held::take(&node.here(&node.layout.run), Duration::ZERO) {
             Ok(held) => held,
@@ -226,6 +248,7 @@ impl Daemon<'_> {
             ..Intent::default()
         };
         let now = node.clock.now().wall;
+        let was_to_load = encryption::is_to_load(journal.state());
         let mut found_news = false;
         let mut passed = pass(
             node,
@@ -239,6 +262,20 @@ impl Daemon<'_> {
             },
         )?;
         passed.found_news = found_news;
+        if was_to_load && let Err(error) = keeper.restarted(&held, &mut journal, &passed.outcomes) {
+            news.tell_trouble(Some(error.to_string()));
+        }
+        if journal.state().in_flight.is_none() && !finishing {
+            let situation = Situation {
+                config: &settings.config,
+                paused: passed.looked.paused.as_deref(),
+                settling: intent.settling,
+            };
+            let again = keeper.pass(&held, &mut journal, &situation);
+            passed.look_again = passed.look_again.into_iter().chain(again).min();
+            passed.goes_on |= journal.state().in_flight.is_some();
+        }
+        *of_keeper = keeper.folders(journal.state().encryption.as_ref());
         Ok(Some(passed))
     }
 
@@ -276,8 +313,9 @@ impl Daemon<'_> {
 }
 
 /// The folders to watch: those that hold what is guarded, and Holdfast's own configuration.
-fn guarded_folders(node: &Node, looked: Option<&Looked>) -> BTreeSet<NodePath> {
+fn guarded_folders(node: &Node, looked: Option<&Looked>, of_keeper: &[NodePath]) -> BTreeSet<NodePath> {
     let mut folders = BTreeSet::from([node.layout.manifests.clone()]);
+    folders.extend(of_keeper.iter().cloned());
     folders.extend(
         [&node.layout.pause, &node.layout.config]
             .into_iter()

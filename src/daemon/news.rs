@@ -35,6 +35,10 @@ const BASELINE: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b09";
 pub(super) const DAEMON: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0a";
 /// The daemon could not do its work.
 pub(super) const TROUBLE: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0b";
+/// The configuration of encryption at rest was changed, or what stored values need is gone.
+pub(super) const ENCRYPTION: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0c";
+/// A rotation of encryption keys began, took a step, waits or ended.
+pub(super) const ROTATION: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0d";
 
 /// What was told already.
 #[derive(Debug, Default)]

@@ -177,9 +177,8 @@ pub(super) fn mending(
             .all(|(id, key)| config.key(&id) == Some(key))
     };
     let config = there.filter(reads_all).unwrap_or_else(|| former.config.clone());
-    let is_ours = |digest: Digest| {
-        rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some())
-    };
+    let is_ours =
+        |digest: Digest| rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some());
     let (config, bytes) = match found.filter(|digest| is_ours(*digest)) {
         Some(digest) => (config, key_store::config(node, digest)?),
         None if rotation.is_some() => (former.config.clone(), key_store::config(node, former.digest)?),

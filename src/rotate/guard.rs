@@ -10,9 +10,9 @@ use crate::adapters::etcd::{self, Etcd};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, repair};
-use crate::census::Census;
-use crate::domain::{Digest, Fact, Manifest, Mode, Reason};
-use crate::encryption::{MAX_BYTES, SharedChain, parse, write};
+use crate::census::{Census, Held as Stored, Resource};
+use crate::domain::{Digest, Fact, KeyId, Manifest, Mode, Reason};
+use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
 use crate::journal::{KnownEncryption, Record};
 use crate::observe::at_rest;
 use crate::rotation::{Generation, Rotation};
@@ -197,7 +197,8 @@ impl<'a> Guard<'a> {
     }
 
     fn census(&self, manifest: &Manifest, former: &Configured, present: &Present) -> Result<Census, Reason> {
-        let access = etcd::access(&self.node.files, manifest).map_err(|error| Reason::new(error.to_string()))?;
+        let access =
+            etcd::access(&self.node.files, manifest).map_err(|error| Reason::new(error.to_string()))?;
         let all = Configured {
             config: both(&former.config, present.config()),
             ..former.clone()
@@ -293,13 +294,45 @@ impl<'a> Guard<'a> {
             writes_since: since.map_or(now, |before| before.writes_since.clone()),
             write_key,
         };
-        self.record(held, journal, Record::Encryption { known: Some(known.clone()) })?;
+        self.record(
+            held,
+            journal,
+            Record::Encryption {
+                known: Some(known.clone()),
+            },
+        )?;
         Ok(known)
     }
 
     fn record(&self, held: &Held, journal: &mut JournalStore, record: Record) -> Result<(), RotateError> {
         Ok(journal.append(held, self.node.clock.now(), record)?)
     }
+}
+
+/// How many values are in plaintext although a key writes what is stored of their resource.
+///
+/// # Errors
+/// When the configuration or etcd cannot be read.
+pub fn plaintext_among_encrypted(node: &Node) -> Result<u64, RotateError> {
+    let manifest = look::known(at_rest::manifest(node))?;
+    let configured = look::configuration(node, &manifest)?;
+    let access = etcd::access(&node.files, &manifest)
+        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
+        let etcd = Etcd::connect(&access, PATIENCE).await?;
+        let census = at_rest::census(&etcd, &access, Some(&configured), false).await;
+        census.map_err(RotateError::Unknown)
+    })?;
+    let is_owed = |resource: &Resource, held: &Stored| {
+        let Resource::Api(resource) = resource else {
+            return false;
+        };
+        let links = configured.config.providers_for(resource);
+        let writes = links.and_then(|links| links.first().map(Link::id));
+        *held == Stored::Under(KeyId::Identity) && writes.is_some_and(|key| key != Some(KeyId::Identity))
+    };
+    Ok(census.total(is_owed).objects)
 }
 
 fn by_hand(why: &str) -> String {

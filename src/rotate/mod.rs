@@ -7,6 +7,7 @@ mod key_store;
 mod look;
 mod reencrypt;
 mod render;
+pub mod status;
 mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::adapters::etcd::{Etcd, EtcdError, Watch};
 use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
+use crate::adapters::wakeups::HintSender;
 use crate::at_rest::Configured;
 use crate::domain::{Digest, Fact, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
@@ -28,7 +30,7 @@ use crate::rotation::{
     Stuck, Words,
 };
 pub use enable::{Prepared, lost, prepare, put_in_place};
-pub use guard::{Answer, Guard, Guarded};
+pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 use zeroize::Zeroizing;
@@ -123,6 +125,8 @@ pub struct Rotator<'a> {
     /// What a crash left of drafts, which hold keys, has been removed.
     swept: bool,
     limits: Limits,
+    /// A long step ends when a hint is pending.
+    hints: Option<HintSender>,
 }
 
 /// A census, and what was written since.
@@ -150,7 +154,23 @@ impl<'a> Rotator<'a> {
             rest: None,
             swept: false,
             limits: Limits::default(),
+            hints: None,
         })
+    }
+
+    /// The same, whose long steps end when files have changed.
+    #[must_use]
+    pub fn minding(self, hints: HintSender) -> Self {
+        Self {
+            hints: Some(hints),
+            ..self
+        }
+    }
+
+    /// Forgets what was counted: another process has walked meanwhile, or the rotation goes another way.
+    pub fn forget(&mut self) {
+        self.proof = None;
+        self.rest = None;
     }
 
     /// Begins a rotation; its first step is taken by the next pass.

@@ -11,7 +11,7 @@ use super::look::Seen;
 use super::{PATIENCE, Passed, RotateError, Rotator, waits};
 use crate::adapters::api::{self, Ending, Job, Orders};
 use crate::adapters::etcd::{Etcd, EtcdError, stale_chunk};
-use crate::adapters::wakeups::asked_to_end;
+use crate::adapters::wakeups::{HintSender, asked_to_end};
 use crate::census::{Held, Resource};
 use crate::domain::{Fact, GroupResource, KeyId};
 use crate::observe::at_rest;
@@ -93,7 +93,7 @@ impl Rotator<'_> {
         let seen_at = census.as_ref().map_or(0, |census| census.first.0);
         let run = self
             .runtime
-            .block_on(run(seen, keys, total, seen_at, pace, tell))?;
+            .block_on(run(seen, keys, total, seen_at, pace, self.hints.as_ref(), tell))?;
         let progress = run.report.tally.progress();
         self.stuck = stuck(&run);
         let moved = progress.rewritten + progress.gone > 0;
@@ -169,6 +169,7 @@ async fn run(
     total: Option<u64>,
     seen_at: u64,
     pace: Pace,
+    hints: Option<&HintSender>,
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Run, RotateError> {
     let etcd = Etcd::connect(&seen.access, PATIENCE).await?;
@@ -200,7 +201,7 @@ async fn run(
     let mut stop = None;
     tokio::select! {
         report = &mut work => return Ok(Run { report: report?, stop, beyond_reach }),
-        why = guard(&etcd, &orders, progress, tell) => stop = Some(why?),
+        why = guard(&etcd, &orders, progress, hints, tell) => stop = Some(why?),
     }
     // What is in flight comes to its end, by the deadline of its request.
     orders.send_modify(|orders| orders.stop = true);
@@ -262,15 +263,24 @@ async fn guard(
     etcd: &Etcd,
     orders: &watch::Sender<Orders>,
     mut progress: watch::Receiver<Progress>,
+    hints: Option<&HintSender>,
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Stop, RotateError> {
     let mut asked = pin!(asked_to_end());
+    let mut hinted = pin!(async {
+        match hints {
+            Some(hints) => hints.pending().await,
+            None => std::future::pending().await,
+        }
+    });
     let mut compacted = None;
     let mut written_at_compaction = 0;
     let mut stalled = 0;
     for _ in 0..SLICE {
         tokio::select! {
             ended = &mut asked => return ended.map(|()| Stop::Asked).map_err(RotateError::Runtime),
+            // Files have changed: they are looked at before it goes on.
+            () = &mut hinted => return Ok(Stop::Slice),
             () = tokio::time::sleep(TICK) => {}
         }
         let now = *progress.borrow_and_update();

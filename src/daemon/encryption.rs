@@ -1,0 +1,520 @@
+//! Encryption at rest in the daemon: guards the configuration, walks a rotation that is under way, and begins one when the write key is
+//! as old as the operator lets it become. At most one step a pass.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::news;
+use crate::adapters::Node;
+use crate::adapters::journal_store::JournalStore;
+use crate::adapters::lock::Held;
+use crate::adapters::systemd;
+use crate::adapters::wakeups::HintSender;
+use crate::apply::{Outcome, Result as Came};
+use crate::config::{Action, Config, Cut};
+use crate::domain::{Component, Digest, Fact, Instant, KeyId, NodePath, Provider};
+use crate::journal::{Act, JournalState, KnownEncryption, Record};
+use crate::observe::at_rest;
+use crate::reconcile;
+use crate::rewrite::Progress;
+use crate::rotate::status::{self, State, Status};
+use crate::rotate::{
+    Answer, Guard, Guarded, Pace, Passed, Prepared, RotateError, Rotator, To, plaintext_among_encrypted,
+    put_in_place,
+};
+use crate::rotation::{Consent, Direction, Outcome as End, Rotation};
+
+/// What is awaited takes seconds to minutes.
+const POLL: Duration = Duration::from_secs(1);
+/// What stands still until somebody sees to it is looked at again this often.
+const PARKED_POLL: Duration = Duration::from_secs(15);
+/// What could not be begun is tried again after so long.
+const RETRY_MS: u64 = 3_600_000;
+/// How often a long step is told.
+const TELL_EVERY_MS: u64 = 30_000;
+
+/// What the daemon remembers of encryption at rest between passes; it can all be had again.
+pub(super) struct Keeper<'a> {
+    node: &'a Node,
+    guard: Guard<'a>,
+    rotator: Rotator<'a>,
+    /// What was told last of the walk.
+    told: String,
+    /// What was told last of what endangers values.
+    danger: Option<String>,
+    /// The configuration that the API server was restarted for last.
+    restarted_for: Option<Digest>,
+    /// Which way the rotation went at the last look.
+    way: Option<(String, Direction)>,
+    /// Until when nothing is begun.
+    not_before: u64,
+}
+
+/// What a pass of the keeper needs to know.
+pub(super) struct Situation<'c> {
+    pub(super) config: &'c Config,
+    /// Why Holdfast is paused, if it is.
+    pub(super) paused: Option<&'c str>,
+    /// Files have just changed.
+    pub(super) settling: bool,
+}
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(node: &'a Node, hints: HintSender) -> Result<Self, RotateError> {
+        Ok(Self {
+            node,
+            guard: Guard::new(node)?,
+            rotator: Rotator::new(node)?.minding(hints),
+            told: String::new(),
+            danger: None,
+            restarted_for: None,
+            way: None,
+            not_before: 0,
+        })
+    }
+
+    /// The folders that must be watched: that of the configuration, and that of requests.
+    pub(super) fn folders(&self, known: Option<&KnownEncryption>) -> Vec<NodePath> {
+        let of_file = known.and_then(|known| known.file.parent());
+        of_file.into_iter().chain(status::requests(self.node)).collect()
+    }
+
+    /// One step, while nothing is in flight; when to look again.
+    pub(super) fn pass(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        situation: &Situation<'_>,
+    ) -> Option<Duration> {
+        let guarded = self.watch(held, journal, situation);
+        if journal.state().in_flight.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let again = match guarded {
+            Ok(true) => return Some(POLL),
+            Ok(false) => self.go_on(held, journal, situation),
+            Err(error) => Err(error),
+        };
+        match again {
+            Ok(again) => again,
+            Err(why) => {
+                self.tell(&why.to_string(), |why| {
+                    warn!(MESSAGE_ID = news::ROTATION, "{why}")
+                });
+                Some(POLL)
+            }
+        }
+    }
+
+    /// Guards the configuration. True when values are in danger, or may be: then nothing else is done.
+    fn watch(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        situation: &Situation<'_>,
+    ) -> Result<bool, RotateError> {
+        let acts = match (situation.paused, situation.config.mode) {
+            (Some(why), _) => Err(format!("nothing is done about it: Holdfast is paused: {why}")),
+            (None, Action::Enforce) => Ok(()),
+            (None, Action::Audit | Action::Off) => Err(
+                "nothing is done about it in mode audit: put it back by hand (`holdfast encryption keys` names what is kept), or set \
+                 `mode: enforce`"
+                    .to_owned(),
+            ),
+        };
+        let guarded = self.guard.look(held, journal, acts, situation.settling)?;
+        match guarded {
+            Guarded::InOrder => Ok(self.danger.is_some() && !self.is_over(journal)),
+            Guarded::Adopted(known) => {
+                let who = known
+                    .write_key
+                    .map_or_else(|| "several keys".to_owned(), |key| key.to_string());
+                info!(
+                    MESSAGE_ID = news::ENCRYPTION,
+                    "encryption at rest is watched from now on: {}, {who} writes", known.file
+                );
+                Ok(false)
+            }
+            Guarded::Changed(differences) => {
+                self.danger = None;
+                warn!(
+                    MESSAGE_ID = news::ENCRYPTION,
+                    "encryption at rest was changed, and no stored value needs what went: {}",
+                    differences.join("; ")
+                );
+                Ok(false)
+            }
+            Guarded::Unproven { differences, why } => {
+                let told = format!(
+                    "encryption at rest was changed, and whether stored values need what went cannot be told: {}. {why}",
+                    differences.join("; ")
+                );
+                self.tell_danger(told);
+                Ok(true)
+            }
+            Guarded::Endangered {
+                differences,
+                lost,
+                answer,
+            } => {
+                let needed: Vec<String> = lost.iter().map(ToString::to_string).collect();
+                let needed = if needed.is_empty() {
+                    "a rotation under way needs it".to_owned()
+                } else {
+                    format!("stored values need what is gone: {}", needed.join(", "))
+                };
+                let what = format!(
+                    "encryption at rest was changed, and {needed}. {}",
+                    differences.join("; ")
+                );
+                self.answer(held, journal, situation.config, &what, answer)
+            }
+        }
+    }
+
+    /// True when the configuration is as it is known again.
+    fn is_over(&mut self, journal: &JournalStore) -> bool {
+        let Fact::Known(manifest) = at_rest::manifest(self.node) else {
+            return false;
+        };
+        let digest = at_rest::configured(self.node, &manifest)
+            .known()
+            .map(|now| now.digest);
+        let is_over =
+            digest.is_some() && digest == journal.state().encryption.as_ref().map(|known| known.digest);
+        if is_over {
+            self.danger = None;
+            info!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "encryption at rest is in order again"
+            );
+        }
+        is_over
+    }
+
+    fn answer(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        what: &str,
+        answer: Answer,
+    ) -> Result<bool, RotateError> {
+        match answer {
+            Answer::Mended(how) => {
+                error!(MESSAGE_ID = news::ENCRYPTION, "{what}. Mended: {how}");
+                self.danger = None;
+                Ok(false)
+            }
+            Answer::Left(why) => {
+                self.tell_danger(format!("{what}. {why}"));
+                Ok(true)
+            }
+            Answer::GiveBack(prepared) => {
+                self.tell_danger(format!("{what}. kube-apiserver is given its configuration back"));
+                self.give_back(held, journal, config, &prepared)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Gives an API server that lost its configuration the same again, with one restart.
+    fn give_back(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        prepared: &Prepared,
+    ) -> Result<(), RotateError> {
+        let look = |journal: &JournalState, written| {
+            reconcile::look_for_enable(self.node, config, journal, &prepared.wanted, true, written)
+        };
+        let withheld = |why: crate::plan::WithheldReason| {
+            RotateError::NotHere(format!(
+                "kube-apiserver is not given its configuration back yet: {why}"
+            ))
+        };
+        look(journal.state(), prepared.is_written()).map_err(withheld)?;
+        if !journal.state().plaintext_owed {
+            let owed = Record::PlaintextOwed { owed: true };
+            journal.append(held, self.node.clock.now(), owed)?;
+        }
+        put_in_place(self.node, held, prepared)?;
+        let change = look(journal.state(), true).map_err(withheld)?;
+        let begun = reconcile::begin(self.node, held, journal, &change)?;
+        info!(MESSAGE_ID = news::ENCRYPTION, "begun: {}", begun.what);
+        Ok(())
+    }
+
+    /// Walks a rotation, or begins one that is due.
+    fn go_on(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        situation: &Situation<'_>,
+    ) -> Result<Option<Duration>, RotateError> {
+        if let Some(rotation) = journal.state().rotations.rotation.clone() {
+            return self.walk(held, journal, situation.config, &rotation);
+        }
+        self.way = None;
+        let now = self.node.clock.now();
+        if situation.config.mode != Action::Enforce
+            || situation.paused.is_some()
+            || now.since_boot_ms < self.not_before
+        {
+            return Ok(None);
+        }
+        let Some(known) = journal.state().encryption.clone() else {
+            return Ok(None);
+        };
+        if journal.state().plaintext_owed {
+            return self.rewrite_plaintext(held, journal, situation.config, &known);
+        }
+        let every = situation.config.encryption.rotate_every;
+        if every.is_some_and(|every| is_due(&known.writes_since, &now, every)) {
+            let why = "the write key is as old as encryption.rotateEvery lets it become";
+            self.begin(held, journal, situation.config, &known, why)?;
+            return Ok(Some(Duration::ZERO));
+        }
+        Ok(None)
+    }
+
+    /// What an API server without its configuration wrote in plaintext is counted and, if there is any, rewritten under a new key.
+    fn rewrite_plaintext(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        known: &KnownEncryption,
+    ) -> Result<Option<Duration>, RotateError> {
+        let values = plaintext_among_encrypted(self.node)?;
+        if values > 0 {
+            let why = format!(
+                "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
+            );
+            self.begin(held, journal, config, known, &why)?;
+        }
+        let settled = Record::PlaintextOwed { owed: false };
+        journal.append(held, self.node.clock.now(), settled)?;
+        Ok(Some(Duration::ZERO))
+    }
+
+    fn begin(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        known: &KnownEncryption,
+        why: &str,
+    ) -> Result<(), RotateError> {
+        let provider = match &known.write_key {
+            Some(KeyId::Key { provider, .. }) => *provider,
+            Some(KeyId::Identity) | None => Provider::Aescbc,
+        };
+        let cut = match config.encryption.cut {
+            Cut::Auto => Consent::Auto,
+            Cut::Ask => Consent::Ask,
+        };
+        let begun = self.rotator.begin(held, journal, To::NewKey(provider), cut);
+        let begun = begun.inspect_err(|_| {
+            self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
+        })?;
+        info!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %begun.id,
+            "rotation {} is begun, from {} to {}: {why}", begun.id, begun.old, begun.new);
+        Ok(())
+    }
+
+    fn walk(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        rotation: &Rotation,
+    ) -> Result<Option<Duration>, RotateError> {
+        let way = Some((rotation.id.clone(), rotation.direction));
+        if self.way != way {
+            self.rotator.forget();
+            self.way = way;
+        }
+        if let Some(told) = self.rotator.end_put_back(held, journal)? {
+            error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{told}");
+        }
+        let node = self.node;
+        let mut told_ms = node.clock.now().since_boot_ms;
+        let mut tell = |progress: &Progress| {
+            super::tell_systemd(systemd::watchdog());
+            let what = "stored values are rewritten";
+            let now = Status::of(node, rotation, State::Working, what, None).with(progress);
+            if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
+                told_ms = now.since_boot_ms;
+                debug!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{} of {} rewritten or fresh, {:.0}/s",
+                    progress.done, progress.total.map_or_else(|| "?".to_owned(), |total| total.to_string()), progress.rate);
+            }
+            tell_status(status::publish(node, held, &now));
+        };
+        let passed = self.rotator.pass(held, journal, Pace::default(), &mut tell);
+        let (state, what, remedy, again) = match passed {
+            Ok(Passed::Did(what)) => (State::Working, what, String::new(), Some(Duration::ZERO)),
+            Ok(Passed::Waits(words)) => (State::Waiting, words.why, words.remedy, Some(POLL)),
+            Ok(Passed::Parked(words)) => (State::Parked, words.why, words.remedy, Some(PARKED_POLL)),
+            Ok(Passed::Restart(digest)) => self.restart(held, journal, config, digest)?,
+            Ok(Passed::Ended(ended)) => (
+                State::Ended,
+                how_it_ended(ended.outcome).to_owned(),
+                String::new(),
+                None,
+            ),
+            Ok(Passed::Idle) => return Ok(None),
+            // An API server that is away, an etcd without quorum: the next pass looks again.
+            Err(RotateError::Unknown(why)) => (State::Waiting, why.to_string(), String::new(), Some(POLL)),
+            Err(RotateError::Etcd(why)) => (
+                State::Waiting,
+                why.to_string(),
+                why.advice().to_owned(),
+                Some(POLL),
+            ),
+            Err(error) => (State::Parked, error.to_string(), String::new(), Some(PARKED_POLL)),
+        };
+        tell_status(status::publish(
+            node,
+            held,
+            &Status::of(node, rotation, state, &what, Some(&remedy)),
+        ));
+        self.tell_step(rotation, state, &what, &remedy);
+        Ok(again)
+    }
+
+    /// Begins the restart by which the API server loads its configuration; the next passes carry it on.
+    fn restart(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        digest: Digest,
+    ) -> Result<(State, String, String, Option<Duration>), RotateError> {
+        if self.restarted_for == Some(digest) {
+            let why = "the API server was restarted, and still does not run with the configuration that is on the disk";
+            let remedy = "see which file its --encryption-provider-config names, and what is mounted there";
+            return Ok((
+                State::Parked,
+                why.to_owned(),
+                remedy.to_owned(),
+                Some(PARKED_POLL),
+            ));
+        }
+        let rotation = journal.state().rotations.rotation.as_ref();
+        let any_time = rotation
+            .and_then(|rotation| status::asked(self.node, rotation))
+            .is_some_and(|request| request.any_time);
+        let component = Component::ApiServer;
+        let looked = reconcile::look_for_bounce(self.node, config, journal.state(), component, any_time);
+        let plan = match looked {
+            Ok(plan) => plan,
+            Err(why) => {
+                let told =
+                    format!("the API server must be restarted to load its configuration, and is not: {why}");
+                return Ok(if why.is_temporary() {
+                    (State::Waiting, told, String::new(), Some(POLL))
+                } else {
+                    (State::Parked, told, "see to that".to_owned(), Some(PARKED_POLL))
+                });
+            }
+        };
+        let begun = reconcile::begin(self.node, held, journal, &plan.change)?;
+        self.restarted_for = Some(digest);
+        Ok((State::Working, begun.what, String::new(), Some(Duration::ZERO)))
+    }
+
+    /// What came of a restart that was to load a configuration: one that the API server does not bear gives way to the one before.
+    pub(super) fn restarted(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        outcomes: &[Outcome],
+    ) -> Result<(), RotateError> {
+        let refused = |last: &Outcome| matches!(last.result, Came::Refused { .. } | Came::Stuck { .. });
+        if journal.state().rotations.rotation.is_none() || !outcomes.last().is_some_and(refused) {
+            return Ok(());
+        }
+        let why = "the API server did not become healthy with it";
+        if let Some(told) = self.rotator.put_back(held, journal, why)? {
+            error!(MESSAGE_ID = news::ROTATION, "{why}: {told}");
+        }
+        Ok(())
+    }
+
+    fn tell_danger(&mut self, told: String) {
+        if self.danger.as_ref() != Some(&told) {
+            error!(MESSAGE_ID = news::ENCRYPTION, "{told}");
+            self.danger = Some(told);
+        }
+    }
+
+    fn tell_step(&mut self, rotation: &Rotation, state: State, what: &str, remedy: &str) {
+        let id = &rotation.id;
+        self.tell(&format!("{what}\0{remedy}"), |_| match state {
+            State::Working | State::Ended => {
+                info!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id, "rotation {id}: {what}")
+            }
+            State::Waiting => {
+                debug!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id, "rotation {id} waits: {what}")
+            }
+            State::Parked => {
+                error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id,
+                    "rotation {id} stands still, every value readable: {what}. To do: {remedy}")
+            }
+        });
+    }
+
+    /// Tells a thing once; one that only counts down is the same.
+    fn tell(&mut self, what: &str, how: impl FnOnce(&str)) {
+        let without_numbers: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
+        if without_numbers != self.told {
+            how(what);
+            self.told = without_numbers;
+        }
+    }
+}
+
+/// True when the change in flight restarts the API server as a rotation asked.
+pub(super) fn is_to_load(journal: &JournalState) -> bool {
+    let bounces = |act: &Act| matches!(act, Act::Bounce(bounce) if bounce.component == Component::ApiServer);
+    journal.rotations.rotation.is_some()
+        && journal
+            .in_flight
+            .as_ref()
+            .is_some_and(|begun| bounces(&begun.act))
+}
+
+/// True when a key that has written since `since` is to be replaced. Within one boot by the boot clock, which nobody can set; a wall clock
+/// that has jumped between two boots costs one rotation, or delays one (F9).
+fn is_due(since: &Instant, now: &Instant, every: Duration) -> bool {
+    now.elapsed_since(since).map_or_else(
+        || {
+            let aged = now.wall.duration_since(since.wall);
+            Duration::try_from(aged).is_ok_and(|aged| aged >= every)
+        },
+        |aged| aged >= every,
+    )
+}
+
+const fn how_it_ended(outcome: End) -> &'static str {
+    match outcome {
+        End::Rotated => {
+            "it is complete: everything is as it was asked for, and what was retired is gone from the configuration"
+        }
+        End::RolledBack => "it was turned back: everything is as it was before",
+        End::Aborted => "it was given up before anything was written",
+    }
+}
+
+/// Who follows misses a line; nothing depends on it.
+fn tell_status(published: Result<(), RotateError>) {
+    if let Err(error) = published {
+        debug!(
+            MESSAGE_ID = news::TROUBLE,
+            "the status of the rotation is not written: {error}"
+        );
+    }
+}
