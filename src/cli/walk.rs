@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::args::Arguments;
 use super::follow::{Followed, Following};
 use super::setup::{CliError, Setup};
-use super::{recover, say};
+use super::{handed, recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
@@ -91,18 +91,16 @@ impl<'a> Walk<'a> {
             act: "cannot receive signals",
             cause,
         })?;
-        let mut last = String::new();
+        if let Some(class) = handed::follow(&self, &mut wakeups)? {
+            return Ok(class);
+        }
+        let mut once = Once::default();
         loop {
             let (told, wait) = match self.pass()? {
                 Next::Pass(told, wait) => (told, wait),
                 Next::End(class) => return Ok(class),
             };
-            // A wait that only counts down is told once.
-            let without_numbers: String = told.chars().filter(|c| !c.is_ascii_digit()).collect();
-            if without_numbers != last {
-                say(&format!("{}\n", printable(&told)))?;
-                last = without_numbers;
-            }
+            once.say(&told)?;
             if wakeups.wait(wait) == Wake::Terminate {
                 say(
                     "Interrupted: the node stays as it is, every value readable; the same command goes on.\n",
@@ -127,34 +125,37 @@ impl<'a> Walk<'a> {
             Ok(Passed::Waits(words)) => Next::Pass(format!("... {}", words.why), POLL),
             Ok(Passed::Restart(digest)) => self.restart(digest)?,
             Ok(Passed::Parked(words)) => stopped(&words.why, &words.remedy)?,
-            Ok(Passed::Ended(ended)) => {
-                let (words, wanted) = match ended.outcome {
-                    Outcome::Rotated if self.goal == Goal::Plaintext => (
-                        "Done: everything is in plaintext, and the keys are gone from the configuration.\n",
-                        true,
-                    ),
-                    Outcome::Rotated => (
-                        "Done: everything is under the new key, and the old one is gone from the configuration.\n",
-                        true,
-                    ),
-                    Outcome::RolledBack => (
-                        "Done: everything is under the old key again.\n",
-                        self.goal == Goal::Back,
-                    ),
-                    Outcome::Aborted => ("Given up: nothing was written.\n", self.goal == Goal::Back),
-                };
-                say(words)?;
-                Next::End(if wanted {
-                    ExitClass::Compliant
-                } else {
-                    ExitClass::Drift
-                })
-            }
+            Ok(Passed::Ended(ended)) => Next::End(self.ended(ended.outcome)?),
             Ok(Passed::Idle) => Next::End(ExitClass::Compliant),
             // An API server that is away, an etcd without quorum: the next pass looks again.
             Err(RotateError::Unknown(why)) => Next::Pass(format!("... {why}"), POLL),
             Err(RotateError::Etcd(why)) => Next::Pass(format!("... {why}; {}", why.advice()), POLL),
             Err(error) => return Err(Box::new(error).into()),
+        })
+    }
+
+    /// Says how it ended.
+    pub(super) fn ended(&self, outcome: Outcome) -> Result<ExitClass, CliError> {
+        let (words, wanted) = match outcome {
+            Outcome::Rotated if self.goal == Goal::Plaintext => (
+                "Done: everything is in plaintext, and the keys are gone from the configuration.\n",
+                true,
+            ),
+            Outcome::Rotated => (
+                "Done: everything is under the new key, and the old one is gone from the configuration.\n",
+                true,
+            ),
+            Outcome::RolledBack => (
+                "Done: everything is under the old key again.\n",
+                self.goal == Goal::Back,
+            ),
+            Outcome::Aborted => ("Given up: nothing was written.\n", self.goal == Goal::Back),
+        };
+        say(words)?;
+        Ok(if wanted {
+            ExitClass::Compliant
+        } else {
+            ExitClass::Drift
         })
     }
 
@@ -188,6 +189,21 @@ impl<'a> Walk<'a> {
         }
         put_back(self.arguments, self.setup, &mut self.rotator)?;
         Ok(Next::Pass(format!("... {DID_NOT_BEAR}"), Duration::ZERO))
+    }
+}
+
+/// Says each thing once; a wait that only counts down is the same.
+#[derive(Default)]
+pub(super) struct Once(String);
+
+impl Once {
+    pub(super) fn say(&mut self, told: &str) -> Result<(), CliError> {
+        let without_numbers: String = told.chars().filter(|c| !c.is_ascii_digit()).collect();
+        if without_numbers != self.0 {
+            say(&format!("{}\n", printable(told)))?;
+            self.0 = without_numbers;
+        }
+        Ok(())
     }
 }
 
@@ -251,20 +267,24 @@ fn held_back(why: &WithheldReason) -> Result<Next, CliError> {
 }
 
 fn stopped(why: &str, remedy: &str) -> Result<Next, CliError> {
+    tell_stopped(why, remedy).map(Next::End)
+}
+
+pub(super) fn tell_stopped(why: &str, remedy: &str) -> Result<ExitClass, CliError> {
     say(&printable(&format!("stopped: {why}. To do: {remedy}")))?;
     say("\nBoth keys stay readable meanwhile; the same command goes on.\n")?;
-    Ok(Next::End(ExitClass::Drift))
+    Ok(ExitClass::Drift)
 }
 
 /// How far a long step is: drawn over on a terminal, told now and then elsewhere.
-struct Meter {
+pub(super) struct Meter {
     terminal: bool,
     told_ms: Option<u64>,
     drawn: bool,
 }
 
 impl Meter {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             terminal: std::io::stderr().is_terminal(),
             told_ms: None,
@@ -272,7 +292,7 @@ impl Meter {
         }
     }
 
-    fn tell(&mut self, progress: &Progress, now_ms: u64) {
+    pub(super) fn tell(&mut self, progress: &Progress, now_ms: u64) {
         let total = progress
             .total
             .map_or_else(|| "?".to_owned(), |total| total.to_string());
@@ -296,7 +316,7 @@ impl Meter {
         }
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if std::mem::take(&mut self.drawn) {
             drop(write!(std::io::stderr(), "\r\x1b[K"));
         }

@@ -61,6 +61,22 @@ const LEAST_WAIT: Duration = Duration::from_millis(100);
 /// After a pass that failed the next one is made this soon: a change may be in flight.
 const TROUBLE_POLL: Duration = Duration::from_secs(2);
 
+/// A command that looks whether a daemon runs holds its lock for a moment.
+const ONLY_ONE_PATIENCE: Duration = Duration::from_secs(1);
+
+fn lock_of(node: &Node) -> std::path::PathBuf {
+    node.here(&node.layout.run).join("daemon")
+}
+
+/// True when a daemon runs on this node.
+#[must_use]
+pub fn is_running(node: &Node) -> bool {
+    matches!(
+        Held::take(&lock_of(node), Duration::ZERO),
+        Err(LockError::Busy { .. })
+    )
+}
+
 /// Runs until SIGTERM or SIGINT. `reload` reads the configuration again, at SIGHUP.
 ///
 /// # Errors
@@ -70,8 +86,7 @@ pub fn run(
     settings: Settings,
     reload: &dyn Fn() -> Result<Settings, String>,
 ) -> Result<(), DaemonError> {
-    let only_one = Held::take(&node.here(&node.layout.run).join("daemon"), Duration::ZERO)
-        .map_err(DaemonError::Another)?;
+    let only_one = Held::take(&lock_of(node), ONLY_ONE_PATIENCE).map_err(DaemonError::Another)?;
     let mut wakeups = Wakeups::new().map_err(DaemonError::Signals)?;
     let sender = wakeups.sender();
     let keeper = Keeper::new(node, sender.clone()).map_err(Box::new)?;
