@@ -10,7 +10,7 @@ use crate::at_rest::judge;
 use crate::domain::Fact;
 use crate::observe::at_rest;
 use crate::report::{self, ExitClass};
-use crate::rotate::{RotateError, known_keys};
+use crate::rotate::{RotateError, known_keys, status};
 
 /// Looks and tells, or changes the key.
 pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<ExitClass, CliError> {
@@ -52,9 +52,21 @@ fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {
     let node = setup::node(Path::new("/"))?;
     let found = at_rest::look(&node, thorough);
     let remarks = judge(&found);
+    let rotation = super::peek(&node)?.rotations.rotation;
+    let status = rotation
+        .as_ref()
+        .and_then(|rotation| status::published(&node).filter(|status| status.rotation == rotation.id));
     say(&match arguments.global.output {
-        Output::Text => report::at_rest_text(&found, &remarks, colour(arguments)),
-        Output::Json => report::at_rest_json(&found, &remarks),
+        Output::Text => {
+            let under_way = rotation.as_ref().map_or_else(String::new, |rotation| {
+                report::rotation_text(rotation, status.as_ref(), colour(arguments))
+            });
+            report::at_rest_text(&found, &remarks, colour(arguments)) + &under_way
+        }
+        Output::Json => {
+            let under_way = rotation.map(|rotation| report::rotation_json(&rotation, status.as_ref()));
+            report::at_rest_json(&found, &remarks, under_way)
+        }
     })?;
     Ok(report::at_rest_exit(&remarks))
 }

@@ -151,7 +151,7 @@ const fn words(weight: Weight) -> (&'static str, paint::Shade) {
 
 /// For programs: `report` is `encryption`, `exitCode` as the process ends with.
 #[must_use]
-pub fn at_rest_json(found: &AtRest, remarks: &[Remark]) -> String {
+pub fn at_rest_json(found: &AtRest, remarks: &[Remark], rotation: Option<Value>) -> String {
     let configuration = found.configured.known().map(|configured| {
         let entries: Vec<Value> = configured
             .config
@@ -189,7 +189,7 @@ pub fn at_rest_json(found: &AtRest, remarks: &[Remark]) -> String {
         .collect();
     let report = json!({
         "schemaVersion": SCHEMA_VERSION, "report": "encryption", "exitCode": at_rest_exit(remarks).code(),
-        "configuration": configuration, "loaded": found.loaded.known(), "census": census, "remarks": remarks_json,
+        "configuration": configuration, "loaded": found.loaded.known(), "census": census, "remarks": remarks_json, "rotation": rotation,
     });
     format!("{report:#}\n")
 }

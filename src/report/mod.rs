@@ -12,6 +12,7 @@ mod keys;
 mod outcomes;
 mod paint;
 mod plan;
+mod rotation;
 mod words;
 
 pub use at_rest::{at_rest_exit, at_rest_json, at_rest_text};
@@ -25,6 +26,7 @@ pub use keys::{keys_json, keys_text};
 pub use outcomes::{left_text, outcome_text};
 pub use paint::{Colour, printable};
 pub use plan::plan_text;
+pub use rotation::{rotation_json, rotation_text};
 
 /// What stands above every report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

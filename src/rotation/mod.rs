@@ -6,7 +6,7 @@
 mod begin;
 mod chain;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod guards;
 mod loaded;
 mod next;
