@@ -80,16 +80,17 @@ impl<'a> Keeper<'a> {
         of_file.into_iter().chain(status::requests(self.node)).collect()
     }
 
-    /// One step, while nothing is in flight; when to look again.
+    /// Guards the configuration and, while nothing is in flight, takes one step; when to look again.
     pub(super) fn pass(
         &mut self,
         held: &Held,
         journal: &mut JournalStore,
         situation: &Situation<'_>,
     ) -> Option<Duration> {
+        let was_in_flight = journal.state().in_flight.is_some();
         let guarded = self.watch(held, journal, situation);
         if journal.state().in_flight.is_some() {
-            return Some(Duration::ZERO);
+            return (!was_in_flight).then_some(Duration::ZERO);
         }
         let again = match guarded {
             Ok(true) => return Some(POLL),
@@ -516,5 +517,39 @@ fn tell_status(published: Result<(), RotateError>) {
             MESSAGE_ID = news::TROUBLE,
             "the status of the rotation is not written: {error}"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::BootId;
+
+    const DAY_MS: u64 = 86_400_000;
+
+    fn at(boot: &str, wall_day: i64, boot_day: u64) -> Instant {
+        Instant {
+            wall: jiff::Timestamp::from_second(wall_day * 86_400).unwrap(),
+            boot: BootId(boot.to_owned()),
+            since_boot_ms: boot_day * DAY_MS,
+        }
+    }
+
+    #[test]
+    fn a_key_is_due_by_the_boot_clock_and_over_a_boot_by_the_wall_clock() {
+        let every = Duration::from_secs(90 * 86_400);
+        let since = at("a", 1000, 1);
+        assert!(!is_due(&since, &at("a", 1089, 90), every));
+        assert!(is_due(&since, &at("a", 1090, 91), every));
+        assert!(!is_due(&since, &at("b", 1089, 0), every));
+        assert!(is_due(&since, &at("b", 1090, 0), every));
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_by_years_rotates_nothing_within_a_boot_and_one_set_back_delays_it() {
+        let every = Duration::from_secs(90 * 86_400);
+        let since = at("a", 1000, 1);
+        assert!(!is_due(&since, &at("a", 5000, 2), every));
+        assert!(!is_due(&since, &at("b", 10, 0), every));
     }
 }

@@ -280,7 +280,7 @@ impl Daemon<'_> {
         if was_to_load && let Err(error) = keeper.restarted(&held, &mut journal, &passed.outcomes) {
             news.tell_trouble(Some(error.to_string()));
         }
-        if journal.state().in_flight.is_none() && !finishing {
+        if !finishing {
             let situation = Situation {
                 config: &settings.config,
                 paused: passed.looked.paused.as_deref(),

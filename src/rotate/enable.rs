@@ -182,13 +182,16 @@ pub(super) fn mending(
     let (config, bytes) = match found.filter(|digest| is_ours(*digest)) {
         Some(digest) => (config, key_store::config(node, digest)?),
         None if rotation.is_some() => (former.config.clone(), key_store::config(node, former.digest)?),
-        None if matches!(present, Present::NoFlag) => {
-            let config = reading_plaintext(config)?;
-            let bytes = write(&config);
-            (config, bytes)
-        }
         None => {
-            let bytes = write(&config);
+            let config = match present {
+                Present::NoFlag => reading_plaintext(config)?,
+                Present::As(_)
+                | Present::NotMounted { .. }
+                | Present::NoFile { .. }
+                | Present::Refused { .. }
+                | Present::Unknown(_) => config,
+            };
+            let bytes = bytes_of(node, &file, &config);
             (config, bytes)
         }
     };
@@ -207,6 +210,17 @@ pub(super) fn mending(
         encrypted: 0,
         lost_by: rotation.map(|rotation| rotation.id.clone()),
     })
+}
+
+/// What the file has, if it says that already: whoever wrote it may have had reasons for its form.
+fn bytes_of(node: &Node, file: &NodePath, config: &EncryptionConfig) -> Zeroizing<Vec<u8>> {
+    if let Fact::Known(content) = node.files.read(file, MAX_BYTES) {
+        let bytes = Zeroizing::new(content.bytes);
+        if parse(&bytes).is_ok_and(|there| there == *config) {
+            return bytes;
+        }
+    }
+    write(config)
 }
 
 /// Puts the file in its place: mode 0600, in a folder of mode 0700.

@@ -81,7 +81,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Looks, and with `acts` mends what can be mended by a write of the file. While files are `settling`, one that is being written is
-    /// not judged. No change may be in flight.
+    /// not judged.
     ///
     /// # Errors
     /// When the journal or a file cannot be written, or the key store is damaged.
@@ -271,37 +271,13 @@ impl<'a> Guard<'a> {
         Ok(Answer::Mended(format!("{how}: {file}")))
     }
 
-    /// From now on this is how it should be.
     fn adopt(
         &self,
         held: &Held,
         journal: &mut JournalStore,
         configured: &Configured,
     ) -> Result<KnownEncryption, RotateError> {
-        keep_found(self.node, held, configured)?;
-        let now = self.node.clock.now();
-        let write_key = match configured.config.shared_chain() {
-            SharedChain::Shared(chain) => chain.into_iter().next(),
-            SharedChain::Differing | SharedChain::NoEntry => None,
-        };
-        let before = journal.state().encryption.as_ref();
-        let since = before.filter(|before| before.write_key == write_key);
-        let known = KnownEncryption {
-            file: configured.file.clone(),
-            digest: configured.digest,
-            mounted_alone: configured.mounted_alone,
-            reload: configured.reload,
-            writes_since: since.map_or(now, |before| before.writes_since.clone()),
-            write_key,
-        };
-        self.record(
-            held,
-            journal,
-            Record::Encryption {
-                known: Some(known.clone()),
-            },
-        )?;
-        Ok(known)
+        adopt(self.node, held, journal, configured)
     }
 
     fn record(&self, held: &Held, journal: &mut JournalStore, record: Record) -> Result<(), RotateError> {
@@ -333,6 +309,36 @@ pub fn plaintext_among_encrypted(node: &Node) -> Result<u64, RotateError> {
         *held == Stored::Under(KeyId::Identity) && writes.is_some_and(|key| key != Some(KeyId::Identity))
     };
     Ok(census.total(is_owed).objects)
+}
+
+/// From now on this is how it should be.
+pub(super) fn adopt(
+    node: &Node,
+    held: &Held,
+    journal: &mut JournalStore,
+    configured: &Configured,
+) -> Result<KnownEncryption, RotateError> {
+    keep_found(node, held, configured)?;
+    let now = node.clock.now();
+    let write_key = match configured.config.shared_chain() {
+        SharedChain::Shared(chain) => chain.into_iter().next(),
+        SharedChain::Differing | SharedChain::NoEntry => None,
+    };
+    let before = journal.state().encryption.as_ref();
+    let since = before.filter(|before| before.write_key == write_key);
+    let known = KnownEncryption {
+        file: configured.file.clone(),
+        digest: configured.digest,
+        mounted_alone: configured.mounted_alone,
+        reload: configured.reload,
+        writes_since: since.map_or_else(|| now.clone(), |before| before.writes_since.clone()),
+        write_key,
+    };
+    let record = Record::Encryption {
+        known: Some(known.clone()),
+    };
+    journal.append(held, now, record)?;
+    Ok(known)
 }
 
 fn by_hand(why: &str) -> String {

@@ -455,7 +455,11 @@ impl<'a> Rotator<'a> {
         self.record(held, journal, event)?;
         let rotations = &journal.state().rotations;
         Ok(match (&rotations.rotation, &rotations.last) {
-            (None, Some(ended)) => Passed::Ended(ended.clone()),
+            (None, Some(ended)) => {
+                let ended = ended.clone();
+                guard::adopt(self.node, held, journal, configured)?;
+                Passed::Ended(ended)
+            }
             _ => Passed::Did(words),
         })
     }
