@@ -15,10 +15,7 @@ use crate::rotate::{RotateError, known_keys, status};
 /// Looks and tells, or changes the key.
 pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    core_dumps::off().map_err(|cause| CliError::System {
-        act: "cannot switch core dumps off, and keys are about to be read",
-        cause,
-    })?;
+    no_core_dumps()?;
     match command {
         EncryptionCommand::Status => look(arguments, false),
         EncryptionCommand::Verify => look(arguments, true),
@@ -28,6 +25,14 @@ pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<
         EncryptionCommand::Disable(how) => rotate::disable(arguments, *how),
         EncryptionCommand::Keys => keys(arguments),
     }
+}
+
+/// Keys are about to be read: what the process holds does not go to a disk when it ends badly.
+pub(super) fn no_core_dumps() -> Result<(), CliError> {
+    core_dumps::off().map_err(|cause| CliError::System {
+        act: "cannot switch core dumps off, and keys are about to be read",
+        cause,
+    })
 }
 
 /// The keys in use and in the key store, by fingerprint.

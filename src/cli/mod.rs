@@ -119,6 +119,7 @@ fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
 fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
     setup::require_root()?;
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
+    encryption::no_core_dumps()?;
     system_log::init(Sink::Auto, log)?;
     daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;
     Ok(ExitClass::Compliant)
