@@ -372,7 +372,7 @@ pub(super) fn unretained(world: &World, retiring: &BTreeSet<KeyId>) -> Result<BT
 pub(super) fn consented(rotation: &Rotation) -> Result<(), Hold> {
     match (rotation.direction, rotation.cut) {
         (Direction::Back, _) | (_, Consent::Auto) => Ok(()),
-        (Direction::Forward, Consent::Ask) => Err(Hold::wait(
+        (Direction::Forward, Consent::Ask) => Err(Hold::park(
             "it is proven that nothing needs the old key; removing it waits for consent",
             "`holdfast encryption rotate --cut`, or roll back",
         )),
@@ -746,7 +746,7 @@ mod tests {
             cut: Consent::Ask,
             ..rotation_at(Stage::WriteNew)
         };
-        assert!(!held(consented(&asking)).0);
+        assert!(held(consented(&asking)).0);
         assert_eq!(consented(&rotation_at(Stage::WriteNew)), Ok(()));
         let back = Rotation {
             direction: Direction::Back,
