@@ -273,7 +273,7 @@ impl<'a> Keeper<'a> {
             return self.rewrite_plaintext(held, journal, situation.config, &known);
         }
         let every = situation.config.encryption.rotate_every;
-        if every.is_some_and(|every| is_due(&known.writes_since, &now, every)) {
+        if every.is_some_and(|every| is_due(&known, &now, every)) {
             let why = "the write key is as old as encryption.rotateEvery lets it become";
             self.begin(held, journal, situation.config, &known, why)?;
             return Ok(Some(Duration::ZERO));
@@ -488,16 +488,15 @@ pub(super) fn is_to_load(journal: &JournalState) -> bool {
             .is_some_and(|begun| bounces(&begun.act))
 }
 
-/// True when a key that has written since `since` is to be replaced. Within one boot by the boot clock, which nobody can set; a wall clock
-/// that has jumped between two boots costs one rotation, or delays one (F9).
-fn is_due(since: &Instant, now: &Instant, every: Duration) -> bool {
-    now.elapsed_since(since).map_or_else(
-        || {
-            let aged = now.wall.duration_since(since.wall);
-            Duration::try_from(aged).is_ok_and(|aged| aged >= every)
-        },
-        |aged| aged >= every,
-    )
+/// True when a key is to be replaced. Within one boot by the boot clock, which nobody can set; a wall clock that has jumped between two
+/// boots costs one rotation, or delays one (F9). What is stored in plaintext on purpose stays so.
+fn is_due(known: &KnownEncryption, now: &Instant, every: Duration) -> bool {
+    let aged = || {
+        let aged = now.wall.duration_since(known.writes_since.wall);
+        Duration::try_from(aged).unwrap_or(Duration::ZERO)
+    };
+    let has_key = matches!(known.write_key, Some(KeyId::Key { .. }));
+    has_key && now.elapsed_since(&known.writes_since).unwrap_or_else(aged) >= every
 }
 
 const fn how_it_ended(outcome: End) -> &'static str {
@@ -526,6 +525,7 @@ mod tests {
     use crate::domain::BootId;
 
     const DAY_MS: u64 = 86_400_000;
+    const EVERY: Duration = Duration::from_secs(90 * 86_400);
 
     fn at(boot: &str, wall_day: i64, boot_day: u64) -> Instant {
         Instant {
@@ -535,21 +535,42 @@ mod tests {
         }
     }
 
+    fn known(write_key: Option<KeyId>) -> KnownEncryption {
+        KnownEncryption {
+            file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
+            digest: Digest::of(b""),
+            mounted_alone: false,
+            reload: true,
+            write_key,
+            writes_since: at("a", 1000, 1),
+        }
+    }
+
+    fn keyed() -> KnownEncryption {
+        known(Some(KeyId::Key {
+            provider: Provider::Aescbc,
+            name: "key1".parse().unwrap(),
+        }))
+    }
+
     #[test]
     fn a_key_is_due_by_the_boot_clock_and_over_a_boot_by_the_wall_clock() {
-        let every = Duration::from_secs(90 * 86_400);
-        let since = at("a", 1000, 1);
-        assert!(!is_due(&since, &at("a", 1089, 90), every));
-        assert!(is_due(&since, &at("a", 1090, 91), every));
-        assert!(!is_due(&since, &at("b", 1089, 0), every));
-        assert!(is_due(&since, &at("b", 1090, 0), every));
+        assert!(!is_due(&keyed(), &at("a", 1089, 90), EVERY));
+        assert!(is_due(&keyed(), &at("a", 1090, 91), EVERY));
+        assert!(!is_due(&keyed(), &at("b", 1089, 0), EVERY));
+        assert!(is_due(&keyed(), &at("b", 1090, 0), EVERY));
     }
 
     #[test]
     fn a_wall_clock_that_jumps_by_years_rotates_nothing_within_a_boot_and_one_set_back_delays_it() {
-        let every = Duration::from_secs(90 * 86_400);
-        let since = at("a", 1000, 1);
-        assert!(!is_due(&since, &at("a", 5000, 2), every));
-        assert!(!is_due(&since, &at("b", 10, 0), every));
+        assert!(!is_due(&keyed(), &at("a", 5000, 2), EVERY));
+        assert!(!is_due(&keyed(), &at("b", 10, 0), EVERY));
+    }
+
+    #[test]
+    fn plaintext_on_purpose_and_keys_that_differ_are_not_rotated_by_themselves() {
+        for write_key in [None, Some(KeyId::Identity)] {
+            assert!(!is_due(&known(write_key), &at("a", 2000, 1000), EVERY));
+        }
     }
 }

@@ -136,7 +136,17 @@ impl<'a> Guard<'a> {
         present: &Present,
         acts: Result<(), String>,
     ) -> Result<Guarded, RotateError> {
-        let former = self.former(known)?;
+        let former = match (self.former(known), present) {
+            (Ok(former), _) => former,
+            // Nothing can be put back; what is there is watched from now on.
+            (Err(why), Present::As(configured)) => {
+                self.adopt(held, journal, configured)?;
+                return Ok(Guarded::Changed(vec![format!(
+                    "what it was before cannot be told: {why}"
+                )]));
+            }
+            (Err(why), _) => return Err(why),
+        };
         let differences = differences(&former, present);
         let census = match self.census(manifest, &former, present) {
             Ok(census) => census,
