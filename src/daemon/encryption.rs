@@ -146,6 +146,15 @@ impl<'a> Keeper<'a> {
                 );
                 Ok(false)
             }
+            Guarded::Forgotten(why) => {
+                self.danger = None;
+                error!(
+                    MESSAGE_ID = news::ENCRYPTION,
+                    "encryption at rest was changed, and what it was before cannot be told: {why}. What is there is watched from now on; \
+                     `holdfast encryption verify` says whether every value is readable"
+                );
+                Ok(false)
+            }
             Guarded::Unproven { differences, why } => {
                 let told = format!(
                     "encryption at rest was changed, and whether stored values need what went cannot be told: {}. {why}",

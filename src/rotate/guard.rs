@@ -26,6 +26,8 @@ pub enum Guarded {
     Adopted(KnownEncryption),
     /// It was changed, and no stored value needs what went: this is known from now on.
     Changed(Vec<String>),
+    /// It was changed, and what it was before cannot be had; what is there is known from now on.
+    Forgotten(String),
     /// It was changed, and what stored values need is gone.
     Endangered {
         /// What differs.
@@ -141,9 +143,7 @@ impl<'a> Guard<'a> {
             // Nothing can be put back; what is there is watched from now on.
             (Err(why), Present::As(configured)) => {
                 self.adopt(held, journal, configured)?;
-                return Ok(Guarded::Changed(vec![format!(
-                    "what it was before cannot be told: {why}"
-                )]));
+                return Ok(Guarded::Forgotten(why.to_string()));
             }
             (Err(why), _) => return Err(why),
         };
