@@ -18,6 +18,7 @@ use crate::plan::WithheldReason;
 use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
 use crate::rewrite::Progress;
+use crate::rotate::status::{self, State, Status};
 use crate::rotate::{Pace, Passed, RotateError, Rotator};
 use crate::rotation::Outcome;
 
@@ -115,9 +116,25 @@ impl<'a> Walk<'a> {
         let mut meter = Meter::new();
         let rotator = &mut self.rotator;
         let passed = with_journal(node, |held, journal| {
-            Ok(rotator.pass(held, journal, Pace::default(), &mut |progress| {
+            let rotation = journal.state().rotations.rotation.clone();
+            let publish = |state, what: &str, remedy: &str, progress: Option<&Progress>| {
+                let Some(rotation) = &rotation else { return };
+                let status = Status::of(node, rotation, state, what, Some(remedy));
+                let status = match progress {
+                    Some(progress) => status.with(progress),
+                    None => status,
+                };
+                // Who reads it misses a line; nothing depends on it.
+                drop(status::publish(node, held, &status));
+            };
+            let passed = rotator.pass(held, journal, Pace::default(), &mut |progress| {
                 meter.tell(progress, node.clock.now().since_boot_ms);
-            }))
+                publish(State::Working, status::REWRITING, "", Some(progress));
+            });
+            if let Some((state, what, remedy)) = status::words(&passed) {
+                publish(state, &what, &remedy, None);
+            }
+            Ok(passed)
         })?;
         meter.end();
         Ok(match passed {

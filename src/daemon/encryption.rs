@@ -23,7 +23,7 @@ use crate::rotate::{
     Answer, Guard, Guarded, Pace, Passed, Prepared, RotateError, Rotator, To, plaintext_among_encrypted,
     put_in_place,
 };
-use crate::rotation::{Consent, Direction, Outcome as End, Rotation};
+use crate::rotation::{Consent, Direction, Rotation};
 
 /// What is awaited takes seconds to minutes.
 const POLL: Duration = Duration::from_secs(1);
@@ -354,8 +354,7 @@ impl<'a> Keeper<'a> {
         let mut told_ms = node.clock.now().since_boot_ms;
         let mut tell = |progress: &Progress| {
             super::tell_systemd(systemd::watchdog());
-            let what = "stored values are rewritten";
-            let now = Status::of(node, rotation, State::Working, what, None).with(progress);
+            let now = Status::of(node, rotation, State::Working, status::REWRITING, None).with(progress);
             if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
                 told_ms = now.since_boot_ms;
                 debug!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{} of {} rewritten or fresh, {:.0}/s",
@@ -364,27 +363,18 @@ impl<'a> Keeper<'a> {
             tell_status(status::publish(node, held, &now));
         };
         let passed = self.rotator.pass(held, journal, Pace::default(), &mut tell);
-        let (state, what, remedy, again) = match passed {
-            Ok(Passed::Did(what)) => (State::Working, what, String::new(), Some(Duration::ZERO)),
-            Ok(Passed::Waits(words)) => (State::Waiting, words.why, words.remedy, Some(POLL)),
-            Ok(Passed::Parked(words)) => (State::Parked, words.why, words.remedy, Some(PARKED_POLL)),
-            Ok(Passed::Restart(digest)) => self.restart(held, journal, config, digest)?,
-            Ok(Passed::Ended(ended)) => (
-                State::Ended,
-                how_it_ended(ended.outcome).to_owned(),
-                String::new(),
-                None,
-            ),
-            Ok(Passed::Idle) => return Ok(None),
-            // An API server that is away, an etcd without quorum: the next pass looks again.
-            Err(RotateError::Unknown(why)) => (State::Waiting, why.to_string(), String::new(), Some(POLL)),
-            Err(RotateError::Etcd(why)) => (
-                State::Waiting,
-                why.to_string(),
-                why.advice().to_owned(),
-                Some(POLL),
-            ),
-            Err(error) => (State::Parked, error.to_string(), String::new(), Some(PARKED_POLL)),
+        let (state, what, remedy, again) = match (status::words(&passed), passed) {
+            (_, Ok(Passed::Restart(digest))) => self.restart(held, journal, config, digest)?,
+            (Some((state, what, remedy)), _) => {
+                let again = match state {
+                    State::Working => Some(Duration::ZERO),
+                    State::Waiting => Some(POLL),
+                    State::Parked => Some(PARKED_POLL),
+                    State::Ended => None,
+                };
+                (state, what, remedy, again)
+            }
+            (None, _) => return Ok(None),
         };
         tell_status(status::publish(
             node,
@@ -506,16 +496,6 @@ fn is_due(known: &KnownEncryption, now: &Instant, every: Duration) -> bool {
     };
     let has_key = matches!(known.write_key, Some(KeyId::Key { .. }));
     has_key && now.elapsed_since(&known.writes_since).unwrap_or_else(aged) >= every
-}
-
-const fn how_it_ended(outcome: End) -> &'static str {
-    match outcome {
-        End::Rotated => {
-            "it is complete: everything is as it was asked for, and what was retired is gone from the configuration"
-        }
-        End::RolledBack => "it was turned back: everything is as it was before",
-        End::Aborted => "it was given up before anything was written",
-    }
 }
 
 /// Who follows misses a line; nothing depends on it.

@@ -2,12 +2,12 @@
 //!
 //! `/run/holdfast/rotation.json`. It decides nothing: what stands is told by the world and the journal.
 
-use super::RotateError;
+use super::{Passed, RotateError};
 use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::domain::{Fact, InvalidPath, Mode, NodePath, Reason};
 use crate::rewrite::Progress;
-use crate::rotation::Rotation;
+use crate::rotation::{Outcome, Rotation};
 
 /// The file, in the run-time folder.
 const FILE: &str = "rotation.json";
@@ -16,6 +16,8 @@ const REQUESTS: &str = "requests";
 const REQUEST: &str = "rotation.json";
 /// No status is as large as that.
 const MAX_BYTES: usize = 64 * 1024;
+/// What is said of a re-encryption while it goes on.
+pub const REWRITING: &str = "stored values are rewritten";
 /// The version of the format.
 const SCHEMA_VERSION: u32 = 1;
 
@@ -103,6 +105,36 @@ impl Status {
             seconds_left: progress.left().map(|left| left.as_secs()),
             ..self
         }
+    }
+}
+
+/// What a pass came to, with what the operator can do; `None` for one that needs a restart, and for no rotation.
+#[must_use]
+pub fn words(passed: &Result<Passed, RotateError>) -> Option<(State, String, String)> {
+    Some(match passed {
+        Ok(Passed::Did(what)) => (State::Working, what.clone(), String::new()),
+        Ok(Passed::Waits(words)) => (State::Waiting, words.why.clone(), words.remedy.clone()),
+        Ok(Passed::Parked(words)) => (State::Parked, words.why.clone(), words.remedy.clone()),
+        Ok(Passed::Ended(ended)) => (
+            State::Ended,
+            how_it_ended(ended.outcome).to_owned(),
+            String::new(),
+        ),
+        Ok(Passed::Restart(_) | Passed::Idle) => return None,
+        // An API server that is away, an etcd without quorum: the next pass looks again.
+        Err(RotateError::Unknown(why)) => (State::Waiting, why.to_string(), String::new()),
+        Err(RotateError::Etcd(why)) => (State::Waiting, why.to_string(), why.advice().to_owned()),
+        Err(error) => (State::Parked, error.to_string(), String::new()),
+    })
+}
+
+const fn how_it_ended(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Rotated => {
+            "it is complete: everything is as it was asked for, and what was retired is gone from the configuration"
+        }
+        Outcome::RolledBack => "it was turned back: everything is as it was before",
+        Outcome::Aborted => "it was given up before anything was written",
     }
 }
 
