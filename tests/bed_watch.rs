@@ -1,7 +1,7 @@
 //! The daemon guards encryption at rest on a genuine kubeadm node: it tells each change, puts back what stored values need, gives an API
 //! server back the flag that it lost, and walks the rotations that commands hand over to it.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
 #[path = "bed/node.rs"]
 mod node;

@@ -60,6 +60,21 @@ pub(super) struct Situation<'c> {
     pub(super) settling: bool,
 }
 
+impl Situation<'_> {
+    /// Whether what endangers values is mended; why not.
+    fn acts(&self) -> Result<(), String> {
+        match (self.paused, self.config.mode) {
+            (Some(why), _) => Err(format!("nothing is done about it: Holdfast is paused: {why}")),
+            (None, Action::Enforce) => Ok(()),
+            (None, Action::Audit | Action::Off) => Err(
+                "nothing is done about it in mode audit: put it back by hand (`holdfast encryption keys` names what is kept), or set \
+                 `mode: enforce`"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 impl<'a> Keeper<'a> {
     pub(super) fn new(node: &'a Node, hints: HintSender) -> Result<Self, RotateError> {
         Ok(Self {
@@ -115,16 +130,9 @@ impl<'a> Keeper<'a> {
         journal: &mut JournalStore,
         situation: &Situation<'_>,
     ) -> Result<bool, RotateError> {
-        let acts = match (situation.paused, situation.config.mode) {
-            (Some(why), _) => Err(format!("nothing is done about it: Holdfast is paused: {why}")),
-            (None, Action::Enforce) => Ok(()),
-            (None, Action::Audit | Action::Off) => Err(
-                "nothing is done about it in mode audit: put it back by hand (`holdfast encryption keys` names what is kept), or set \
-                 `mode: enforce`"
-                    .to_owned(),
-            ),
-        };
-        let guarded = self.guard.look(held, journal, acts, situation.settling)?;
+        let guarded = self
+            .guard
+            .look(held, journal, situation.acts(), situation.settling)?;
         match guarded {
             Guarded::InOrder => Ok(self.danger.is_some() && !self.is_over(journal)),
             Guarded::Adopted(known) => {
