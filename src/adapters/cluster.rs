@@ -7,8 +7,9 @@ mod kubeadm_config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::api::{Address, OwnKubeconfig, local_address};
 use super::files::Files;
-use crate::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest};
+use crate::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest, Reason};
 
 /// Who is asked for the control-plane nodes of the cluster.
 pub trait Cluster {
@@ -29,6 +30,7 @@ pub trait Cluster {
 #[derive(Debug, Clone)]
 pub struct KubeadmCluster {
     timeout: Duration,
+    own: OwnKubeconfig,
 }
 
 /// What each source says. `Absent`: the source is not there.
@@ -45,8 +47,17 @@ struct Answers {
 impl KubeadmCluster {
     /// Each question is waited for that long at most.
     #[must_use]
-    pub const fn new(timeout: Duration) -> Self {
-        Self { timeout }
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            own: OwnKubeconfig::default(),
+        }
+    }
+
+    /// The API is asked with that kubeconfig, and at this node's own API server, where one is named.
+    #[must_use]
+    pub fn asking_with(self, own: OwnKubeconfig) -> Self {
+        Self { own, ..self }
     }
 }
 
@@ -63,6 +74,7 @@ impl Cluster for KubeadmCluster {
             Err(error) => return Fact::unknown(format!("the cluster could not be asked: {error}")),
         };
         let access = etcd::access(files, manifests);
+        let own = self.own.path().map(|path| (path, local(manifests)));
         let answers = runtime.block_on(async {
             let members = async {
                 match access {
@@ -71,7 +83,13 @@ impl Cluster for KubeadmCluster {
                     Fact::Unknown(reason) => Fact::Unknown(reason),
                 }
             };
-            let (members, api) = tokio::join!(members, api_server::ask(files, layout, self.timeout));
+            let api = async {
+                match &own {
+                    Some((path, address)) => api_server::ask_own(files, path, address, self.timeout).await,
+                    None => api_server::ask(files, layout, self.timeout).await,
+                }
+            };
+            let (members, api) = tokio::join!(members, api);
             Answers {
                 members,
                 nodes: api.nodes,
@@ -96,6 +114,11 @@ impl Cluster for KubeadmCluster {
         runtime.shutdown_background();
         state
     }
+}
+
+/// Where the API server of these manifests is.
+fn local(manifests: &BTreeMap<Component, Fact<Manifest>>) -> Result<Address, Reason> {
+    etcd::api_server(manifests).and_then(|manifest| local_address(&manifest.pod))
 }
 
 impl Answers {

@@ -40,6 +40,8 @@ pub struct Node {
     pub health: health::HealthProbe,
     /// What the cluster says of its control-plane nodes.
     pub cluster: Box<dyn cluster::Cluster>,
+    /// The kubeconfig with which Holdfast is itself for the API, where the operator names one.
+    pub kubeconfig: api::OwnKubeconfig,
     /// Its clocks.
     pub clock: clock::Clock,
 }

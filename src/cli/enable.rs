@@ -3,7 +3,7 @@
 
 use super::args::{Arguments, Enable};
 use super::follow::Following;
-use super::rotate::{Begin, goes_on, opened, provider, under_way};
+use super::rotate::{Begin, bounded, goes_on, opened, provider, under_way};
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
@@ -98,10 +98,11 @@ fn already(
     };
     if writes == Some(KeyId::Identity) {
         say(&format!(
-            "{} is in use and writes plaintext. What remains:\n{}{}",
+            "{} is in use and writes plaintext. What remains:\n{}{}{}",
             configured.file,
             of_kubeadm(upgrade.as_ref()),
-            the_walk(how)
+            the_walk(how),
+            bounded(&setup.node)
         ))?;
         if how.consented.dry_run {
             return Ok(ExitClass::Compliant);
@@ -180,7 +181,7 @@ fn from_nothing(
     } else {
         of_upgrade(upgrade_after(node, &edit.1), prepared)?
     };
-    say(&plan(how, prepared, &edit.1, upgrade.as_ref()))?;
+    say(&(plan(how, prepared, &edit.1, upgrade.as_ref()) + &bounded(node)))?;
     if how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }

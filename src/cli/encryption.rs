@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{Arguments, EncryptionCommand, Output};
-use super::setup::{self, CliError};
+use super::setup::{self, CliError, Setup};
 use super::{colour, enable, rotate, say};
 use crate::adapters::core_dumps;
 use crate::at_rest::judge;
@@ -54,7 +54,7 @@ fn keys(arguments: &Arguments) -> Result<ExitClass, CliError> {
 }
 
 fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {
-    let node = setup::node(Path::new("/"))?;
+    let Setup { node, .. } = Setup::new(&arguments.global)?;
     let found = at_rest::look(&node, thorough);
     let remarks = judge(&found);
     let rotation = super::peek(&node)?.rotations.rotation;

@@ -10,7 +10,7 @@ use crate::at_rest::Configured;
 use crate::domain::{KeyId, Provider};
 use crate::observe::at_rest;
 use crate::report::ExitClass;
-use crate::rotate::To;
+use crate::rotate::{Pace, To};
 use crate::rotation::{Consent, Direction, Rotation};
 
 /// Rotates to a new key, or goes on.
@@ -41,7 +41,7 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
     };
     say(&match &under_way {
         Some(rotation) => goes_on(rotation),
-        None => plan(asked, how.keep_old, &configured(&setup.node)),
+        None => plan(asked, how.keep_old, &configured(&setup.node)) + &bounded(&setup.node),
     })?;
     begin.or_go_on(arguments, &setup, how.consented.any_time, under_way)
 }
@@ -60,7 +60,11 @@ pub(super) fn disable(arguments: &Arguments, how: Consented) -> Result<ExitClass
     };
     say(&match &under_way {
         Some(rotation) => goes_on(rotation),
-        None => format!("{DISABLE}{}", loads(&configured(&setup.node))),
+        None => format!(
+            "{DISABLE}{}{}",
+            loads(&configured(&setup.node)),
+            bounded(&setup.node)
+        ),
     })?;
     begin.or_go_on(arguments, &setup, how.any_time, under_way)
 }
@@ -209,6 +213,24 @@ fn configured(node: &Node) -> Option<Configured> {
     let manifest = at_rest::manifest(node);
     let configured = manifest.and_then(|manifest| at_rest::configured(node, &manifest));
     configured.known().cloned()
+}
+
+/// What holds the rewriting back, where the API server does not.
+pub(super) fn bounded(node: &Node) -> String {
+    let client = at_rest::manifest(node)
+        .known()
+        .map(|manifest| at_rest::client(node, manifest));
+    match client {
+        Some(Ok(api)) if api.passes_flow_control() => {
+            let Pace { max_rate, parallel } = Pace::default();
+            format!(
+                "The credentials are of system:masters, which passes the API server's flow control: Holdfast bounds its rate itself, to \
+                 {max_rate} requests a second and {parallel} at a time at most.\n"
+            )
+        }
+        // Why there is no client is told when it is begun.
+        Some(Ok(_) | Err(_)) | None => String::new(),
+    }
 }
 
 /// How the API server comes to each new configuration.

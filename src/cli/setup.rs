@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::Global;
 use crate::adapters::Node;
+use crate::adapters::api::OwnKubeconfig;
 use crate::adapters::clock::Clock;
 use crate::adapters::cluster::KubeadmCluster;
 use crate::adapters::ending::ByKernel;
@@ -113,6 +114,7 @@ impl Setup {
         let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
         let config_file = global.config.clone();
         let settings = settings(&node, config_file.as_deref())?;
+        node.kubeconfig.set(settings.config.api.kubeconfig.clone());
         Ok(Self {
             node,
             settings,
@@ -122,7 +124,10 @@ impl Setup {
 
     /// Reads the configuration again.
     pub(super) fn reload(&self) -> Result<Settings, String> {
-        settings(&self.node, self.config_file.as_deref()).map_err(|error| error.to_string())
+        let settings =
+            settings(&self.node, self.config_file.as_deref()).map_err(|error| error.to_string())?;
+        self.node.kubeconfig.set(settings.config.api.kubeconfig.clone());
+        Ok(settings)
     }
 }
 
@@ -141,6 +146,7 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
         root: root.display().to_string(),
         cause,
     };
+    let kubeconfig = OwnKubeconfig::default();
     Ok(Node {
         root: root.to_owned(),
         layout: Layout::kubeadm(),
@@ -148,7 +154,8 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
         ending: Box::new(ByKernel::new(Processes::at(&root.join("proc")))),
         processes: Processes::at(&root.join("proc")),
         health: HealthProbe::new(HEALTH_TIMEOUT),
-        cluster: Box::new(KubeadmCluster::new(CLUSTER_TIMEOUT)),
+        cluster: Box::new(KubeadmCluster::new(CLUSTER_TIMEOUT).asking_with(kubeconfig.clone())),
+        kubeconfig,
         clock: Clock::new().map_err(failed)?,
     })
 }

@@ -11,8 +11,10 @@ use super::syntax::quote;
 use super::tree::{Content, Node};
 use super::values::{boolean, duration, fill, list, scalar, text};
 use super::{
-    Action, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder, Window,
+    Action, ApiAccess, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder,
+    Window,
 };
+use crate::domain::{InvalidPath, NodePath};
 
 /// The configuration of a tree.
 pub(super) fn config(root: &Node) -> Result<Config, Problem> {
@@ -42,6 +44,7 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
                 config.full_pass = duration(node, Duration::from_secs(10), Duration::from_secs(3600))?;
                 Ok(())
             }),
+            ("api", |config, node| api(&mut config.api, node)),
         ],
     )?;
     if let Some(node) = root.get("controls") {
@@ -159,6 +162,27 @@ fn encryption(encryption: &mut Encryption, node: &Node) -> Result<(), Problem> {
             }),
         ],
     )
+}
+
+fn api(api: &mut ApiAccess, node: &Node) -> Result<(), Problem> {
+    fill(
+        api,
+        node,
+        &[("kubeconfig", |api, node| {
+            if node.content != Content::Nothing {
+                api.kubeconfig = Some(path(node)?);
+            }
+            Ok(())
+        })],
+    )
+}
+
+fn path(node: &Node) -> Result<NodePath, Problem> {
+    let words = text(node)?;
+    words.parse().map_err(|error: InvalidPath| {
+        Problem::at(node.at, error.to_string())
+            .hint("write the whole path on the node, like /etc/holdfast/api.conf".to_owned())
+    })
 }
 
 fn drain(node: &Node) -> Result<Drain, Problem> {

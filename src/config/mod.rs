@@ -22,7 +22,7 @@ pub use pause::{InvalidPause, Pause};
 pub use raw::{ConfigError, parse, parse_bytes};
 pub use window::{Window, WindowState};
 
-use crate::domain::{Component, ControlId, FlagName};
+use crate::domain::{Component, ControlId, FlagName, NodePath};
 
 /// What is done about a drift without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -63,6 +63,15 @@ pub struct Config {
     pub encryption: Encryption,
     /// The time between two full passes of the daemon.
     pub full_pass: Duration,
+    /// How the API is asked.
+    pub api: ApiAccess,
+}
+
+/// How the API is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ApiAccess {
+    /// The kubeconfig with Holdfast's own identity; without it those that kubeadm made for the node.
+    pub kubeconfig: Option<NodePath>,
 }
 
 /// What the daemon does about encryption at rest by itself.
@@ -156,6 +165,7 @@ impl Default for Config {
                 cut: Cut::Ask,
             },
             full_pass: Duration::from_secs(180),
+            api: ApiAccess::default(),
         }
     }
 }

@@ -37,7 +37,7 @@ fn nothing_is_the_default() {
         "# nothing\n",
         "---\n",
         "{}\n",
-        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\n",
+        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\napi:\n  kubeconfig:\n",
     ] {
         assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
     }
@@ -90,6 +90,7 @@ manifests: { known: [kube-vip.yaml], quarantine: true }
 disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZone: Europe/Berlin }, deadline: 2m30s, drain: kubelet }
 encryption: { rotateEvery: 90d, cut: auto }
 fullPass: 10m
+api: { kubeconfig: /etc/holdfast/api.conf }
 "#;
     let exception = |reason: &str, until: &str| Exception {
         reason: reason.to_owned(),
@@ -165,6 +166,9 @@ fullPass: 10m
             cut: Cut::Auto,
         },
         full_pass: Duration::from_secs(600),
+        api: ApiAccess {
+            kubeconfig: Some("/etc/holdfast/api.conf".parse().unwrap()),
+        },
     };
     assert_eq!(parse(text), Ok(expected.clone()));
     assert_eq!(parse_bytes(text.replace('\n', "\r\n").as_bytes()), Ok(expected));
@@ -215,7 +219,7 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass"
+        "1:1: unknown key \"colour\" | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
@@ -237,6 +241,19 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
         refusal("disruption:\n  window: { from: \"02:00\", to: \"03:00\", timeZone: Europe/Berln }\n"),
         "2:51: unknown time zone \"Europe/Berln\" | did you mean \"Europe/Berlin\"?"
     );
+}
+
+#[test]
+fn a_kubeconfig_is_named_by_its_whole_path() {
+    let hint = "write the whole path on the node, like /etc/holdfast/api.conf";
+    for written in ["api.conf", "/etc/../api.conf"] {
+        assert_eq!(
+            refusal(&format!("api:\n  kubeconfig: {written}\n")),
+            format!("2:15: \"{written}\" is not an absolute path without \"..\" | {hint}")
+        );
+    }
+    assert!(refusal("api: { kubeconfig: 7 }").starts_with("1:20: expected a text, found"));
+    assert!(refusal("api: { kubeConfig: /a }").starts_with("1:8: unknown key \"kubeConfig\""));
 }
 
 #[test]
@@ -426,7 +443,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass"
+        "1:1: expected keys with values, found a list | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),
@@ -605,6 +622,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 },
                 encryption: Config::default().encryption,
                 full_pass: Duration::from_secs(full_pass),
+                api: ApiAccess::default(),
             }
         },
     )

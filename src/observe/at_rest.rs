@@ -72,9 +72,13 @@ async fn upgrade(api: &Api, manifest: &Manifest) -> Fact<Vec<String>> {
     })
 }
 
-/// The local API server, with the node's own credentials.
+/// The local API server, with the identity that the operator gave Holdfast, or else the node's own credentials.
 pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     let address = api::local_address(&manifest.pod)?;
+    if let Some(own) = node.kubeconfig.path() {
+        let opened = Api::open_own(&node.files, &own, address, PATIENCE);
+        return opened.map_err(|error| Reason::new(error.to_string()));
+    }
     let kubeconfig = node
         .layout
         .kubernetes

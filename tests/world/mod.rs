@@ -40,8 +40,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use holdfast::adapters::{
-    Node, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe, lock::Held,
-    processes::Processes,
+    Node, api::OwnKubeconfig, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe,
+    lock::Held, processes::Processes,
 };
 use holdfast::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest, Owner, ProcessId};
 
@@ -366,6 +366,7 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
             control_plane,
             etcd: Arc::new(Mutex::new(etcd_is_well())),
         }),
+        kubeconfig: OwnKubeconfig::default(),
         clock: Clock::new().expect("Linux has a boot id"),
     }
 }

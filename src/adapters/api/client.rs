@@ -32,6 +32,7 @@ pub struct Api {
     tls: Arc<ClientConfig>,
     token: Option<HeaderValue>,
     timeout: Duration,
+    passes_flow_control: bool,
 }
 
 /// Why no client could be made.
@@ -104,10 +105,40 @@ impl Api {
             Fact::Absent => return Err(ApiError(Reason::new(format!("{kubeconfig} is not there")))),
             Fact::Unknown(reason) => return Err(ApiError(reason)),
         };
+        Self::read(&text, kubeconfig, address, timeout)
+    }
+
+    /// The same with the kubeconfig that the operator names, which must be root's alone.
+    ///
+    /// # Errors
+    /// Also when others than root can read or write it.
+    pub fn open_own(
+        files: &Files,
+        kubeconfig: &NodePath,
+        address: Address,
+        timeout: Duration,
+    ) -> Result<Self, ApiError> {
+        let text = kubeconfig::own_text(files, kubeconfig).map_err(ApiError)?;
+        Self::read(&text, kubeconfig, address, timeout)
+    }
+
+    /// Whether the API server's flow control holds these credentials back no more than its own: members of `system:masters` pass it
+    /// (the mandatory flow schema `exempt`, k8s.io/apiserver `pkg/apis/flowcontrol/bootstrap/default.go`).
+    #[must_use]
+    pub const fn passes_flow_control(&self) -> bool {
+        self.passes_flow_control
+    }
+
+    fn read(
+        text: &[u8],
+        kubeconfig: &NodePath,
+        address: Address,
+        timeout: Duration,
+    ) -> Result<Self, ApiError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime
             .map_err(|error| ApiError(Reason::new(format!("{kubeconfig} could not be read: {error}"))))?;
-        let config = runtime.block_on(kubeconfig::config(kubeconfig, &text));
+        let config = runtime.block_on(kubeconfig::config(kubeconfig, text));
         let config = config.map_err(ApiError)?;
         Self::with(&config, kubeconfig, address, timeout)
     }
@@ -146,7 +177,12 @@ impl Api {
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(&format!("TLS cannot be set up: {error}")))?
             .with_root_certificates(roots);
-        let tls = match identity(user).map_err(refused)? {
+        let identity = identity(user).map_err(refused)?;
+        let passes_flow_control = identity
+            .as_ref()
+            .and_then(|(chain, _)| chain.first())
+            .is_some_and(|certificate| is_of_masters(certificate));
+        let tls = match identity {
             // The error is not told: it is about the key.
             Some((chain, key)) => builder
                 .with_client_auth_cert(chain, key)
@@ -159,6 +195,7 @@ impl Api {
             tls: Arc::new(tls),
             token: token(user).map_err(refused)?,
             timeout,
+            passes_flow_control,
         })
     }
 
@@ -344,10 +381,49 @@ fn identity(user: &AuthInfo) -> Result<Option<Identity>, &'static str> {
     Ok(Some((chain, key)))
 }
 
+/// The groups of a client certificate are the organizations of its subject. One that is not understood is in none: the server will
+/// refuse it.
+fn is_of_masters(certificate: &[u8]) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return false;
+    };
+    let mut groups = certificate.subject().iter_organization();
+    groups.any(|group| group.as_str() == Ok("system:masters"))
+}
+
 fn token(user: &AuthInfo) -> Result<Option<HeaderValue>, &'static str> {
     let Some(token) = &user.token else { return Ok(None) };
     let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
     let mut value = HeaderValue::from_str(&text).map_err(|_| "its token is no token")?;
     value.set_sensitive(true);
     Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn of(organization: Option<&str>) -> Vec<u8> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "system:masters");
+        if let Some(organization) = organization {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, organization);
+        }
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn flow_control_is_passed_by_the_group_alone() {
+        assert!(is_of_masters(&of(Some("system:masters"))));
+        assert!(!is_of_masters(&of(Some("kubeadm:cluster-admins"))));
+        assert!(!is_of_masters(&of(None)), "a name is no group");
+        assert!(!is_of_masters(b"no certificate"));
+    }
 }

@@ -18,6 +18,7 @@ pub use client::{Api, ApiError, CallError, Connection};
 pub use discovery::{Served, served};
 pub use engine::{Ending, Job, Orders, Report, rewrite};
 pub use kubeadm_config::{KubeadmConfig, KubeadmWriteError, kubeadm_config, write_kubeadm_config};
+pub use kubeconfig::OwnKubeconfig;
 pub use look::{Lease, ObjectMeta, Readiness, api_server_leases, object_meta, readiness, version};
 pub use metrics::{EncryptionMetrics, encryption_metrics};
 pub use patch::patch;

@@ -1,15 +1,16 @@
-//! The control-plane nodes as the API has them, asked with kubeadm's `admin.conf`.
+//! The control-plane nodes as the API has them, asked with kubeadm's `admin.conf`, or with the kubeconfig that the operator names.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use zeroize::Zeroizing;
 
 use super::{kubeadm_config, with_causes};
-use crate::adapters::api::kubeconfig;
+use crate::adapters::api::{Address, kubeconfig};
 use crate::adapters::files::Files;
 use crate::domain::{Fact, Layout, NodePath, Reason};
 
@@ -64,6 +65,38 @@ pub(super) async fn ask(files: &Files, layout: &Layout, timeout: Duration) -> Ap
     unknown(Reason::new(reasons.join("; ")))
 }
 
+/// The answers of the node's own API server to the kubeconfig that the operator names, whatever server stands in it; no other
+/// kubeconfig is tried then.
+pub(super) async fn ask_own(
+    files: &Files,
+    path: &NodePath,
+    address: &Result<Address, Reason>,
+    timeout: Duration,
+) -> ApiAnswers {
+    let asked = async {
+        let address = address.as_ref().map_err(Clone::clone)?;
+        let text = kubeconfig::own_text(files, path)?;
+        let config = kubeconfig::config(path, &text).await?;
+        let config = at(config, address).map_err(|error| Reason::new(format!("{path}: {error}")))?;
+        match ask_by(config, path, timeout).await {
+            Ok(answers) => Ok(answers),
+            Err(NoAnswer::Credentials(reason) | NoAnswer::Api(reason)) => Err(reason),
+        }
+    };
+    asked.await.unwrap_or_else(unknown)
+}
+
+/// A configuration that dials that address, and expects the name that the kubeconfig or else the address has.
+fn at(mut config: Config, address: &Address) -> Result<Config, http::Error> {
+    config.cluster_url = http::Uri::builder()
+        .scheme("https")
+        .authority(SocketAddr::new(address.ip, address.port).to_string())
+        .path_and_query("/")
+        .build()?;
+    config.tls_server_name.get_or_insert_with(|| address.name.clone());
+    Ok(config)
+}
+
 fn unknown(reason: Reason) -> ApiAnswers {
     ApiAnswers {
         nodes: Fact::Unknown(reason.clone()),
@@ -75,6 +108,10 @@ async fn ask_with(path: &NodePath, text: &[u8], timeout: Duration) -> Result<Api
     let config = kubeconfig::config(path, text)
         .await
         .map_err(NoAnswer::Credentials)?;
+    ask_by(config, path, timeout).await
+}
+
+async fn ask_by(config: Config, path: &NodePath, timeout: Duration) -> Result<ApiAnswers, NoAnswer> {
     let url = config.cluster_url.to_string();
     let told = |what: &str| Reason::new(format!("the API at {url}, asked with {path}: {what}"));
     let late = || told(&format!("no answer within {timeout:?}"));

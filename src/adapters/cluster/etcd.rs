@@ -24,16 +24,18 @@ pub(super) fn any_access(
     files: &Files,
     manifests: &BTreeMap<Component, Fact<Manifest>>,
 ) -> Result<Access, Reason> {
-    let api_server = match manifests.get(&Component::ApiServer).unwrap_or(&Fact::Absent) {
-        Fact::Known(manifest) => manifest,
-        Fact::Absent => {
-            return Err(Reason::new(
-                "there is no manifest of kube-apiserver to find etcd by",
-            ));
-        }
-        Fact::Unknown(reason) => return Err(reason.clone()),
-    };
-    etcd::access(files, api_server).map_err(|error| Reason::new(error.to_string()))
+    etcd::access(files, api_server(manifests)?).map_err(|error| Reason::new(error.to_string()))
+}
+
+/// The manifest of the API server, by whose flags both it and its etcd are found.
+pub(super) fn api_server(manifests: &BTreeMap<Component, Fact<Manifest>>) -> Result<&Manifest, Reason> {
+    match manifests.get(&Component::ApiServer) {
+        Some(Fact::Known(manifest)) => Ok(manifest),
+        None | Some(Fact::Absent) => Err(Reason::new(
+            "there is no manifest of kube-apiserver to find it or etcd by",
+        )),
+        Some(Fact::Unknown(reason)) => Err(reason.clone()),
+    }
 }
 
 /// How etcd is, by the first endpoint that answers for the cluster.

@@ -151,3 +151,31 @@ fn a_kubeconfig_that_runs_a_program_or_names_files_is_not_used() {
         );
     }
 }
+
+#[test]
+fn an_own_kubeconfig_is_for_the_nodes_own_server_whatever_it_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let config = |more: &str| {
+        let text = kubeconfig(&format!("https://192.0.2.99:6443{more}"), "{}");
+        runtime
+            .block_on(kubeconfig::config(&path(), text.as_bytes()))
+            .unwrap()
+    };
+    for (ip, url) in [
+        ("192.0.2.11", "https://192.0.2.11:16443/"),
+        ("2001:db8::1", "https://[2001:db8::1]:16443/"),
+    ] {
+        let address = Address {
+            ip: ip.parse().unwrap(),
+            port: 16_443,
+            name: "cp1".to_owned(),
+        };
+        let local = at(config(""), &address).unwrap();
+        assert_eq!(
+            (local.cluster_url.to_string(), local.tls_server_name),
+            (url.to_owned(), Some("cp1".to_owned()))
+        );
+        let named = at(config("\n    tls-server-name: own"), &address).unwrap();
+        assert_eq!(named.tls_server_name.as_deref(), Some("own"));
+    }
+}
