@@ -101,6 +101,8 @@ pub enum EncryptionCommand {
     Disable(Consented),
     /// List the keys that are in use, and those that were retired and are kept for old snapshots.
     Keys,
+    /// Remove retired keys for good, after saying what that costs and asking; refused while anything needs one of them.
+    Forget(Forget),
 }
 
 /// Arguments of `encryption enable`.
@@ -118,6 +120,20 @@ pub struct Enable {
     /// Whether it is done, when, and whether to ask.
     #[command(flatten)]
     pub consented: Consented,
+}
+
+/// Arguments of `encryption forget`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Forget {
+    /// The keys, as `encryption keys` names them: aescbc:key1.
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Say what would be removed, or why not, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Arguments of `encryption rotate`.

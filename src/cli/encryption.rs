@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError, Setup};
-use super::{colour, enable, rotate, say};
+use super::{colour, enable, forget, rotate, say};
 use crate::adapters::core_dumps;
 use crate::at_rest::judge;
 use crate::domain::Fact;
@@ -24,6 +24,7 @@ pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<
         EncryptionCommand::Abort(how) => rotate::abort(arguments, *how),
         EncryptionCommand::Disable(how) => rotate::disable(arguments, *how),
         EncryptionCommand::Keys => keys(arguments),
+        EncryptionCommand::Forget(how) => forget::forget(arguments, how),
     }
 }
 

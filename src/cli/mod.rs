@@ -7,6 +7,7 @@ mod bounce;
 mod enable;
 mod encryption;
 mod follow;
+mod forget;
 mod handed;
 mod pause;
 mod recover;

@@ -1,6 +1,6 @@
 //! Looks at encryption at rest: the API server's configuration, what it has loaded, and every stored value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::folder;
@@ -225,11 +225,43 @@ pub(crate) async fn census(
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Result<Census, Reason> {
-    let patterns = patterns(configured);
+    counted(
+        etcd,
+        access,
+        configured,
+        &patterns(configured),
+        &BTreeSet::new(),
+        thorough,
+    )
+    .await
+}
+
+/// A census of all that etcd has below the API server's prefix, in which the keys `also` are known, too.
+///
+/// # Errors
+/// When etcd does not answer to the end.
+pub(crate) async fn census_of_all(
+    etcd: &Etcd,
+    access: &Access,
+    configured: Option<&Configured>,
+    also: &BTreeSet<KeyId>,
+) -> Result<Census, Reason> {
+    counted(etcd, access, configured, &[ResourcePattern::All], also, false).await
+}
+
+async fn counted(
+    etcd: &Etcd,
+    access: &Access,
+    configured: Option<&Configured>,
+    patterns: &[ResourcePattern],
+    also: &BTreeSet<KeyId>,
+    thorough: bool,
+) -> Result<Census, Reason> {
     let empty = EncryptionConfig { entries: Vec::new() };
     let config = configured.map_or(&empty, |configured| &configured.config);
-    let known = config.key_ids();
-    let spans = access.paths.spans(&patterns);
+    let mut known = config.key_ids();
+    known.extend(also.iter().cloned());
+    let spans = access.paths.spans(patterns);
     let counted = take_census(
         etcd,
         &access.paths,

@@ -1,7 +1,8 @@
 //! The key store: keys that were made, keys that were retired, and every configuration that was written, each in a file of its own that
 //! is itself an `EncryptionConfiguration`, so that an old snapshot can be read with nothing but the API server.
 //!
-//! `/var/lib/holdfast/keys/` and `/var/lib/holdfast/retained/`, mode 0700, files 0600. Nothing is ever removed here by itself.
+//! `/var/lib/holdfast/keys/` and `/var/lib/holdfast/retained/`, mode 0700, files 0600. Nothing is ever removed here by itself; `encryption forget`
+//! removes what nothing needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,9 @@ pub enum KeyStoreError {
 
 const KEYS: &str = "keys";
 const RETAINED: &str = "retained";
+/// How the names of the files begin.
+const KEY_FILE: &str = "key-";
+const CONFIGURATION_FILE: &str = "configuration-";
 /// A key is 32 bytes: AES-256, and what secretbox takes.
 const KEY_BYTES: usize = 32;
 
@@ -140,6 +144,30 @@ pub fn known_keys(node: &Node, config: Option<&EncryptionConfig>) -> Result<Vec<
     Ok(known)
 }
 
+/// A file of the key store, and the keys in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeptFile {
+    pub(super) path: NodePath,
+    pub(super) keys: BTreeSet<(KeyId, Fingerprint)>,
+}
+
+/// Every file of the key store that holds keys, those of configurations too.
+pub(super) fn kept(node: &Node) -> Result<Vec<KeptFile>, Reason> {
+    let mut kept = Vec::new();
+    for folder in folders(node).map_err(|error| Reason::new(error.to_string()))? {
+        for (path, config) in configurations_in(node, &folder, &[KEY_FILE, CONFIGURATION_FILE])? {
+            let keys = config
+                .keys()
+                .map(|(provider, key)| (key.id(provider), key.secret.fingerprint()));
+            kept.push(KeptFile {
+                path,
+                keys: keys.collect(),
+            });
+        }
+    }
+    Ok(kept)
+}
+
 fn link_id(link: &Link<'_>) -> Option<KeyId> {
     match link {
         Link::Key { provider, key } => Some(key.id(*provider)),
@@ -214,7 +242,7 @@ pub(super) fn config(node: &Node, digest: Digest) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 fn config_name(digest: Digest) -> String {
-    format!("configuration-{digest}.yaml")
+    format!("{CONFIGURATION_FILE}{digest}.yaml")
 }
 
 fn damaged(path: &NodePath, why: &str) -> RotateError {
@@ -236,7 +264,7 @@ fn put(node: &Node, held: &Held, folder: &str, id: &KeyId, key: &NamedKey) -> Re
     let bytes = write(&EncryptionConfig { entries: vec![entry] });
     // A name may hold anything, so the file's has its digest; and the key's own fingerprint, so that no key takes another's place.
     let digest = Digest::of(id.to_string().as_bytes());
-    let name = format!("key-{digest}-{}.yaml", key.secret.fingerprint());
+    let name = format!("{KEY_FILE}{digest}-{}.yaml", key.secret.fingerprint());
     store(node, held, &in_folder(node, folder, &name)?, &bytes)
 }
 
@@ -281,20 +309,8 @@ fn keys_in(node: &Node, folder: &NodePath) -> Result<Vec<(KeyId, NamedKey)>, Rea
 
 /// The keys of the files `key-*.yaml` of a folder. One that cannot be read makes the store unknown: a key must not be taken for lost.
 fn files_in(node: &Node, folder: &NodePath) -> Result<Vec<(NodePath, KeyId, NamedKey)>, Reason> {
-    let entries = match node.files.list(folder) {
-        Fact::Known(entries) => entries,
-        Fact::Absent => return Ok(Vec::new()),
-        Fact::Unknown(why) => return Err(why),
-    };
     let mut keys = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.name.starts_with("key-")) {
-        let Some(path) = &entry.path else { continue };
-        let bytes = match node.files.read(path, MAX_BYTES) {
-            Fact::Known(content) => Zeroizing::new(content.bytes),
-            Fact::Absent => continue,
-            Fact::Unknown(why) => return Err(why),
-        };
-        let config = parse(&bytes).map_err(|error| Reason::new(format!("{path}: {error}")))?;
+    for (path, config) in configurations_in(node, folder, &[KEY_FILE])? {
         keys.extend(
             config
                 .keys()
@@ -302,4 +318,32 @@ fn files_in(node: &Node, folder: &NodePath) -> Result<Vec<(NodePath, KeyId, Name
         );
     }
     Ok(keys)
+}
+
+/// The files of a folder whose names begin so.
+fn configurations_in(
+    node: &Node,
+    folder: &NodePath,
+    names: &[&str],
+) -> Result<Vec<(NodePath, EncryptionConfig)>, Reason> {
+    let entries = match node.files.list(folder) {
+        Fact::Known(entries) => entries,
+        Fact::Absent => return Ok(Vec::new()),
+        Fact::Unknown(why) => return Err(why),
+    };
+    let mut files = Vec::new();
+    for entry in entries
+        .iter()
+        .filter(|entry| names.iter().any(|name| entry.name.starts_with(name)))
+    {
+        let Some(path) = &entry.path else { continue };
+        let bytes = match node.files.read(path, MAX_BYTES) {
+            Fact::Known(content) => Zeroizing::new(content.bytes),
+            Fact::Absent => continue,
+            Fact::Unknown(why) => return Err(why),
+        };
+        let config = parse(&bytes).map_err(|error| Reason::new(format!("{path}: {error}")))?;
+        files.push((path.clone(), config));
+    }
+    Ok(files)
 }

@@ -2,6 +2,7 @@
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
 mod enable;
+mod forget;
 mod guard;
 mod key_store;
 mod look;
@@ -30,6 +31,7 @@ use crate::rotation::{
     Stuck, Words,
 };
 pub use enable::{Prepared, lost, prepare, put_in_place};
+pub use forget::{Forgetting, NotForgotten, forget, look_for_forgetting};
 pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
