@@ -397,6 +397,14 @@ fn metrics_of_several_megabytes_are_read_whole_and_a_scrape_that_breaks_off_says
         block_on(api::encryption_metrics(&api)),
         Fact::Unknown(_)
     ));
+    // Who may not see them is no reason to think that the server is away.
+    server.document("/metrics", 403, "{}");
+    assert_eq!(block_on(api::encryption_metrics(&api)), Fact::Absent);
+    server.document("/metrics", 503, "{}");
+    assert!(matches!(
+        block_on(api::encryption_metrics(&api)),
+        Fact::Unknown(_)
+    ));
 }
 
 /// A rewrite in the making.

@@ -14,7 +14,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use self::cgroup::{Base, Place};
-use crate::domain::{Component, Fact, Process, ProcessId, Reason};
+use zeroize::Zeroizing;
+
+use super::files::Files;
+use crate::domain::{Component, Fact, NodePath, Owner, Process, ProcessId, Reason};
 
 /// The names that are looked for; of all other processes only the command line is read, so that a look stays cheap.
 const NAMES: [&str; 6] = [
@@ -138,6 +141,25 @@ impl Processes {
                 .iter()
                 .any(|hierarchy| cgroups.join(hierarchy).join(&folder).is_dir())
         })
+    }
+
+    /// The content of a plain file of at most `max` bytes as that process sees it: by its name in the process's own mount namespace.
+    /// `Absent` when it sees no such file, `Unknown` when the process has ended.
+    pub fn file_seen_by(&self, process: ProcessId, path: &NodePath, max: usize) -> Fact<Zeroizing<Vec<u8>>> {
+        let root = self.folder(process.pid).join("root");
+        let files = match Files::at(&root) {
+            Ok(files) => files,
+            Err(error) => return Fact::unknown(format!("{} cannot be opened: {error}", root.display())),
+        };
+        let stand_in = self.roots_stand_in.map(|uid| Owner { uid, gid: uid });
+        let files = files.taking_for_root(stand_in.unwrap_or(Owner::ROOT));
+        let content = files.read(path, max).map(|content| Zeroizing::new(content.bytes));
+        // The root was opened by a number, which may be another process's by now.
+        match self.runs(process) {
+            Ok(true) => content,
+            Ok(false) => Fact::unknown(format!("process {} has ended", process.pid)),
+            Err(why) => Fact::Unknown(why),
+        }
     }
 
     /// Whether root started it and root alone can write its executable. `Absent` when it has ended, `Unknown` when the executable

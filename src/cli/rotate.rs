@@ -158,17 +158,14 @@ impl Begin {
             To::Plaintext => Goal::Plaintext,
         };
         let mut walk = Walk::new(arguments, setup, any_time, goal)?;
+        if under_way.is_none() {
+            if let Some(class) = walk.begin(self.to, self.cut)? {
+                return Ok(class);
+            }
+            return walk.walk();
+        }
         let rotator = &mut walk.rotator;
         with_journal(&setup.node, |held, journal| {
-            if under_way.is_none() {
-                let begun = rotator
-                    .begin(held, journal, self.to, self.cut)
-                    .map_err(Box::new)?;
-                return say(&format!(
-                    "begun: {}, from {} to {}\n",
-                    begun.id, begun.old, begun.new
-                ));
-            }
             rotator.resume(held, journal).map_err(Box::new)?;
             if self.allow_cut {
                 rotator.allow_cut(held, journal).map_err(Box::new)?;
@@ -238,7 +235,7 @@ fn loads(configured: &Option<Configured>) -> &'static str {
     match configured {
         Some(configured) if !configured.reload || configured.mounted_alone => {
             "This API server reads its configuration only when it starts: for each load it is restarted, three times in all, and the\n\
-             API is away for about 5 s each time. The proof also waits for etcd's compaction, every 5 minutes. It may be\n\
+             API is away for about 5 s each time. One that does not say what it has loaded (before 1.34) is restarted once before, too. The proof also waits for etcd's compaction, every 5 minutes. It may be\n\
              interrupted at any time, and goes on with the same command; `holdfast encryption abort` turns it back before step 7.\n"
         }
         Some(_) | None => {

@@ -19,8 +19,8 @@ use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{Pace, Passed, RotateError, Rotator};
-use crate::rotation::Outcome;
+use crate::rotate::{Pace, Passed, RotateError, Rotator, To};
+use crate::rotation::{Consent, Outcome};
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 /// What is awaited takes seconds to minutes.
@@ -84,6 +84,35 @@ impl<'a> Walk<'a> {
             any_time,
             restarted_for: None,
         })
+    }
+
+    /// Begins a rotation; where a restart must show first what the API server runs with, it is made. The exit class, where it ends there.
+    pub(super) fn begin(&mut self, to: To, cut: Consent) -> Result<Option<ExitClass>, CliError> {
+        loop {
+            let rotator = &mut self.rotator;
+            let begun = with_journal(&self.setup.node, |held, journal| {
+                Ok(rotator.begin(held, journal, to, cut))
+            })?;
+            let first = match begun {
+                Ok(begun) => {
+                    say(&format!(
+                        "begun: {}, from {} to {}\n",
+                        begun.id, begun.old, begun.new
+                    ))?;
+                    return Ok(None);
+                }
+                Err(RotateError::RestartFirst(digest)) => digest,
+                Err(error) => return Err(Box::new(error).into()),
+            };
+            say("kube-apiserver does not say what it runs with: it is restarted, so that it is known\n")?;
+            match self.restart(first)? {
+                Next::Pass(told, wait) => {
+                    say(&format!("{}\n", printable(&told)))?;
+                    std::thread::sleep(wait);
+                }
+                Next::End(class) => return Ok(Some(class)),
+            }
+        }
     }
 
     /// Pass after pass until the rotation is over, or waits for the operator. The lock is given back between the passes.

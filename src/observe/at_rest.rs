@@ -163,23 +163,44 @@ fn boolean(line: &CommandLine, name: &str) -> Result<Option<bool>, Reason> {
         .map_err(|error| Reason::new(error.to_string()))
 }
 
-/// What the server is proven to have loaded.
+/// What a server says of what it has loaded.
+pub(crate) enum Reported {
+    /// What it says, if it answers; `Absent` when it has loaded none.
+    Says(Fact<Digest>),
+    /// It answers, and never says it: why.
+    Silent(Reason),
+}
+
+/// What the server says that it has loaded.
 pub(crate) async fn loaded(api: &Api) -> Fact<Digest> {
-    match api::encryption_metrics(api).await {
-        Fact::Known(metrics) => match metrics.loaded {
-            // Before 1.34 the metric is not there; from then on it is, if any configuration was loaded.
-            Fact::Absent => match api::version(api).await {
-                Fact::Known(version) if tells_what_it_loaded(&version) => Fact::Absent,
-                Fact::Known(version) => Fact::unknown(format!(
-                    "kube-apiserver {version} does not tell which configuration it has loaded; 1.34 and newer do"
-                )),
-                Fact::Absent => Fact::unknown("the API server does not tell its version"),
-                Fact::Unknown(why) => Fact::Unknown(why),
-            },
-            told @ (Fact::Known(_) | Fact::Unknown(_)) => told,
-        },
-        Fact::Absent => Fact::unknown("the API server has no metrics"),
+    match reported(api).await {
+        Reported::Says(told) => told,
+        Reported::Silent(why) => Fact::Unknown(why),
+    }
+}
+
+/// The same, told from a server that never says.
+pub(crate) async fn reported(api: &Api) -> Reported {
+    let loaded = match api::encryption_metrics(api).await {
+        Fact::Known(metrics) => metrics.loaded,
+        Fact::Absent => {
+            return Reported::Silent(Reason::new(
+                "kube-apiserver does not show Holdfast its metrics (403 or 404)",
+            ));
+        }
         Fact::Unknown(why) => Fact::Unknown(why),
+    };
+    if loaded != Fact::Absent {
+        return Reported::Says(loaded);
+    }
+    // Before 1.34 the metric is not there; from then on it is, if any configuration was loaded.
+    match api::version(api).await {
+        Fact::Known(version) if tells_what_it_loaded(&version) => Reported::Says(Fact::Absent),
+        Fact::Known(version) => Reported::Silent(Reason::new(format!(
+            "kube-apiserver {version} does not tell which configuration it has loaded; 1.34 and newer do"
+        ))),
+        Fact::Absent => Reported::Says(Fact::unknown("the API server does not tell its version")),
+        Fact::Unknown(why) => Reported::Says(Fact::Unknown(why)),
     }
 }
 

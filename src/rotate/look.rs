@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::evidence::{self, Silent};
 use super::{PATIENCE, Proof, RotateError, Rotator, key_store};
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Etcd, EtcdError, Watch};
 use crate::at_rest::Configured;
 use crate::census::{Census, Held, Span};
-use crate::domain::{Component, Fact, KeyId, Manifest, NodePath, Owner, Reason};
+use crate::domain::{Component, Digest, Fact, Instant, KeyId, Manifest, NodePath, Owner, Reason};
 use crate::encryption::SharedChain;
 use crate::manifest::{command_line, flags_of_process, parse_go_duration};
-use crate::observe::at_rest;
+use crate::observe::at_rest::{self, Reported};
 use crate::rotation::{
-    self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Tally, World,
+    self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Rotation, Tally, World,
 };
 
 /// What one look gave.
@@ -23,10 +24,12 @@ pub(super) struct Seen {
     pub(super) configured: Configured,
     pub(super) api: Api,
     pub(super) access: Access,
+    /// Set when the API server does not say what it has loaded.
+    pub(super) silent: Option<Silent>,
 }
 
 /// One look. The census is not taken here, only brought up to date by its watch.
-pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
+pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Result<Seen, RotateError> {
     let node = rotator.node;
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
@@ -37,18 +40,26 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
     let chain = chain(&configured)?;
     let own_host = node.processes.host_name();
     rotator.limits.drain = drain(node, &manifest)?;
-    let (before, running, store, watched, after) = {
+    let (before, reported, store, watched, after) = {
         let Rotator {
             runtime, etcd, proof, ..
         } = &mut *rotator;
         runtime.block_on(async {
             let before = members(&api, &name, &own_host).await;
-            let running = at_rest::loaded(&api).await;
+            let reported = at_rest::reported(&api).await;
             let store = store(etcd, &access).await;
             let watched = watched(proof, &store, &configured, &access).await;
             let after = members(&api, &name, &own_host).await;
-            (before, running, store, watched, after)
+            (before, reported, store, watched, after)
         })
+    };
+    let (running, silent) = match reported {
+        Reported::Says(digest) => (digest.map(Generation::File), None),
+        Reported::Silent(why) => {
+            let files = lay_on_disk(rotator, rotation, &name, configured.digest);
+            let silent = Silent::look(node, &manifest, why, files);
+            (silent.loaded(), Some(silent))
+        }
     };
     if watched.is_err() {
         rotator.proof = None;
@@ -58,7 +69,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
             generation: Generation::File(configured.digest),
             chain,
         }),
-        running: running.map(Generation::File),
+        running,
     };
     let proof = rotator.proof.as_ref();
     let world = World {
@@ -77,7 +88,23 @@ pub(super) fn look(rotator: &mut Rotator<'_>) -> Result<Seen, RotateError> {
         configured,
         api,
         access,
+        silent,
     })
+}
+
+/// The files of this node's disk, each since when it was there: by the journal, or else by the looks of this process.
+fn lay_on_disk(
+    rotator: &mut Rotator<'_>,
+    rotation: Option<&Rotation>,
+    name: &NodeName,
+    digest: Digest,
+) -> Vec<(Instant, Generation)> {
+    let (now, on_disk) = (rotator.node.clock.now(), Generation::File(digest));
+    if let Some(rotation) = rotation {
+        return evidence::files(rotation, name, on_disk, &now);
+    }
+    let first = rotator.first_seen.take().filter(|(_, seen)| *seen == on_disk);
+    vec![rotator.first_seen.insert(first.unwrap_or((now, on_disk))).clone()]
 }
 
 /// Who can write the file, or its folder, can have the new key, or destroy it.

@@ -2,6 +2,7 @@
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
 mod enable;
+mod evidence;
 mod forget;
 mod guard;
 mod key_store;
@@ -10,6 +11,7 @@ mod reencrypt;
 mod render;
 pub mod status;
 mod upgrade;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::HintSender;
 use crate::at_rest::Configured;
-use crate::domain::{Digest, Fact, KeyId, KeyName, Mode, Provider, Reason};
+use crate::domain::{Digest, Fact, Instant, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
 use crate::journal::Record;
@@ -39,6 +41,7 @@ use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
 pub use upgrade::{Upgrade, bring_in_line, upgrade};
+use words::told;
 
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,6 +107,11 @@ pub enum RotateError {
     /// The kernel gives no random bytes.
     #[error("the kernel gives no random bytes: {0}")]
     Random(getrandom::Error),
+    /// What the API server has loaded is shown by a restart only.
+    #[error(
+        "what kube-apiserver runs with is not known before it is restarted, since it does not say: `holdfast encryption rotate` restarts it"
+    )]
+    RestartFirst(Digest),
     /// Something that must be known is not.
     #[error("{0}")]
     Unknown(Reason),
@@ -129,6 +137,8 @@ pub struct Rotator<'a> {
     limits: Limits,
     /// A long step ends when a hint is pending.
     hints: Option<HintSender>,
+    /// The configuration that lies on the disk, since when this process has seen it there.
+    first_seen: Option<(Instant, Generation)>,
 }
 
 /// A census, and what was written since.
@@ -157,6 +167,7 @@ impl<'a> Rotator<'a> {
             swept: false,
             limits: Limits::default(),
             hints: None,
+            first_seen: None,
         })
     }
 
@@ -187,7 +198,15 @@ impl<'a> Rotator<'a> {
         cut: Consent,
     ) -> Result<Rotation, RotateError> {
         look::prove(self)?;
-        let seen = look::look(self)?;
+        let seen = look::look(self, None)?;
+        if let Some(silent) = &seen.silent {
+            if let Some(words) = silent.hopeless() {
+                return Err(RotateError::NotHere(format!("{}; {}", words.why, words.remedy)));
+            }
+            if silent.must_restart() {
+                return Err(RotateError::RestartFirst(seen.configured.digest));
+            }
+        }
         look::only_roots(self.node, &seen.configured.file)?;
         keep_found(self.node, held, &seen.configured)?;
         let history = &journal.state().rotations;
@@ -333,17 +352,14 @@ impl<'a> Rotator<'a> {
         if let Some((_, words)) = self.rest.as_ref().filter(|(until, _)| now < *until) {
             return Ok(Passed::Waits(words.clone()));
         }
-        let seen = look::look(self)?;
+        let seen = look::look(self, Some(&rotation))?;
         self.sweep(held, &seen.configured)?;
+        if let Some(passed) = self.silent(held, journal, &rotation, &seen)? {
+            return Ok(passed);
+        }
         match rotation::next(&rotation, &seen.world, &self.limits) {
             Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
-            Step::Hold(Hold::Park(words)) => {
-                if rotation.parked.as_deref() != Some(words.why.as_str()) {
-                    let why = words.why.clone();
-                    self.record(held, journal, Event::Parked { why })?;
-                }
-                Ok(Passed::Parked(words))
-            }
+            Step::Hold(Hold::Park(words)) => self.park(held, journal, &rotation, words),
             Step::Note(event) => self.note(held, journal, &seen.configured, event),
             Step::StoreKey(key) => self.store_key(held, journal, &rotation, &key),
             Step::Intend {
@@ -372,6 +388,21 @@ impl<'a> Rotator<'a> {
             }
             Step::Retain(keys) => self.retain(held, &seen.configured, &keys),
         }
+    }
+
+    /// It waits for the operator, which is said once.
+    fn park(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        rotation: &Rotation,
+        words: Words,
+    ) -> Result<Passed, RotateError> {
+        if rotation.parked.as_deref() != Some(words.why.as_str()) {
+            let why = words.why.clone();
+            self.record(held, journal, Event::Parked { why })?;
+        }
+        Ok(Passed::Parked(words))
     }
 
     /// Removes what a killed run left of its drafts beside the configuration and in the key store (F1).
@@ -589,31 +620,4 @@ fn random<const N: usize>() -> Result<[u8; N], RotateError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(RotateError::Random)?;
     Ok(bytes)
-}
-
-/// An event for the operator.
-fn told(event: &Event) -> String {
-    match event {
-        Event::ConfigWritten { node, stage } => {
-            format!("{node} has the configuration of stage {stage} on disk")
-        }
-        Event::Loaded { stage, .. } => format!("every API server is proven to run with stage {stage}"),
-        Event::BarrierLost { why } => format!("the proof is taken anew: {why}"),
-        Event::DrainEnded { revision } => {
-            format!("every request of before has ended, at etcd revision {revision}")
-        }
-        Event::Verified { revision } => {
-            format!("proven at etcd revision {revision}: nothing is left under the retiring key")
-        }
-        Event::Finished => "the rotation is complete".to_owned(),
-        Event::Aborted { why } => format!("the rotation is given up: {why}"),
-        Event::Begun { .. }
-        | Event::KeyIntended { .. }
-        | Event::ConfigIntended { .. }
-        | Event::PutBack { .. }
-        | Event::Resumed
-        | Event::CutAllowed
-        | Event::RollbackAsked
-        | Event::Parked { .. } => "the journal has it".to_owned(),
-    }
 }

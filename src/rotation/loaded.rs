@@ -56,6 +56,18 @@ fn proven_newest(evidence: &Evidence, digest: Digest) -> Fact<Generation> {
     }
 }
 
+/// True when a restart would show what it has loaded, which is not known now: it started before the newest file was there, or does not
+/// see that one. A file that is mounted singly is mounted anew.
+pub fn restart_proves(evidence: &Evidence) -> bool {
+    let Some((since, newest)) = evidence.files.last() else {
+        return false;
+    };
+    let sees_another = matches!(&evidence.seen, Fact::Known(seen) if Generation::File(*seen) != *newest);
+    evidence.reported.known().is_none()
+        && evidence.reloads == Fact::Known(false)
+        && (sees_another || !started_after(&evidence.started, since))
+}
+
 /// By the boot clock, which nobody can set (F9). A process runs in this boot; what was written in another was written before.
 fn started_after(started: &Instant, since: &Instant) -> bool {
     started
@@ -128,6 +140,38 @@ mod tests {
             ..started(21)
         };
         assert_eq!(loaded(&forbidden), Fact::Known(generation(Stage::ReadNew)));
+    }
+
+    #[test]
+    fn a_restart_proves_what_an_older_process_does_not() {
+        assert!(restart_proves(&started(20)));
+        assert!(!restart_proves(&started(21)), "it is proven");
+        let single = Evidence {
+            seen: Fact::Known(digest(Stage::Old)),
+            ..started(21)
+        };
+        assert!(restart_proves(&single));
+        let reported = Fact::Known(digest(Stage::Old));
+        for not in [
+            Evidence {
+                reloads: Fact::Known(true),
+                ..started(20)
+            },
+            Evidence {
+                reloads: Fact::unknown("EACCES"),
+                ..started(20)
+            },
+            Evidence {
+                reported,
+                ..started(20)
+            },
+            Evidence {
+                files: Vec::new(),
+                ..started(20)
+            },
+        ] {
+            assert!(!restart_proves(&not), "{not:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod world;
 
 pub use begin::{Refusal, Request, begin, rollback};
 pub use chain::{Chain, Direction, InvalidChain, Stage};
-pub use loaded::{Evidence, loaded};
+pub use loaded::{Evidence, loaded, restart_proves};
 pub use next::next;
 pub use record::{Event, IllegalTransition, record};
 pub use state::{Barrier, Consent, Edit, Ended, Fenced, History, Outcome, Rotation};

@@ -160,9 +160,11 @@ pub fn record(history: &History, event: &Event, at: &Instant) -> Result<History,
             if rotation.generations.contains_key(stage) =>
         {
             rotation.written.insert(node.clone(), *stage);
+            rotation.noted.insert(node.clone(), at.clone());
         }
         (Some(rotation), Event::PutBack { node, why }) => {
             rotation.written.remove(node);
+            rotation.noted.remove(node);
             rotation.refused = Some(format!("{node} did not bear {}: {why}", rotation.goal));
         }
         (Some(rotation), Event::Resumed) if rotation.refused.is_some() => rotation.refused = None,
@@ -247,6 +249,7 @@ fn begun(id: &str, found: Generation, old: &Chain, new: &KeyId, cut: Consent) ->
         key_intended: false,
         generations: std::collections::BTreeMap::new(),
         written: std::collections::BTreeMap::new(),
+        noted: std::collections::BTreeMap::new(),
         barrier: None,
         refused: None,
         parked: None,

@@ -74,6 +74,9 @@ pub struct Rotation {
     pub generations: BTreeMap<Stage, Generation>,
     /// The last stage that was durably written on each node.
     pub written: BTreeMap<NodeName, Stage>,
+    /// Since when it is known to be there durably.
+    #[serde(default)]
+    pub noted: BTreeMap<NodeName, Instant>,
     /// The last time that all servers were proven to be at one stage.
     pub barrier: Option<Barrier>,
     /// A node that did not bear a configuration, until the operator has looked.
@@ -213,9 +216,14 @@ impl Rotation {
     #[must_use]
     pub fn before(&self, generation: Generation) -> Option<Generation> {
         let rank = self.rank(self.place(generation)?).checked_sub(1)?;
-        let stage = self.direction.walk().get(rank)?;
-        let found = (*stage == Stage::Old).then_some(self.found);
-        self.generations.get(stage).copied().or(found)
+        self.generation(*self.direction.walk().get(rank)?)
+    }
+
+    /// The configuration of a stage, as far as there is one yet.
+    #[must_use]
+    pub fn generation(&self, stage: Stage) -> Option<Generation> {
+        let found = (stage == Stage::Old).then_some(self.found);
+        self.generations.get(&stage).copied().or(found)
     }
 
     fn has_set_out_for(&self, stage: Stage) -> bool {

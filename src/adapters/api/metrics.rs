@@ -34,11 +34,12 @@ struct Scan {
     started: Option<f64>,
 }
 
-/// Reads the metrics. `Unknown` when the server does not answer, does not tell these credentials, or breaks off.
+/// Reads the metrics. `Absent` when these credentials are not shown any, `Unknown` when the server does not answer or breaks off.
 pub async fn encryption_metrics(api: &Api) -> Fact<EncryptionMetrics> {
     let mut scan = Scan::default();
     match api.stream(PATH, |chunk| scan.take(chunk)).await {
         Ok(200) => Fact::Known(scan.finish()),
+        Ok(403 | 404) => Fact::Absent,
         Ok(code) => Fact::Unknown(api.told(PATH, &format!("it answers {code}"))),
         Err(error) => Fact::Unknown(api.told(PATH, &error.to_string())),
     }

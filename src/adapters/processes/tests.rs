@@ -260,3 +260,28 @@ fn the_host_name_is_the_kernels() {
         Fact::Known(nix::unistd::gethostname().unwrap().into_string().unwrap())
     );
 }
+
+#[test]
+fn a_file_is_seen_as_the_process_sees_it_and_only_while_it_runs() {
+    let fake = FakeProc::new();
+    fake.add(50, "kube-apiserver", &["kube-apiserver"], 0, "/");
+    let view = tempfile::tempdir().unwrap();
+    fs::create_dir(view.path().join("enc")).unwrap();
+    fs::write(view.path().join("enc/enc.yaml"), "as it sees it").unwrap();
+    symlink(view.path(), fake.folder.path().join("50/root")).unwrap();
+    let id = |start_ticks| ProcessId { pid: 50, start_ticks };
+    let processes = fake.processes();
+    let seen = |start_ticks, path: &str| {
+        let bytes = processes.file_seen_by(id(start_ticks), &path.parse().unwrap(), 100);
+        bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    assert_eq!(
+        seen(2050, "/enc/enc.yaml"),
+        Fact::Known("as it sees it".to_owned())
+    );
+    assert_eq!(seen(2050, "/enc/other.yaml"), Fact::Absent);
+    // The number is another process's by now.
+    assert_eq!(seen(2049, "/enc/enc.yaml"), Fact::unknown("process 50 has ended"));
+    fake.remove("50/root");
+    assert!(matches!(seen(2050, "/enc/enc.yaml"), Fact::Unknown(_)));
+}
