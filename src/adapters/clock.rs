@@ -17,6 +17,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug, Clone)]
 pub struct Clock {
     boot: BootId,
+    /// By how many milliseconds both clocks are ahead of the kernel's.
+    #[cfg(feature = "failpoints")]
+    ahead: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Clock {
@@ -33,7 +36,42 @@ impl Clock {
             return Err(io::Error::other(format!("{BOOT_ID} is empty")));
         }
         since_boot()?;
-        Ok(Self { boot })
+        Ok(Self {
+            boot,
+            #[cfg(feature = "failpoints")]
+            ahead: std::sync::Arc::default(),
+        })
+    }
+
+    /// The clocks of a simulated node: of another boot, if one is named, and ahead by so many milliseconds, more and more as the test
+    /// lets time pass.
+    ///
+    /// # Errors
+    /// As [`Clock::new`].
+    #[cfg(feature = "failpoints")]
+    pub fn simulated(
+        boot: Option<String>,
+        ahead: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    ) -> io::Result<Self> {
+        let Self { boot: real, .. } = Self::new()?;
+        Ok(Self {
+            boot: boot.map_or(real, BootId),
+            ahead,
+        })
+    }
+
+    #[cfg(feature = "failpoints")]
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.ahead.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "a simulated node's clock has something to tell here"
+    )]
+    const fn ahead(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Now.
@@ -45,10 +83,11 @@ impl Clock {
             reason = "clock_gettime fails only for a clock that the kernel does not have, and `new` has read this one"
         )]
         let since_boot = since_boot().expect("the boot clock was read before");
+        let ahead = self.ahead();
         Instant {
-            wall: jiff::Timestamp::now(),
+            wall: jiff::Timestamp::now() + ahead,
             boot: self.boot.clone(),
-            since_boot_ms: u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX),
+            since_boot_ms: u64::try_from((since_boot + ahead).as_millis()).unwrap_or(u64::MAX),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::failpoint::{self, Side};
+use super::failpoint::{Act, Kind};
 use super::files::{FileError, Files, OwnLog};
 use super::lock::Held;
 use crate::domain::{Fact, Instant, Layout, Mode, NodePath};
@@ -98,9 +98,7 @@ impl JournalStore {
         next.record(entry).map_err(StoreError::OutOfOrder)?;
         let mut line = encode(entry)?;
         line.push('\n');
-        failpoint::pass(Side::Before);
-        self.log.append(line.as_bytes())?;
-        failpoint::pass(Side::After);
+        Act::new(Kind::Record).done(|| self.log.append(line.as_bytes()))?;
         self.state = next;
         Ok(())
     }

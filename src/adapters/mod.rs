@@ -7,6 +7,9 @@ pub mod cluster;
 pub mod core_dumps;
 pub mod ending;
 pub mod etcd;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
 mod failpoint;
 pub mod files;
 pub mod health;

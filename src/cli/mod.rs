@@ -47,6 +47,25 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs the command of these words (without the program's name) on simulated nodes that `make` gives, whatever the real one is; the exit
+/// code. For tests only.
+#[cfg(feature = "failpoints")]
+pub fn main_on(make: fn() -> Node, words: &[&str]) -> u8 {
+    setup::simulate(make);
+    let words = std::iter::once("holdfast").chain(words.iter().copied());
+    let arguments = match Arguments::read(words.map(std::ffi::OsString::from)) {
+        Ok(arguments) => arguments,
+        Err(error) => return args::exit_class(&error).code(),
+    };
+    match run(&arguments) {
+        Ok(class) => class.code(),
+        Err(error) => {
+            complain(&format!("holdfast: {error}"));
+            error.class().code()
+        }
+    }
+}
+
 /// Help and version are no errors; all else is one of usage.
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();

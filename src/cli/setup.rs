@@ -131,9 +131,28 @@ impl Setup {
     }
 }
 
+/// What gives the simulated node that stands for every node of this process.
+#[cfg(feature = "failpoints")]
+static SIMULATED: std::sync::OnceLock<fn() -> Node> = std::sync::OnceLock::new();
+
+#[cfg(feature = "failpoints")]
+pub(super) fn simulate(make: fn() -> Node) {
+    SIMULATED.get_or_init(|| make);
+}
+
+#[cfg(feature = "failpoints")]
+fn simulated() -> Option<Node> {
+    SIMULATED.get().map(|make| make())
+}
+
+#[cfg(not(feature = "failpoints"))]
+const fn simulated() -> Option<Node> {
+    None
+}
+
 /// Changing the node takes root.
 pub(super) fn require_root() -> Result<(), CliError> {
-    if nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() || simulated().is_some() {
         Ok(())
     } else {
         Err(CliError::NotRoot)
@@ -142,6 +161,9 @@ pub(super) fn require_root() -> Result<(), CliError> {
 
 /// The node whose file system is mounted at `root`.
 pub(super) fn node(root: &Path) -> Result<Node, CliError> {
+    if let Some(node) = simulated() {
+        return Ok(node);
+    }
     let failed = |cause| CliError::Root {
         root: root.display().to_string(),
         cause,

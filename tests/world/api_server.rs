@@ -25,6 +25,9 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 /// Stands in every answer that refuses or fails, as an object's data might: it must come out nowhere.
 pub const TOP_SECRET: &str = "T0p-s3cret-data";
 
+/// How it serves its resources.
+pub const SECRETS: &str = r#"{"kind":"APIResourceList","resources":[{"name":"secrets","namespaced":true,"verbs":["get","list","patch"]},{"name":"secrets/status","namespaced":true,"verbs":["get"]},{"name":"bindings","namespaced":true,"verbs":["create"]}]}"#;
+
 /// The API server. Dropped, it closes its port; its connections end when their clients do.
 pub struct ApiServer {
     address: SocketAddr,
@@ -57,8 +60,17 @@ pub struct Object {
     pub stale: bool,
 }
 
+/// What answers in the place of the server's own documents and objects.
+pub trait Backend: Send + Sync {
+    /// False while nobody listens: connections are closed, and requests on open ones not answered.
+    fn listens(&self) -> bool;
+    /// The answer to a request: code and body.
+    fn answer(&self, method: &str, path: &str) -> (u16, String);
+}
+
 struct Shared {
     state: Mutex<State>,
+    backend: Option<Arc<dyn Backend>>,
     closing: AtomicBool,
 }
 
@@ -87,6 +99,17 @@ struct Request {
 impl ApiServer {
     /// A server at revision 100 that holds nothing and serves `secrets`.
     pub fn start() -> Self {
+        let server = Self::serve(None);
+        server.document("/api/v1", 200, SECRETS);
+        server
+    }
+
+    /// A server with something else behind it.
+    pub fn before(backend: Arc<dyn Backend>) -> Self {
+        Self::serve(Some(backend))
+    }
+
+    fn serve(backend: Option<Arc<dyn Backend>>) -> Self {
         let (config, kubeconfig) = identities();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -96,24 +119,19 @@ impl ApiServer {
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            backend,
             closing: AtomicBool::new(false),
         });
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept(&listener, &config, &shared)
         });
-        let server = Self {
+        Self {
             address,
             kubeconfig: kubeconfig.replace("@SERVER@", &format!("https://{address}")),
             shared,
             thread: Some(thread),
-        };
-        server.document(
-            "/api/v1",
-            200,
-            r#"{"kind":"APIResourceList","resources":[{"name":"secrets","namespaced":true,"verbs":["get","list","patch"]},{"name":"secrets/status","namespaced":true,"verbs":["get"]},{"name":"bindings","namespaced":true,"verbs":["create"]}]}"#,
-        );
-        server
+        }
     }
 
     /// Where it listens.
@@ -267,6 +285,9 @@ fn accept(listener: &TcpListener, config: &Arc<ServerConfig>, shared: &Arc<Share
         if shared.closing.load(Ordering::SeqCst) {
             return;
         }
+        if shared.backend.as_ref().is_some_and(|backend| !backend.listens()) {
+            continue;
+        }
         let (config, shared) = (Arc::clone(config), Arc::clone(shared));
         std::thread::spawn(move || {
             let connection = ServerConnection::new(config).expect("a configuration that works");
@@ -281,6 +302,16 @@ fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>, shared: &Shared) 
     let lock = || shared.state.lock().expect("no thread panics with it");
     let mut first = true;
     while let Some(request) = read(&mut stream)? {
+        if let Some(backend) = &shared.backend {
+            if !backend.listens() {
+                return Ok(());
+            }
+            let (code, body) = backend.answer(&request.method, &request.path);
+            let head = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes())?;
+            stream.flush()?;
+            continue;
+        }
         let (fault, latency) = {
             let mut state = lock();
             state.connections += usize::from(first);

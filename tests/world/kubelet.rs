@@ -37,6 +37,8 @@ pub struct State {
     pub kubelet: Option<i32>,
     /// Pods whose health endpoint answers 500.
     pub unhealthy: BTreeSet<String>,
+    /// Which encryption configurations an API server does not start with.
+    pub not_borne: Option<fn(&[u8]) -> bool>,
     pub running: BTreeMap<String, Running>,
 }
 

@@ -11,6 +11,7 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test bed that cannot go on fails loudly"
 )]
 #![expect(
@@ -18,6 +19,9 @@
     reason = "the world is what is outside: it has files, clocks and threads"
 )]
 
+pub mod api_server;
+pub mod at_rest;
+pub mod encrypted;
 pub mod etcd;
 mod file_source;
 mod files;

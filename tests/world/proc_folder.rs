@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use super::NODE_NAME;
+
 const FIRST_PID: i32 = 5_000_000;
 /// The node has been up this much longer than the machine that runs the test, so that old processes can be planted.
 const UP_LONGER: Duration = Duration::from_hours(24);
@@ -45,6 +47,9 @@ impl ProcFolder {
             next_pid: AtomicI32::new(FIRST_PID),
         };
         this.refresh_uptime();
+        let kernel = this.folder.join("sys/kernel");
+        std::fs::create_dir_all(&kernel).expect("a new folder");
+        std::fs::write(kernel.join("hostname"), format!("{NODE_NAME}\n")).expect("a new file");
         let init = Program {
             argv: vec!["/sbin/init".to_owned()],
             executable: root.join("usr/lib/systemd/systemd"),

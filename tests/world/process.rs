@@ -61,7 +61,7 @@ impl Process {
             age: Duration::ZERO,
         });
         let key = pod.key();
-        let refusal = flags::refusal(&shared.root, pod, container);
+        let refusal = flags::refusal(&shared.root, pod, container).or_else(|| not_borne(shared, &argv));
         let phase = if refusal.is_some() {
             Phase::Ending {
                 at: now + LAST_BREATH,
@@ -192,6 +192,22 @@ impl Process {
         };
         shared.history.add(&self.key, what);
     }
+}
+
+/// What an API server says that does not bear its encryption configuration.
+fn not_borne(shared: &Shared, argv: &[String]) -> Option<Vec<String>> {
+    let not_borne = shared.lock().not_borne?;
+    let named = argv
+        .iter()
+        .find_map(|flag| flag.strip_prefix("--encryption-provider-config="));
+    let bytes = std::fs::read(super::pod::below(&shared.root, named?)).ok()?;
+    let at = jiff::Zoned::now().strftime("%m%d %H:%M:%S%.6f").to_string();
+    let error = "error while parsing file: this is not borne";
+    not_borne(&bytes).then(|| {
+        vec![format!(
+            r#"E{at}       1 run.go:72] "command failed" err="{error}""#
+        )]
+    })
 }
 
 fn first_words(name: &str) -> String {

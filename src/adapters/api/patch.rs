@@ -6,6 +6,7 @@ use http::Method;
 
 use super::client::{Answer, Call};
 use super::{Api, CallError, Connection, Served};
+use crate::adapters::failpoint::{Act, Kind, Side};
 use crate::rewrite::{Cause, Outcome, Target, read_answer};
 
 pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -47,11 +48,13 @@ pub async fn patch(
         accept: METADATA_ONLY,
         body: Some(("application/merge-patch+json", body)),
     };
+    Act::new(Kind::Patch).pass(Side::Before);
     let Answer {
         code,
         retry_after,
         body,
     } = api.call(&mut open, call, MAX_ANSWER).await?;
+    Act::new(Kind::Patch).pass(Side::After);
     *connection = Some(open);
     Ok(read_answer(code, retry_after, &body, seen_at))
 }

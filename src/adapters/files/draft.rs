@@ -14,6 +14,7 @@ use rustix::fs::{RenameFlags, renameat_with};
 use super::place::Place;
 use super::xattrs::Xattrs;
 use super::{FileError, Files, and_before_that, failed, kind, not_durable};
+use crate::adapters::failpoint::{Act, Kind};
 use crate::domain::{FileKind, Mode, NodePath, Owner};
 
 const PREFIX: &str = ".holdfast-";
@@ -108,7 +109,10 @@ impl Files {
     /// Makes an empty draft that nobody but its owner can open. What a crash left of an earlier one is removed first.
     fn open_draft(&self, place: &Place, draft: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let open = || openat(&place.folder, draft, flags, Bits::S_IRUSR | Bits::S_IWUSR);
+        let open = || {
+            let create = Act::new(Kind::Create).at(&place.folder, draft);
+            create.done(|| openat(&place.folder, draft, flags, Bits::S_IRUSR | Bits::S_IWUSR))
+        };
         match open() {
             Err(Errno::EEXIST) => {
                 self.remove_leftover(place, draft)?;
@@ -125,7 +129,8 @@ impl Files {
                 "{draft} is in the way, and it is no file of root's"
             )));
         }
-        Ok(unlinkat(&place.folder, draft, UnlinkatFlags::NoRemoveDir)?)
+        let remove = Act::new(Kind::Remove).at(&place.folder, draft);
+        Ok(remove.done(|| unlinkat(&place.folder, draft, UnlinkatFlags::NoRemoveDir))?)
     }
 
     /// True for what a crash may have left under the name of a draft.
@@ -138,8 +143,9 @@ impl Files {
 ///
 /// Invariant: at no moment can anyone do with the draft what they may not do with the finished file. It begins as its
 /// maker's alone; before the owner changes, the mode holds no more than both allow; the rest is added at the end.
-fn fill(mut file: &File, content: &[u8], dress: &Dress) -> io::Result<()> {
-    file.write_all(content)?;
+fn fill(file: &File, content: &[u8], dress: &Dress) -> io::Result<()> {
+    let write = Act::new(Kind::Write).on(file).bytes(content);
+    write.done(|| (&*file).write_all(content))?;
     fchmod(file, bits(dress.mode.tightened_to(Mode::from_bits(0o600))))?;
     dress.xattrs.drop_inherited_acl(file)?;
     fchown(
@@ -151,7 +157,7 @@ fn fill(mut file: &File, content: &[u8], dress: &Dress) -> io::Result<()> {
     // granted to the group.
     dress.xattrs.give(file)?;
     fchmod(file, bits(dress.mode))?;
-    file.sync_all()
+    Act::new(Kind::Sync).on(file).done(|| file.sync_all())
 }
 
 const fn bits(mode: Mode) -> Bits {
@@ -160,7 +166,8 @@ const fn bits(mode: Mode) -> Bits {
 
 /// Renames a file to a name that must be free.
 pub(super) fn rename_to_free(from: impl AsFd, old: &str, to: impl AsFd, new: &str) -> Result<(), Errno> {
-    match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
+    let rename = Act::new(Kind::Rename).at(&from, old).to(&to, new);
+    match rename.done(|| renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE)) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             // A file system without it: a second name is made, which fails if it is taken, and the first one goes.

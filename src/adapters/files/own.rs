@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, renameat};
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode as Bits, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -12,6 +12,7 @@ use super::draft::is_draft;
 use super::folder::{MAX_ENTRIES, names};
 use super::place::{OTHERS_WRITE, Place, sync_folder};
 use super::{FileError, Files, expect_kind, failed, is_missing, not_durable};
+use crate::adapters::failpoint::{Act, Kind};
 use crate::adapters::lock::Held;
 use crate::domain::{FileKind, Mode, NodePath};
 
@@ -29,7 +30,7 @@ impl Files {
     ) -> Result<(), FileError> {
         let place = self.place(path).map_err(failed("open", path))?;
         self.publish(&place, path, content, &self.roots_dress(mode), |draft| {
-            renameat(&place.folder, draft, &place.folder, place.name.as_str()).map_err(failed("write", path))
+            place.take_name_of(draft).map_err(failed("write", path))
         })
     }
 
@@ -89,7 +90,8 @@ impl Files {
     /// When the system refuses.
     pub fn remove_own(&self, _held: &Held, path: &NodePath) -> Result<(), FileError> {
         let removed = self.place(path).and_then(|place| {
-            unlinkat(&place.folder, place.name.as_str(), UnlinkatFlags::NoRemoveDir)?;
+            let remove = Act::new(Kind::Remove).at(&place.folder, &place.name);
+            remove.done(|| unlinkat(&place.folder, place.name.as_str(), UnlinkatFlags::NoRemoveDir))?;
             Ok(place)
         });
         match removed {
@@ -123,7 +125,9 @@ impl Files {
             let stat = fstatat(&folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
             // What has such a name and is not root's plain file was put there by somebody else, and is the guard's business.
             if self.is_leftover(&stat) {
-                unlinkat(&folder, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+                let shown = name.to_string_lossy();
+                let remove = Act::new(Kind::Remove).at(&folder, &shown);
+                remove.done(|| unlinkat(&folder, name.as_c_str(), UnlinkatFlags::NoRemoveDir))?;
                 removed = true;
             }
         }
@@ -133,7 +137,8 @@ impl Files {
 
 /// Makes a folder if nothing has the name, whatever the umask; durable when this returns.
 fn make_folder(place: &Place, mode: Bits) -> io::Result<()> {
-    match mkdirat(&place.folder, place.name.as_str(), mode) {
+    let make = Act::new(Kind::MakeFolder).at(&place.folder, &place.name);
+    match make.done(|| mkdirat(&place.folder, place.name.as_str(), mode)) {
         Ok(()) => {
             fchmodat(
                 &place.folder,

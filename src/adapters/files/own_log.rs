@@ -9,6 +9,7 @@ use nix::sys::stat::{Mode as Bits, fstat};
 
 use super::place::OTHERS_WRITE;
 use super::{FileError, Files, and_before_that, expect_kind, failed};
+use crate::adapters::failpoint::{Act, Kind};
 use crate::adapters::lock::Held;
 use crate::domain::{FileKind, NodePath};
 
@@ -45,7 +46,9 @@ impl Files {
         let file = match openat(&place.folder, name, flags, Bits::empty()) {
             Err(Errno::ENOENT) => {
                 let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL;
-                let made = openat(&place.folder, name, flags, Bits::S_IRUSR | Bits::S_IWUSR)?;
+                let made = Act::new(Kind::Create)
+                    .at(&place.folder, name)
+                    .done(|| openat(&place.folder, name, flags, Bits::S_IRUSR | Bits::S_IWUSR))?;
                 place.sync()?;
                 made
             }
@@ -69,7 +72,11 @@ impl OwnLog {
     /// When the disk refuses; the file is then cut back, at the latest before the next bytes are added.
     pub(in crate::adapters) fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.cut(self.length)?;
-        let added = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        let Self { file, .. } = self;
+        let write = Act::new(Kind::Write).on(file).bytes(bytes);
+        let added = write
+            .done(|| (&*file).write_all(bytes))
+            .and_then(|()| Act::new(Kind::Sync).on(file).done(|| file.sync_data()));
         if let Err(cause) = added {
             let error = failed("write to", &self.path)(cause);
             return Err(match self.cut(self.length) {
@@ -90,8 +97,10 @@ impl OwnLog {
             if metadata.len() <= length {
                 return Ok(());
             }
-            self.file.set_len(length)?;
-            self.file.sync_all()
+            let Self { file, .. } = &*self;
+            let cut = Act::new(Kind::Cut).on(file).length(length);
+            cut.done(|| file.set_len(length))?;
+            Act::new(Kind::Sync).on(file).done(|| file.sync_all())
         });
         cut.map_err(failed("cut back", &self.path))?;
         self.length = self.length.min(length);

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode as Bits, fstat, fstatat};
 use nix::unistd::fsync;
 
 use super::{Files, expect_kind, kind};
+use crate::adapters::failpoint::{Act, Kind};
 use crate::domain::{FileKind, NodePath};
 
 /// More links than this on one path are a loop; kubeadm's layout has none.
@@ -57,6 +58,14 @@ impl Place {
         })
     }
 
+    /// What has the name `draft` in the folder takes the place's name, whatever had it.
+    pub(super) fn take_name_of(&self, draft: &str) -> Result<(), Errno> {
+        let rename = Act::new(Kind::Rename)
+            .at(&self.folder, draft)
+            .to(&self.folder, &self.name);
+        rename.done(|| renameat(&self.folder, draft, &self.folder, self.name.as_str()))
+    }
+
     /// Makes the names in the folder outlast a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         sync_folder(&self.folder)
@@ -66,7 +75,8 @@ impl Place {
 /// Makes the names in a folder outlast a power cut. A descriptor that is only a path cannot be synced, so it is opened anew.
 pub(super) fn sync_folder(folder: impl AsFd) -> io::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(fsync(openat(folder, ".", flags, Bits::empty())?)?)
+    let opened = openat(folder, ".", flags, Bits::empty())?;
+    Ok(Act::new(Kind::SyncFolder).on(&opened).done(|| fsync(&opened))?)
 }
 
 impl Files {

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 
 use nix::errno::Errno;
-use nix::fcntl::renameat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::{Dress, rename_to_free};
 use super::place::Place;
 use super::{Content, FileError, Files, and_before_that, changed, failed, is_missing, not_durable};
+use crate::adapters::failpoint::{Act, Kind};
 use crate::adapters::lock::Held;
 use crate::domain::{Digest, FileId, Mode, NodePath};
 
@@ -59,8 +59,7 @@ impl Files {
         self.publish(&place, path, content, &dress, |draft| {
             // Somebody may have edited the file while the draft was written; their edit must not be lost.
             self.expect_same(&place, path, old.facts.id, before)?;
-            renameat(&place.folder, draft, &place.folder, place.name.as_str())
-                .map_err(failed("replace", path))
+            place.take_name_of(draft).map_err(failed("replace", path))
         })
     }
 
@@ -104,7 +103,8 @@ impl Files {
     pub fn make_durable(&self, path: &NodePath) -> Result<(), FileError> {
         let place = self.place(path).map_err(failed("open", path))?;
         let (_, file) = self.read_at(&place, MAX_BYTES).map_err(failed("read", path))?;
-        file.sync_all().map_err(not_durable(path))?;
+        let sync = Act::new(Kind::Sync).on(&file);
+        sync.done(|| file.sync_all()).map_err(not_durable(path))?;
         place.sync().map_err(not_durable(path))
     }
 

@@ -8,6 +8,7 @@ use prost::bytes::Bytes;
 type Version = (i64, Option<Bytes>);
 
 /// All that etcd holds.
+#[derive(Clone)]
 pub struct Store {
     revision: i64,
     compacted: i64,
@@ -31,7 +32,8 @@ pub struct Store {
 pub struct Compacted;
 
 impl Store {
-    pub(super) fn new() -> Self {
+    /// An empty one.
+    pub fn new() -> Self {
         Self {
             revision: 1,
             compacted: 0,
