@@ -1,0 +1,255 @@
+//! `kill -9` before and after every outside act of a rotation of encryption keys, on a simulated node that lives on: no value becomes
+//! unreadable, and the same command brings the rotation to its end.
+#![cfg(feature = "failpoints")]
+#![expect(clippy::expect_used, reason = "a test fails loudly")]
+
+mod rotating;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock};
+
+use rotating::{
+    ABORT, DISABLE, Ended, ROTATE, Run, Writes, brought_to_its_end, history, holds, is_done, points, said,
+    side_by_side,
+};
+use world::at_rest::AtRest;
+use world::encrypted::{Cluster, Loads};
+
+/// Every kind of point that a rotation passes.
+const KINDS: [&str; 11] = [
+    "After Patch",
+    "After Record",
+    "After Rename",
+    "Before Create",
+    "Before MakeFolder",
+    "Before Patch",
+    "Before Record",
+    "Before Rename",
+    "Before Sync",
+    "Before SyncFolder",
+    "Before Write",
+];
+const SECRETS: [&str; 4] = ["default/a", "default/b", "kube-system/c", "other/d"];
+
+#[test]
+#[ignore = "the process that the other tests kill"]
+fn child_command() {
+    rotating::child();
+}
+
+fn cluster(loads: Loads) -> Cluster {
+    let cluster = Cluster::new(loads, &SECRETS, None);
+    cluster.serving();
+    cluster
+}
+
+fn run(words: &str) -> Run<'_> {
+    Run {
+        words,
+        ..Run::default()
+    }
+}
+
+#[test]
+fn a_rotation_that_nobody_kills_ends_with_everything_under_the_new_key() {
+    for loads in [Loads::ByItself, Loads::AtStart] {
+        let cluster = cluster(loads);
+        let secrets = cluster.secrets();
+        assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0));
+        is_done(&cluster, Writes::NewKey, &secrets, "undisturbed");
+    }
+}
+
+/// What is walked, and how it ends.
+struct Walk {
+    words: &'static str,
+    /// The command that brings it to its end.
+    again: &'static str,
+    writes: Writes,
+    loads: Loads,
+    /// Every point that is tried is so far from the last.
+    stride: usize,
+}
+
+/// Brings a new node to where the walk begins.
+type Begin = fn(&Cluster);
+
+/// Kills at point after point until a run comes to its end; which kinds of points were met, and how many points there were.
+fn killed_at_every_point(walk: &Walk, begin: Begin) -> (BTreeSet<String>, usize) {
+    let met = Mutex::new(BTreeSet::new());
+    let end = side_by_side(1, walk.stride, |number| {
+        let point = format!("{}, point {number}", walk.words);
+        let cluster = cluster(walk.loads);
+        let secrets = cluster.secrets();
+        begin(&cluster);
+        let killed = Run {
+            words: walk.words,
+            kill_at: number,
+            ..Run::default()
+        };
+        let ended = killed.on(&cluster);
+        let points = points(&cluster);
+        met.lock()
+            .expect("no thread panics with it")
+            .extend(points.last().cloned());
+        if ended == Ended::Code(0) {
+            is_done(&cluster, walk.writes, &secrets, &point);
+            return false;
+        }
+        assert_eq!(
+            (ended, points.len()),
+            (Ended::Killed, number),
+            "{point}: {}",
+            said(&cluster)
+        );
+        let point = format!(
+            "{point}, {}",
+            points.last().expect("the one that it was killed at")
+        );
+        holds(&cluster, &point);
+        // The API server may restart at any time, and has what is on the disk then.
+        if number % 3 == 0 && cluster.loaded().is_some() {
+            cluster.crash_api_server();
+            cluster.serving();
+            holds(&cluster, &point);
+        }
+        brought_to_its_end(&cluster, &run(walk.again), &point);
+        cluster.serving();
+        is_done(&cluster, walk.writes, &secrets, &point);
+        true
+    });
+    (met.into_inner().expect("no thread panics with it"), end)
+}
+
+#[test]
+fn a_kill_at_any_point_of_a_rotation_costs_no_value_and_the_same_command_ends_it() {
+    let walk = Walk {
+        words: ROTATE,
+        again: ROTATE,
+        writes: Writes::NewKey,
+        loads: Loads::ByItself,
+        stride: 1,
+    };
+    let (met, points) = killed_at_every_point(&walk, |_| {});
+    let met: Vec<&str> = met.iter().map(String::as_str).collect();
+    assert_eq!(met, KINDS);
+    assert!(points > 120, "{points} points are too few for a whole rotation");
+}
+
+#[test]
+fn a_kill_on_the_way_to_plaintext_costs_no_value() {
+    let walk = Walk {
+        words: DISABLE,
+        again: DISABLE,
+        writes: Writes::Plaintext,
+        loads: Loads::ByItself,
+        stride: 9,
+    };
+    let (_, points) = killed_at_every_point(&walk, |_| {});
+    assert!(points > 100, "{points} points are too few for a whole walk");
+}
+
+/// A rotation that is killed when its second value has been rewritten.
+fn rewriting(cluster: &Cluster) {
+    static SECOND: OnceLock<usize> = OnceLock::new();
+    let second = SECOND.get_or_init(|| {
+        let other = self::cluster(Loads::ByItself);
+        assert_eq!(run(ROTATE).on(&other), Ended::Code(0), "{}", said(&other));
+        let points = points(&other);
+        let patched = points
+            .iter()
+            .enumerate()
+            .filter(|(_, point)| *point == "After Patch");
+        patched.take(2).last().expect("it rewrites").0 + 1
+    });
+    let killed = Run {
+        words: ROTATE,
+        kill_at: *second,
+        ..Run::default()
+    };
+    assert_eq!(killed.on(cluster), Ended::Killed);
+}
+
+#[test]
+fn a_kill_on_the_way_back_costs_no_value() {
+    let walk = Walk {
+        words: ABORT,
+        again: ABORT,
+        writes: Writes::Old,
+        loads: Loads::ByItself,
+        stride: 9,
+    };
+    let (_, points) = killed_at_every_point(&walk, rewriting);
+    assert!(points > 60, "{points} points are too few for the way back");
+}
+
+#[test]
+fn a_kill_at_some_points_of_a_rotation_by_restarts_costs_no_value() {
+    let walk = Walk {
+        words: ROTATE,
+        again: ROTATE,
+        writes: Writes::NewKey,
+        loads: Loads::AtStart,
+        stride: 17,
+    };
+    let (_, points) = killed_at_every_point(&walk, |_| {});
+    assert!(
+        points > 170,
+        "{points} points are too few for a rotation with three restarts"
+    );
+}
+
+/// The write key is Holdfast's.
+fn is_written_by_the_new_key(bytes: &[u8]) -> bool {
+    AtRest::parse(bytes).is_ok_and(|config| config.names().first().is_some_and(|name| name.starts_with("hf")))
+}
+
+/// The exit code of a command that did not come to what it is for.
+const DRIFT: Ended = Ended::Code(2);
+const SOON: &str = "mode: audit\ndisruption: { deadline: 10s }\n";
+
+/// A rotation that restarts the API server, which does not start once the new key writes.
+fn refusing() -> Cluster {
+    let cluster = Cluster::new(Loads::AtStart, &SECRETS[..2], Some(SOON));
+    cluster.serving();
+    cluster.does_not_bear(Some(is_written_by_the_new_key));
+    cluster
+}
+
+/// After the API server refused it, the configuration of before is back, and the rotation waits for the operator.
+fn is_put_back(cluster: &Cluster, secrets: &BTreeMap<String, Vec<u8>>, point: &str) {
+    cluster.serving();
+    holds(cluster, point);
+    let names = cluster
+        .on_disk()
+        .names()
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    assert!(
+        matches!(names.as_slice(), [old, new, _] if old == "old" && new.starts_with("hf")),
+        "{point}: {names:?}"
+    );
+    assert_eq!(cluster.loaded(), Some(cluster.on_disk()), "{point}");
+    assert_eq!(&cluster.secrets(), secrets, "{point}");
+    let rotation = history(cluster).rotation.expect("it is under way");
+    assert!(rotation.refused.is_some(), "{point}: {rotation:?}");
+}
+
+/// Once the API server bears it, the same command goes on; while it does not, the way back is open.
+#[test]
+fn an_api_server_that_refuses_a_configuration_gets_the_one_before_back_and_goes_on_or_back_with_it() {
+    for (words, writes) in [(ROTATE, Writes::NewKey), (ABORT, Writes::Old)] {
+        let cluster = refusing();
+        let secrets = cluster.secrets();
+        let ended = run(ROTATE).on(&cluster);
+        assert_eq!(ended, DRIFT, "{}", said(&cluster));
+        is_put_back(&cluster, &secrets, words);
+        if words == ROTATE {
+            cluster.does_not_bear(None);
+        }
+        assert_eq!(run(words).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+        is_done(&cluster, writes, &secrets, words);
+    }
+}
