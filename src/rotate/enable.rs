@@ -152,6 +152,8 @@ pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
 /// What gives an API server back the configuration that its manifest no longer leads to: as it is while a rotation is under way, and else
 /// reading plaintext, too, if the API server ran without the flag.
 ///
+/// `encrypted`: how many values need it.
+///
 /// # Errors
 /// When the file is not one that reads what `former` read, or Holdfast does not mount its folder.
 pub(super) fn mending(
@@ -159,6 +161,7 @@ pub(super) fn mending(
     former: &Configured,
     present: &Present,
     rotation: Option<&Rotation>,
+    encrypted: u64,
 ) -> Result<Prepared, RotateError> {
     let by_hand = "put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)";
     let file = former.file.clone();
@@ -207,7 +210,7 @@ pub(super) fn mending(
         bytes,
         found,
         plaintext: 0,
-        encrypted: 0,
+        encrypted,
         lost_by: rotation.map(|rotation| rotation.id.clone()),
     })
 }

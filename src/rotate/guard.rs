@@ -174,7 +174,8 @@ impl<'a> Guard<'a> {
         let answer = match acts {
             Err(why) => Answer::Left(why),
             Ok(()) if present.is_of_manifest() => {
-                match mending(self.node, &former, present, rotation.as_ref()) {
+                let encrypted = lost.iter().map(|lost| lost.values).sum();
+                match mending(self.node, &former, present, rotation.as_ref(), encrypted) {
                     Ok(prepared) => Answer::GiveBack(Box::new(prepared)),
                     Err(why) => Answer::Left(why.to_string()),
                 }

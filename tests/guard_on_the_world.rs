@@ -1,0 +1,258 @@
+//! The guard of encryption at rest on a simulated node: the real adapters against an API server and an etcd that speak the real protocols.
+#![cfg(feature = "failpoints")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails loudly, and edits files as an administrator does"
+)]
+
+mod world;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use holdfast::adapters::Node;
+use holdfast::adapters::journal_store::JournalStore;
+use holdfast::adapters::lock::Held;
+use holdfast::domain::Component;
+use holdfast::rotate::{Answer, Guard, Guarded, plaintext_among_encrypted, put_in_place};
+use world::encrypted::{Cluster, Loads};
+use world::{node_at, one_node};
+
+const CONFIG: &str = "etc/kubernetes/enc/enc.yaml";
+const SECRETS: [&str; 2] = ["default/a", "kube-system/b"];
+
+/// A node whose configuration is known, with what looks after it.
+struct Guarding {
+    cluster: Cluster,
+    node: &'static Node,
+    held: Held,
+    journal: JournalStore,
+    guard: Guard<'static>,
+}
+
+impl Guarding {
+    fn new() -> Self {
+        let cluster = Cluster::new(Loads::AtStart, &SECRETS, None);
+        cluster.serving();
+        let node = node_at(cluster.world.root(), Arc::new(Mutex::new(one_node())));
+        // It lives as long as the test does.
+        let node: &'static Node = Box::leak(Box::new(node));
+        let held = Held::take(&node.here(&node.layout.run), Duration::from_secs(5)).expect("nobody holds it");
+        let mut journal =
+            JournalStore::open(&node.files, &node.layout, &held, node.clock.now()).expect("a new journal");
+        let mut guard = Guard::new(node).expect("an event loop");
+        let first = guard
+            .look(&held, &mut journal, Ok(()), false)
+            .expect("it can be looked at");
+        assert!(matches!(first, Guarded::Adopted(_)), "{first:?}");
+        Self {
+            cluster,
+            node,
+            held,
+            journal,
+            guard,
+        }
+    }
+
+    fn look(&mut self, acts: Result<(), String>) -> Guarded {
+        let Self {
+            held, journal, guard, ..
+        } = self;
+        guard
+            .look(held, journal, acts, false)
+            .expect("it can be looked at")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.cluster.world.root().join(CONFIG)
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.path()).expect("it is there")
+    }
+
+    fn edit(&self, text: &str) {
+        std::fs::write(self.path(), text).expect("the world's folder is writable");
+    }
+
+    /// The same with other keys of aescbc, each named after its bytes' letter, and without plaintext.
+    fn with_keys(&self, keys: &[(&str, u8)]) -> String {
+        let text = self.text();
+        let head = text.split("  - aescbc").next().expect("a beginning");
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|(name, byte)| {
+                let secret = base64::prelude::BASE64_STANDARD.encode([*byte; 32]);
+                format!("{{name: {name}, secret: {secret}}}")
+            })
+            .collect();
+        format!("{head}  - aescbc: {{keys: [{}]}}\n", keys.join(", "))
+    }
+
+    fn mends(&mut self, why: &str) -> String {
+        match self.look(Ok(())) {
+            Guarded::Endangered {
+                answer: Answer::Mended(how),
+                lost,
+                ..
+            } => {
+                assert!(lost.iter().any(|lost| lost.values >= 2), "{why}: {lost:?}");
+                how
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_takes_a_key_away_is_put_back_byte_by_byte_and_is_in_order_again() {
+    let mut on = Guarding::new();
+    let original = on.text();
+    let secrets = on.cluster.secrets();
+    let torn = original.split("  providers").next().expect("a half").to_owned();
+    for (why, edited) in [
+        ("torn", torn.as_str()),
+        ("empty", ""),
+        ("no YAML", "{{{"),
+        ("without the key", &original.replace("  - aescbc", "#")),
+    ] {
+        on.edit(edited);
+        let how = on.mends(why);
+        assert!(
+            how.starts_with("the former configuration was put back"),
+            "{why}: {how}"
+        );
+        assert_eq!(on.text(), original, "{why}");
+        assert!(matches!(on.look(Ok(())), Guarded::InOrder), "{why}");
+    }
+    std::fs::remove_file(on.path()).expect("it was there");
+    on.mends("removed");
+    assert_eq!(on.text(), original);
+    let mode = std::fs::metadata(on.path())
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    assert_eq!(on.cluster.secrets(), secrets);
+}
+
+#[test]
+fn an_edit_that_brings_a_key_keeps_it_and_reads_the_dropped_one_again() {
+    let mut on = Guarding::new();
+    let secrets = on.cluster.secrets();
+    let edited = on.with_keys(&[("new", b'n')]);
+    on.edit(&edited);
+    let how = on.mends("another key");
+    assert!(how.starts_with("what values need is read again"), "{how}");
+    let disk = on.cluster.on_disk();
+    assert_eq!(disk.names().first(), Some(&"new"));
+    assert_eq!(on.cluster.secrets(), secrets);
+    assert!(
+        matches!(on.look(Ok(())), Guarded::InOrder),
+        "its own write is known"
+    );
+}
+
+#[test]
+fn in_audit_nothing_is_written_and_it_is_told_again_only_when_it_is_another() {
+    let mut on = Guarding::new();
+    let edited = on.with_keys(&[("new", b'n')]);
+    on.edit(&edited);
+    let found = on.look(Err("audit".to_owned()));
+    let Guarded::Endangered {
+        differences,
+        answer: Answer::Left(why),
+        ..
+    } = found
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!(why, "audit");
+    assert!(
+        differences.contains(&"aescbc:old is gone".to_owned()),
+        "{differences:?}"
+    );
+    assert_eq!(on.text(), edited);
+    assert!(matches!(on.look(Err("audit".to_owned())), Guarded::InOrder));
+    let secret = base64::prelude::BASE64_STANDARD.encode([b'n'; 32]);
+    assert!(
+        !format!("{differences:?}{why}").contains(&secret),
+        "no key is told"
+    );
+}
+
+#[test]
+fn an_edit_that_no_value_minds_is_known_from_then_on() {
+    let mut on = Guarding::new();
+    let original = on.text();
+    let more = original.replace(
+        "keys: [",
+        "keys: [{name: more, secret: bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=}, ",
+    );
+    for (edited, told) in [
+        (&more, "aescbc:more was added"),
+        (&original, "aescbc:more is gone"),
+    ] {
+        on.edit(edited);
+        match on.look(Ok(())) {
+            Guarded::Changed(differences) => {
+                assert!(
+                    differences.iter().any(|one| one.starts_with(told)),
+                    "{differences:?}"
+                )
+            }
+            other => panic!("{told}: {other:?}"),
+        }
+        assert_eq!(on.text(), **edited);
+        assert!(matches!(on.look(Ok(())), Guarded::InOrder));
+    }
+}
+
+#[test]
+fn other_bytes_under_a_name_in_use_are_put_back_while_the_server_runs_with_the_former_ones() {
+    let mut on = Guarding::new();
+    let original = on.text();
+    let edited = on.with_keys(&[("old", b'x')]);
+    on.edit(&edited);
+    on.mends("other bytes");
+    assert_eq!(on.text(), original);
+}
+
+#[test]
+fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
+    let mut on = Guarding::new();
+    let manifest = on.cluster.world.manifest(Component::ApiServer);
+    let text = std::fs::read_to_string(&manifest).expect("it is there");
+    let flagless: String = text
+        .lines()
+        .filter(|line| !line.contains("encryption-provider-config"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(&manifest, flagless).expect("writable");
+    std::fs::remove_file(on.path()).expect("it was there");
+    let found = on.look(Ok(()));
+    let Guarded::Endangered {
+        answer: Answer::GiveBack(prepared),
+        differences,
+        ..
+    } = found
+    else {
+        panic!("{found:?}")
+    };
+    assert!(
+        differences
+            .iter()
+            .any(|one| one.contains("lost --encryption-provider-config"))
+    );
+    assert!(prepared.is_mending());
+    put_in_place(on.node, &on.held, &prepared).expect("it can be written");
+    // Plaintext of meanwhile stays readable.
+    assert_eq!(on.cluster.on_disk().names().len(), 2);
+    std::fs::write(&manifest, text).expect("writable");
+    assert_eq!(plaintext_among_encrypted(on.node).expect("etcd answers"), 0);
+}
