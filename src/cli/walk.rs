@@ -288,7 +288,9 @@ pub(super) fn end_what_was_begun(arguments: &Arguments, setup: &Setup) -> Result
     let loads = |begun: &InFlight| matches!(&begun.act, Act::Bounce(bounce) if bounce.component == Component::ApiServer);
     let was_to_load = journal.rotations.rotation.is_some() && journal.in_flight.as_ref().is_some_and(loads);
     let followed = follow_what_is_in_flight(arguments, setup)?;
-    if was_to_load && followed.is_some_and(|followed| followed.is_refused()) {
+    let is_refused = was_to_load && followed.is_some_and(|followed| followed.is_refused());
+    // Who followed it to that end may have been killed before it was put back.
+    if is_refused || journal.load_refused {
         return put_back(arguments, setup, &mut rotator);
     }
     if journal

@@ -31,6 +31,7 @@ const POLL: Duration = Duration::from_secs(1);
 const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
 const RETRY_MS: u64 = 3_600_000;
+const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
 /// How often a long step is told.
 const TELL_EVERY_MS: u64 = 30_000;
 
@@ -355,7 +356,13 @@ impl<'a> Keeper<'a> {
             self.rotator.forget();
             self.way = way;
         }
-        if let Some(told) = self.rotator.end_put_back(held, journal)? {
+        // Who restarted the API server may have been killed before it put the former configuration back.
+        let told = if journal.state().load_refused {
+            self.rotator.put_back(held, journal, DID_NOT_BEAR)?
+        } else {
+            self.rotator.end_put_back(held, journal)?
+        };
+        if let Some(told) = told {
             error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{told}");
         }
         let node = self.node;
@@ -445,9 +452,8 @@ impl<'a> Keeper<'a> {
         if journal.state().rotations.rotation.is_none() || !outcomes.last().is_some_and(refused) {
             return Ok(());
         }
-        let why = "the API server did not become healthy with it";
-        if let Some(told) = self.rotator.put_back(held, journal, why)? {
-            error!(MESSAGE_ID = news::ROTATION, "{why}: {told}");
+        if let Some(told) = self.rotator.put_back(held, journal, DID_NOT_BEAR)? {
+            error!(MESSAGE_ID = news::ROTATION, "{DID_NOT_BEAR}: {told}");
         }
         Ok(())
     }

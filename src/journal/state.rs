@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Act, Entry, Fault, JournalError, KnownEncryption, KnownManifest, Record};
-use crate::domain::{ControlId, Digest, Instant};
+use crate::domain::{Component, ControlId, Digest, Instant};
 use crate::rotation::{self, History};
 
 /// The fold of a journal.
@@ -21,6 +21,9 @@ pub struct JournalState {
     pub encryption: Option<KnownEncryption>,
     /// True while values may be in plaintext because the API server had lost its configuration.
     pub plaintext_owed: bool,
+    /// True when the API server did not bear a restart during a rotation, and nothing of the rotation was recorded since: whoever had it
+    /// restarted was killed before it could put the configuration of before back.
+    pub load_refused: bool,
     /// The finished changes, and the edits that were given up, that may still count for flapping: what was changed, and when; oldest first.
     pub finished: VecDeque<(Act, Instant)>,
 }
@@ -108,6 +111,7 @@ impl JournalState {
                 self.in_flight = in_flight;
                 self.rotations = rotation::record(&self.rotations, event, &entry.at)
                     .map_err(|illegal| illegal.to_string())?;
+                self.load_refused = false;
             }
             (Record::Baseline { manifests }, in_flight) => {
                 self.in_flight = in_flight;
@@ -165,6 +169,9 @@ impl JournalState {
                 },
                 Some(begun),
             ) if begun.change == *change => {
+                let is_load =
+                    matches!(&begun.act, Act::Bounce(bounce) if bounce.component == Component::ApiServer);
+                self.load_refused |= is_load && self.rotations.rotation.is_some();
                 self.refusals.retain(|refusal| refusal.change != *change);
                 self.refusals.push(Refusal {
                     change: *change,
@@ -247,7 +254,12 @@ impl JournalState {
             }
         }
         kept.append(&mut begun);
-        kept.extend(rotations);
+        // A restart that was refused since is told as such only after the rotation that it was for.
+        let place = match Self::replay(entries) {
+            Ok(state) if state.load_refused => kept.iter().take_while(|entry| is_opened(entry)).count(),
+            Ok(_) | Err(_) => kept.len(),
+        };
+        kept.splice(place..place, rotations);
         kept.extend(of_encryption);
         kept
     }
@@ -262,6 +274,10 @@ fn last_of_encryption(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     ]
     .into_iter()
     .flatten()
+}
+
+const fn is_opened(entry: &Entry) -> bool {
+    matches!(entry.record, Record::Opened { .. })
 }
 
 /// One entry that says what all entries about rotations say; `None` when there are none, or they do not follow one another.
@@ -435,6 +451,76 @@ mod tests {
         assert_eq!(read.last(), compacted.last());
         let again = JournalState::compact(&compacted, at(0).wall);
         assert_eq!(again, compacted);
+    }
+
+    #[test]
+    fn a_refused_restart_of_the_api_server_during_a_rotation_is_remembered_until_the_rotation_goes_on() {
+        use crate::domain::{KeyId, Provider};
+        use crate::rotation::{Chain, Consent, Event, Generation};
+        let key = |name: &str| KeyId::Key {
+            provider: Provider::Aescbc,
+            name: name.parse().unwrap(),
+        };
+        let rotation = |second, event| entry(second, Record::Rotation { event });
+        let begun = Event::Begun {
+            id: "r1".to_owned(),
+            found: Generation::File(change("c0")),
+            old: Chain::of(key("key1")),
+            new: key("hf0-00000000"),
+            cut: Consent::Auto,
+        };
+        let refused = |component| {
+            let act = Act::Bounce(crate::journal::BouncedManifest {
+                component,
+                path: "/m".parse().unwrap(),
+                digest: change("m"),
+                backup: "/b".parse().unwrap(),
+                out: "/o".parse().unwrap(),
+                processes: vec![],
+                pods: vec![],
+                drain_ms: None,
+            });
+            let (change, controls) = (change("bounce"), vec![]);
+            [
+                Record::Started {
+                    change,
+                    controls,
+                    act,
+                },
+                Record::Refused {
+                    change,
+                    fault: fault(),
+                    recovered: false,
+                },
+            ]
+        };
+        let opened = || vec![Entry::opened(at(0)), rotation(1, begun.clone())];
+        let with = |component| {
+            let records = (2..)
+                .zip(refused(component))
+                .map(|(second, record)| entry(second, record));
+            opened().into_iter().chain(records).collect::<Vec<_>>()
+        };
+        let is_refused = |journal: &[Entry]| JournalState::replay(journal).unwrap().load_refused;
+        assert!(!is_refused(&with(Component::Scheduler)));
+        let mut journal = with(Component::ApiServer);
+        assert!(is_refused(&journal));
+        let compacted = JournalState::compact(&journal, at(0).wall);
+        assert_eq!(JournalState::replay(&compacted), JournalState::replay(&journal));
+        assert_eq!(JournalState::compact(&compacted, at(0).wall), compacted);
+        journal.push(rotation(
+            5,
+            Event::KeyIntended {
+                key: key("hf0-00000000"),
+            },
+        ));
+        assert!(!is_refused(&journal));
+        let compacted = JournalState::compact(&journal, at(0).wall);
+        assert_eq!(JournalState::replay(&compacted), JournalState::replay(&journal));
+        // Without a rotation it is a restart like any other.
+        journal.remove(1);
+        journal.pop();
+        assert!(!is_refused(&journal));
     }
 
     #[test]
