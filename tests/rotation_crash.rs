@@ -1,5 +1,7 @@
 //! `kill -9` before and after every outside act of a rotation of encryption keys, on a simulated node that lives on: no value becomes
 //! unreadable, and the same command brings the rotation to its end.
+//!
+//! Of a rotation whose API server loads by itself every point is tried; of the other walks a sample, and every point with `HOLDFAST_FULL=1`.
 #![cfg(feature = "failpoints")]
 #![expect(clippy::expect_used, reason = "a test fails loudly")]
 
@@ -58,6 +60,15 @@ fn a_rotation_that_nobody_kills_ends_with_everything_under_the_new_key() {
         let secrets = cluster.secrets();
         assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0));
         is_done(&cluster, Writes::NewKey, &secrets, "undisturbed");
+    }
+}
+
+/// One of so many points is tried; each of them with `HOLDFAST_FULL=1`.
+fn sample(one_of: usize) -> usize {
+    if std::env::var_os("HOLDFAST_FULL").is_some() {
+        1
+    } else {
+        one_of
     }
 }
 
@@ -144,7 +155,7 @@ fn a_kill_on_the_way_to_plaintext_costs_no_value() {
         again: DISABLE,
         writes: Writes::Plaintext,
         loads: Loads::ByItself,
-        stride: 9,
+        stride: sample(13),
     };
     let (_, points) = killed_at_every_point(&walk, |_| {});
     assert!(points > 100, "{points} points are too few for a whole walk");
@@ -178,7 +189,7 @@ fn a_kill_on_the_way_back_costs_no_value() {
         again: ABORT,
         writes: Writes::Old,
         loads: Loads::ByItself,
-        stride: 9,
+        stride: sample(13),
     };
     let (_, points) = killed_at_every_point(&walk, rewriting);
     assert!(points > 60, "{points} points are too few for the way back");
@@ -191,7 +202,7 @@ fn a_kill_at_some_points_of_a_rotation_by_restarts_costs_no_value() {
         again: ROTATE,
         writes: Writes::NewKey,
         loads: Loads::AtStart,
-        stride: 17,
+        stride: sample(23),
     };
     let (_, points) = killed_at_every_point(&walk, |_| {});
     assert!(
@@ -207,6 +218,8 @@ fn is_written_by_the_new_key(bytes: &[u8]) -> bool {
 
 /// The exit code of a command that did not come to what it is for.
 const DRIFT: Ended = Ended::Code(2);
+/// The points of a restart's end, of the putting back, and of the parking.
+const PUTTING_BACK: usize = 22;
 const SOON: &str = "mode: audit\ndisruption: { deadline: 10s }\n";
 
 /// A rotation that restarts the API server, which does not start once the new key writes.
@@ -252,4 +265,48 @@ fn an_api_server_that_refuses_a_configuration_gets_the_one_before_back_and_goes_
         assert_eq!(run(words).on(&cluster), Ended::Code(0), "{}", said(&cluster));
         is_done(&cluster, writes, &secrets, words);
     }
+}
+
+/// Killed while the configuration of before is being put back, or just before: the next command puts it back first, whichever it is.
+#[test]
+fn a_kill_while_a_configuration_is_put_back_leaves_a_node_that_the_next_command_mends() {
+    let whole = {
+        let cluster = refusing();
+        assert_eq!(run(ROTATE).on(&cluster), DRIFT, "{}", said(&cluster));
+        points(&cluster)
+    };
+    // From the end of the restart on: its record, the record of what comes back, the file, the record that it waits for the operator.
+    let first = whole.len() - PUTTING_BACK;
+    side_by_side(first, sample(2), |number| {
+        if number > whole.len() {
+            return false;
+        }
+        let cluster = refusing();
+        let secrets = cluster.secrets();
+        let killed = Run {
+            words: ROTATE,
+            kill_at: number,
+            ..Run::default()
+        };
+        assert_eq!(killed.on(&cluster), Ended::Killed, "{number}: {}", said(&cluster));
+        let point = format!("point {number} of {}, {:?}", whole.len(), points(&cluster).last());
+        holds(&cluster, &point);
+        let (words, writes) = if number / 2 % 2 == 0 {
+            (ROTATE, Writes::NewKey)
+        } else {
+            (ABORT, Writes::Old)
+        };
+        if words == ROTATE {
+            cluster.does_not_bear(None);
+        }
+        assert_eq!(
+            run(words).on(&cluster),
+            Ended::Code(0),
+            "{point}: {}",
+            said(&cluster)
+        );
+        cluster.serving();
+        is_done(&cluster, writes, &secrets, &point);
+        true
+    });
 }

@@ -453,6 +453,33 @@ mod tests {
         assert_eq!(again, compacted);
     }
 
+    /// The records of a bounce that was refused.
+    fn refused_bounce(component: Component) -> [Record; 2] {
+        let act = Act::Bounce(crate::journal::BouncedManifest {
+            component,
+            path: "/m".parse().unwrap(),
+            digest: change("m"),
+            backup: "/b".parse().unwrap(),
+            out: "/o".parse().unwrap(),
+            processes: vec![],
+            pods: vec![],
+            drain_ms: None,
+        });
+        let (change, controls) = (change("bounce"), vec![]);
+        [
+            Record::Started {
+                change,
+                controls,
+                act,
+            },
+            Record::Refused {
+                change,
+                fault: fault(),
+                recovered: false,
+            },
+        ]
+    }
+
     #[test]
     fn a_refused_restart_of_the_api_server_during_a_rotation_is_remembered_until_the_rotation_goes_on() {
         use crate::domain::{KeyId, Provider};
@@ -469,35 +496,10 @@ mod tests {
             new: key("hf0-00000000"),
             cut: Consent::Auto,
         };
-        let refused = |component| {
-            let act = Act::Bounce(crate::journal::BouncedManifest {
-                component,
-                path: "/m".parse().unwrap(),
-                digest: change("m"),
-                backup: "/b".parse().unwrap(),
-                out: "/o".parse().unwrap(),
-                processes: vec![],
-                pods: vec![],
-                drain_ms: None,
-            });
-            let (change, controls) = (change("bounce"), vec![]);
-            [
-                Record::Started {
-                    change,
-                    controls,
-                    act,
-                },
-                Record::Refused {
-                    change,
-                    fault: fault(),
-                    recovered: false,
-                },
-            ]
-        };
         let opened = || vec![Entry::opened(at(0)), rotation(1, begun.clone())];
         let with = |component| {
             let records = (2..)
-                .zip(refused(component))
+                .zip(refused_bounce(component))
                 .map(|(second, record)| entry(second, record));
             opened().into_iter().chain(records).collect::<Vec<_>>()
         };
