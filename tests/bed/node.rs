@@ -85,6 +85,23 @@ impl Node {
         Self::said(bed(&["exec", "--"]).args(words).output().expect("the bed starts"))
     }
 
+    /// A Python program of the bed, run beside the node, in its network.
+    pub fn beside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--net", "--target", &must(bed(&["pid"])), "--", "python3"]);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/").to_owned() + program);
+        command
+    }
+
+    /// The words in front of a command that is to run on the node.
+    pub fn entering(&self) -> Vec<std::ffi::OsString> {
+        let enter = bed(&["exec", "--"]);
+        std::iter::once(enter.get_program())
+            .chain(enter.get_args())
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
     /// Runs a shell line on the node, which must succeed.
     pub fn sh(&self, line: &str) -> String {
         let said = self.run(&["sh", "-c", line]);
