@@ -1,13 +1,14 @@
 //! How fast to rewrite: quick while nobody else needs the server, and out of the way when somebody does.
 //!
 //! The rate grows by steps and is halved by an answer of 429, by a server that does not answer, and by answers that take more than
-//! twice as long as they should, for two windows in a row. How long they should take is what the server itself has shown: its
+//! three times as long as they should, for two windows in a row. How long they should take is what the server itself has shown: its
 //! quickest answers, or, where our own requests queue, their number over the best rate (no closed queue does better than the larger
 //! of the two).
 //! Flow control does not hold `system:masters` back, so this is all that does.
 //!
 //! Other writers are seen without asking: every write grows etcd's revision by one, so what it grew by beyond our own writes is
-//! theirs. While they write, few requests are in flight, so that theirs do not queue behind ours.
+//! theirs. While they write, one request is in flight, and after its answer the server has as long for itself as that took: one of
+//! theirs meets one of ours half of the time, and never two. A run begins like that, until it has seen that nobody writes.
 //!
 //! Times are measured from any fixed moment of a clock that never goes back.
 
@@ -20,25 +21,29 @@ const WINDOW_ANSWERS: usize = 8;
 /// More latencies than this tell nothing more about their median.
 const MAX_LATENCIES: usize = 256;
 /// Answers may take this many times as long as they should.
-const SLOW_FACTOR: f64 = 2.0;
+const SLOW_FACTOR: f64 = 3.0;
 /// So many slow windows in a row cut the rate: one may be a disk that stalled once.
 const SLOW_WINDOWS: u32 = 2;
 /// By how much each window relaxes what the server has shown: a load or a kind of object that stays becomes the measure in minutes.
 const AGING: f64 = 0.002;
 /// The first rate, a second.
-const START_RATE: f64 = 200.0;
+const START_RATE: f64 = 400.0;
 /// The least rate, a second: even beside a busy server it gets done.
 const LEAST_RATE: f64 = 5.0;
 /// The step of growth, a second, once the rate has been cut.
 const STEP: f64 = 40.0;
 /// How far a late request may be made up for by the ones after it.
 const SLACK: Duration = Duration::from_millis(20);
-/// From this many writes of others a second on, they go first; a quiet cluster's leases and events stay below it.
-const OTHERS_RATE: f64 = 10.0;
+/// From this many writes of others a second on, they go first; the leases and events of a quiet node are one or two.
+const OTHERS_RATE: f64 = 4.0;
+/// What one window counts in their rate: a burst of leases is not taken for a writer.
+const OTHERS_SHARE: f64 = 0.2;
 /// So many calm windows in a row end that.
 const CALM_WINDOWS: u32 = 3;
 /// How many requests are in flight while others write.
-const POLITE_IN_FLIGHT: usize = 2;
+const POLITE_IN_FLIGHT: usize = 1;
+/// The longest rest after an answer while others write.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The pause after a first failure or a 429 without a time; it doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -97,6 +102,8 @@ struct Window {
     writes: u64,
     busy: Duration,
     write_latencies: Vec<Duration>,
+    /// The revisions of the write that was answered first, and of the newest one.
+    first: Option<u64>,
     newest: u64,
 }
 
@@ -108,10 +115,12 @@ struct Shown {
 }
 
 /// Who else writes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Others {
+    /// Up to which revision every write is somebody's.
     revision: Option<u64>,
-    rate: f64,
+    rate: Option<f64>,
+    /// How many windows have been calm; none when they were enough.
     calm_windows: Option<u32>,
 }
 
@@ -143,7 +152,12 @@ impl Pace {
             slow_windows: 0,
             shown: Shown::default(),
             achieved: 0.0,
-            others: Others::default(),
+            // One calm window shows that nobody writes.
+            others: Others {
+                revision: None,
+                rate: None,
+                calm_windows: Some(CALM_WINDOWS - 1),
+            },
         }
     }
 
@@ -165,11 +179,15 @@ impl Pace {
     /// A request was answered.
     pub fn answered(&mut self, now: Duration, sample: Sample) {
         self.failures = 0;
+        if self.others.go_first() {
+            self.next = self.next.max(now + sample.latency.min(LONGEST_REST));
+        }
         let window = &mut self.window;
         window.answers += 1;
         window.busy += sample.latency;
         if let Some(revision) = sample.wrote {
             window.writes += 1;
+            window.first.get_or_insert(revision);
             window.newest = window.newest.max(revision);
             if window.write_latencies.len() < MAX_LATENCIES {
                 window.write_latencies.push(sample.latency);
@@ -199,7 +217,7 @@ impl Pace {
     /// Requests in flight at most, now.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
-        if self.others.calm_windows.is_some() {
+        if self.others.go_first() {
             self.bounds.max_in_flight.min(POLITE_IN_FLIGHT)
         } else {
             self.bounds.max_in_flight
@@ -242,6 +260,8 @@ impl Pace {
     fn pause(&mut self, now: Duration, pause: Duration) {
         self.paused_until = self.paused_until.max(now + pause);
         self.window = Window::default();
+        // The writes of that window are not counted, and would be taken for those of others.
+        self.others.revision = None;
     }
 
     fn cut(&mut self, from: f64) {
@@ -259,11 +279,14 @@ impl Pace {
         } else {
             rate
         };
-        self.others.judge(window.newest, window.writes, elapsed);
+        // While others go first, it is the rests that yield.
+        let yields = self.others.go_first();
+        self.others.judge(&window, elapsed);
         // Answers to what was fresh already cost nothing, and would make every write look slow.
         let only_writes = window.writes * 10 >= window.answers as u64 * 9;
         let in_flight = window.busy.as_secs_f64() / elapsed;
         if only_writes
+            && !yields
             && let Some(latency) = median(&mut window.write_latencies)
             && self.shown.is_slow(latency, in_flight, rate)
         {
@@ -300,16 +323,24 @@ impl Shown {
 }
 
 impl Others {
+    /// True while they are to be let through.
+    const fn go_first(&self) -> bool {
+        self.calm_windows.is_some()
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-    fn judge(&mut self, newest: u64, our_writes: u64, elapsed: f64) {
-        if our_writes == 0 {
-            return;
-        }
-        let before = self.revision.replace(newest);
-        let Some(before) = before else { return };
-        let theirs = newest.saturating_sub(before).saturating_sub(our_writes);
-        self.rate = theirs as f64 / elapsed;
-        if self.rate >= OTHERS_RATE {
+    fn judge(&mut self, window: &Window, elapsed: f64) {
+        let Some(first) = window.first else { return };
+        let before = self.revision.unwrap_or(first.saturating_sub(1));
+        let newest = window.newest.max(before);
+        self.revision = Some(newest);
+        // Less than nothing where ours were answered late: that evens out what they were taken for in the window before.
+        let rate = ((newest - before) as f64 - window.writes as f64) / elapsed;
+        let average = self
+            .rate
+            .map_or(rate, |average| OTHERS_SHARE.mul_add(rate - average, average));
+        self.rate = Some(average);
+        if average >= OTHERS_RATE {
             self.calm_windows = Some(0);
         } else if let Some(calm) = self.calm_windows {
             self.calm_windows = (calm + 1 < CALM_WINDOWS).then_some(calm + 1);
@@ -417,16 +448,49 @@ mod tests {
     }
 
     #[test]
-    fn while_others_write_few_requests_are_in_flight_and_afterwards_all_again() {
+    fn while_others_write_one_request_is_in_flight_and_afterwards_all_again() {
         let (mut pace, mut server) = (pace(8), Server::new(0.005, 400.0));
         server.run(&mut pace, 2.0);
         assert_eq!(pace.max_in_flight(), 8);
         server.others = 30.0;
         server.run(&mut pace, 2.0);
-        assert_eq!(pace.max_in_flight(), 2);
-        server.others = 3.0;
-        server.run(&mut pace, 4.0);
+        assert_eq!(pace.max_in_flight(), 1);
+        // Each answer of 5 ms is followed by a rest of 5 ms.
+        let answered = server.run(&mut pace, 4.0);
+        assert!((330..=410).contains(&answered), "{answered}");
+        server.others = 2.0;
+        server.run(&mut pace, 9.0);
         assert_eq!(pace.max_in_flight(), 8);
+    }
+
+    #[test]
+    fn a_run_begins_with_one_request_in_flight_and_stays_so_beside_a_slow_writer() {
+        let (mut pace, mut server) = (pace(8), Server::new(0.005, 400.0));
+        server.others = 6.0;
+        for _ in 0..40 {
+            assert_eq!(pace.max_in_flight(), 1);
+            server.run(&mut pace, 0.25);
+        }
+        let (mut pace, mut server) = (self::pace(8), Server::new(0.005, 400.0));
+        server.run(&mut pace, 1.0);
+        assert_eq!(pace.max_in_flight(), 8);
+    }
+
+    #[test]
+    fn writes_of_ours_that_are_answered_out_of_order_are_not_taken_for_those_of_others() {
+        let mut pace = pace(8);
+        let mut now = Duration::ZERO;
+        for number in 0..4_000_u64 {
+            now += Duration::from_millis(3);
+            // Of each eight the newest is answered first.
+            let wrote = Some(number / 8 * 8 + 7 - number % 8);
+            let latency = Duration::from_millis(20);
+            pace.answered(now, Sample { latency, wrote });
+            if number > 800 {
+                assert_eq!(pace.max_in_flight(), 8, "{number}");
+            }
+            assert_eq!(pace.turn(now + Duration::from_secs(1), 0), Turn::Go);
+        }
     }
 
     #[test]
@@ -446,7 +510,7 @@ mod tests {
         let now = Duration::from_secs(1);
         pace.throttled(now, Some(Duration::from_secs(3)));
         assert_eq!(pace.turn(now, 0), Turn::At(Duration::from_secs(4)));
-        assert!((pace.rate() - 100.0).abs() < 0.01, "{}", pace.rate());
+        assert!((pace.rate() - 200.0).abs() < 0.01, "{}", pace.rate());
         assert_eq!(pace.turn(Duration::from_secs(4), 0), Turn::Go);
         assert_eq!(pace.turn(Duration::from_secs(4), 8), Turn::Full);
     }
