@@ -592,11 +592,12 @@ fn objects_that_no_api_serves_any_more_are_refused_by_name_and_the_others_are_wr
 fn it_waits_for_room_in_etcd_and_goes_on_when_there_is_some() {
     let server = ApiServer::start();
     let targets = stored(&server, 40);
-    let room = |written_at_compaction| Orders {
+    let room = |written| Orders {
         brake: Brake::Within(Room {
-            db_size: 60_000,
+            db_size: 30_000,
+            in_use: 30_000,
             quota: 100_000,
-            written_at_compaction,
+            written,
         }),
         stop: false,
     };

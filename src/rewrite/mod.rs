@@ -12,7 +12,7 @@ use crate::domain::GroupResource;
 
 pub use answer::{Cause, Outcome, read_answer};
 pub use pace::{Bounds, Pace, Sample, Turn};
-pub use room::{Brake, QUOTA_SHARE_PERCENT, Room, quota_allows};
+pub use room::{Brake, QUOTA_SHARE_PERCENT, Room};
 pub use tally::{MAX_REFUSED_TOLD, Progress, Refused, Tally, Waiting};
 
 /// One stored object that is to be rewritten.
