@@ -11,7 +11,7 @@ use crate::at_rest::{AtRest, Configured, Present, extras};
 use crate::census::{Census, Held};
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
 use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
-use crate::manifest::{CommandLine, Mounted, command_line, mounted_from};
+use crate::manifest::{CommandLine, Mounted, command_line, flags_of_process, mounted_from};
 
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -216,15 +216,55 @@ fn tells_what_it_loaded(version: &str) -> bool {
     }
 }
 
+/// Where the API server keeps its values.
+const STORE_FLAGS: [&str; 3] = ["etcd-servers", "etcd-prefix", "etcd-servers-overrides"];
+
+/// How the API server reaches etcd, as its manifest says.
+///
+/// # Errors
+/// When that is not understood, or one that runs was started with something else: what is counted would not be what it stores.
+pub(crate) fn access(node: &Node, manifest: &Manifest) -> Result<Access, Reason> {
+    let reason = |why: &dyn std::fmt::Display| Reason::new(why.to_string());
+    let access = etcd::access(&node.files, manifest).map_err(|error| reason(&error))?;
+    let line = command_line(Component::ApiServer, &manifest.pod).map_err(|why| reason(&why))?;
+    let table = node.processes.look()?;
+    for process in table.of_component(Component::ApiServer, manifest.pod.uid.as_deref()) {
+        let running = flags_of_process(Component::ApiServer, &process.argv).map_err(|why| reason(&why))?;
+        let running: Vec<(&str, &str)> = running
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let written: Vec<(&str, &str)> = line.flags().map(|(name, value)| (name.as_str(), value)).collect();
+        if let Some(flag) = differing(&written, &running) {
+            return Err(Reason::new(format!(
+                "kube-apiserver runs with another --{flag} than its manifest says, so it stores its values elsewhere than would be looked; \
+                 let the kubelet restart it, or put the manifest right"
+            )));
+        }
+    }
+    Ok(access)
+}
+
+/// The first of the flags that say where values are kept in which the two command lines differ.
+fn differing(written: &[(&str, &str)], running: &[(&str, &str)]) -> Option<&'static str> {
+    let values = |line: &[(&str, &str)], flag: &str| -> Vec<String> {
+        let of_flag = line.iter().filter(|(name, _)| *name == flag);
+        of_flag.map(|(_, value)| (*value).to_owned()).collect()
+    };
+    STORE_FLAGS
+        .into_iter()
+        .find(|flag| values(written, flag) != values(running, flag))
+}
+
 async fn count(
     node: &Node,
     manifest: &Manifest,
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Fact<Census> {
-    let access = match etcd::access(&node.files, manifest) {
+    let access = match access(node, manifest) {
         Ok(access) => access,
-        Err(error) => return Fact::unknown(error.to_string()),
+        Err(why) => return Fact::Unknown(why),
     };
     let etcd = match Etcd::connect(&access, PATIENCE).await {
         Ok(etcd) => etcd,
@@ -360,5 +400,41 @@ pub(crate) fn held(
         }
         Stored::Kms { .. } => Held::Kms,
         Stored::Malformed(_) => Held::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_stores_elsewhere_than_its_manifest_says_is_told() {
+        let servers = ("etcd-servers", "https://127.0.0.1:2379");
+        let written = [servers, ("etcd-prefix", "/registry"), ("profiling", "false")];
+        assert_eq!(
+            differing(&written, &[("etcd-prefix", "/registry"), servers]),
+            None
+        );
+        for (running, flag) in [
+            (vec![servers, ("etcd-prefix", "/other")], "etcd-prefix"),
+            (vec![servers], "etcd-prefix"),
+            (
+                vec![
+                    ("etcd-servers", "https://192.0.2.9:2379"),
+                    ("etcd-prefix", "/registry"),
+                ],
+                "etcd-servers",
+            ),
+            (
+                vec![
+                    servers,
+                    ("etcd-prefix", "/registry"),
+                    ("etcd-servers-overrides", "/secrets#https://192.0.2.9"),
+                ],
+                "etcd-servers-overrides",
+            ),
+        ] {
+            assert_eq!(differing(&written, &running), Some(flag), "{running:?}");
+        }
     }
 }

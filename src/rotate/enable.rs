@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{PATIENCE, RotateError, key_store, look};
 use crate::adapters::Node;
-use crate::adapters::etcd::{self, Etcd};
+use crate::adapters::etcd::Etcd;
 use crate::adapters::lock::Held as Lock;
 use crate::at_rest::{Configured, Present};
 use crate::census::{Census, Held};
@@ -73,8 +73,7 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
         digest: Digest::of(&write(&config)),
         config,
     };
-    let access = etcd::access(&node.files, &manifest)
-        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(RotateError::Runtime)?;
     let api = at_rest::client(node, &manifest).map_err(RotateError::Unknown)?;

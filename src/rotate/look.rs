@@ -7,7 +7,7 @@ use super::evidence::{self, Silent};
 use super::{PATIENCE, Proof, RotateError, Rotator, key_store};
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
-use crate::adapters::etcd::{self, Access, Etcd, EtcdError, Watch};
+use crate::adapters::etcd::{Access, Etcd, EtcdError, Watch};
 use crate::at_rest::Configured;
 use crate::census::{Census, Held, Span};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, Manifest, NodePath, Owner, Reason};
@@ -34,8 +34,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
     let api = at_rest::client(node, &manifest).map_err(RotateError::Unknown)?;
-    let access = etcd::access(&node.files, &manifest)
-        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let name = one_node(rotator)?;
     let chain = chain(&configured)?;
     let own_host = node.processes.host_name();
@@ -179,8 +178,7 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
     let node = rotator.node;
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
-    let access = etcd::access(&node.files, &manifest)
-        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let Rotator { runtime, etcd, .. } = &mut *rotator;
     let (census, watch) = runtime.block_on(async {
         let etcd = connected(etcd, &access).await?;
