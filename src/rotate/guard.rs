@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::enable::mending;
 use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
-use crate::adapters::etcd::{self, Etcd};
+use crate::adapters::etcd::Etcd;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, repair};
@@ -208,8 +208,7 @@ impl<'a> Guard<'a> {
     }
 
     fn census(&self, manifest: &Manifest, former: &Configured, present: &Present) -> Result<Census, Reason> {
-        let access =
-            etcd::access(&self.node.files, manifest).map_err(|error| Reason::new(error.to_string()))?;
+        let access = at_rest::access(self.node, manifest)?;
         let all = Configured {
             config: both(&former.config, present.config()),
             ..former.clone()
@@ -267,7 +266,12 @@ impl<'a> Guard<'a> {
                 // It may hold a key that is nowhere else, under which something was written already.
                 let content = files.read(file, MAX_BYTES).known().cloned();
                 if let Some(content) = content.filter(|content| Digest::of(&content.bytes) == digest) {
-                    key_store::keep_config(self.node, held, &Zeroizing::new(content.bytes))?;
+                    let bytes = Zeroizing::new(content.bytes);
+                    if present.config().is_some() {
+                        key_store::keep_config(self.node, held, &bytes)?;
+                    } else {
+                        key_store::keep_refused(self.node, held, &bytes)?;
+                    }
                 }
                 look::only_roots(self.node, file)?;
                 files.replace_at_most(held, file, digest, &bytes, Mode::from_bits(0o600))?;
@@ -303,8 +307,7 @@ impl<'a> Guard<'a> {
 pub fn plaintext_among_encrypted(node: &Node) -> Result<u64, RotateError> {
     let manifest = look::known(at_rest::manifest(node))?;
     let configured = look::configuration(node, &manifest)?;
-    let access = etcd::access(&node.files, &manifest)
-        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;

@@ -183,18 +183,23 @@ pub(super) fn make(node: &Node, held: &Held, id: &KeyId) -> Result<Fingerprint, 
     let KeyId::Key { name, .. } = id else {
         return Err(RotateError::NotHere("plaintext has no key".to_owned()));
     };
-    let bytes = Zeroizing::new(random::<KEY_BYTES>()?);
+    let key = NamedKey {
+        name: name.clone(),
+        secret: fresh(random)?,
+    };
+    put(node, held, KEYS, id, &key)?;
+    Ok(key.secret.fingerprint())
+}
+
+/// A key of the kernel's random bytes; none of a kernel that gives none, or only zeros (F49).
+fn fresh(random: impl FnOnce() -> Result<[u8; KEY_BYTES], RotateError>) -> Result<SecretKey, RotateError> {
+    let bytes = Zeroizing::new(random()?);
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(RotateError::NotHere(
             "the kernel gave only zeros for a key".to_owned(),
         ));
     }
-    let key = NamedKey {
-        name: name.clone(),
-        secret: SecretKey::new(Zeroizing::new(bytes.to_vec())),
-    };
-    put(node, held, KEYS, id, &key)?;
-    Ok(key.secret.fingerprint())
+    Ok(SecretKey::new(Zeroizing::new(bytes.to_vec())))
 }
 
 /// The stored key of that id.
@@ -239,6 +244,12 @@ pub(super) fn config(node: &Node, digest: Digest) -> Result<Zeroizing<Vec<u8>>, 
         Fact::Absent => Err(damaged(&path, "it is gone")),
         Fact::Unknown(why) => Err(RotateError::Unknown(why)),
     }
+}
+
+/// Keeps what somebody put in the configuration's place and is none, under its digest.
+pub(super) fn keep_refused(node: &Node, held: &Held, bytes: &[u8]) -> Result<(), RotateError> {
+    let path = in_folder(node, RETAINED, &format!("refused-{}", Digest::of(bytes)))?;
+    store(node, held, &path, bytes)
 }
 
 fn config_name(digest: Digest) -> String {
@@ -346,4 +357,25 @@ fn configurations_in(
         files.push((path.clone(), config));
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_random_bytes_gives_no_key_and_one_with_them_a_key_of_32() {
+        let failed = || Err(RotateError::Random(getrandom::Error::UNSUPPORTED));
+        assert!(matches!(fresh(failed), Err(RotateError::Random(_))));
+        assert!(matches!(
+            fresh(|| Ok([0; KEY_BYTES])),
+            Err(RotateError::NotHere(_))
+        ));
+        let mut bytes = [0; KEY_BYTES];
+        bytes[KEY_BYTES - 1] = 1;
+        assert_eq!(fresh(|| Ok(bytes)).unwrap().expose(), bytes);
+        let key = fresh(random).unwrap();
+        assert_eq!(key.expose().len(), 32);
+        assert!(!key.is_same(&fresh(random).unwrap()));
+    }
 }
