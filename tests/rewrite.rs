@@ -70,6 +70,7 @@ fn secret(name: &str) -> Target {
         namespace: Some("default".to_owned()),
         name: name.to_owned(),
         uid: None,
+        seen: None,
         bytes: 1_000,
     }
 }
@@ -121,7 +122,22 @@ fn an_object_that_is_gone_or_another_one_is_not_touched() {
         ..secret("a")
     };
     assert_eq!(patched(&api, &uid("uid-of-another"), 0), Ok(Outcome::Conflict));
+    // Nor is what somebody has written since it was seen.
+    let seen = |revision| Target {
+        seen: Some(revision),
+        ..uid("uid-a")
+    };
+    let revision = server.object(&format!("{SECRETS}a")).expect("stored").revision;
+    assert_eq!(patched(&api, &seen(revision + 1), 0), Ok(Outcome::Conflict));
     assert_eq!(server.stale(), 1);
+    server.store(&format!("{SECRETS}c"), true);
+    let again = Target {
+        seen: server
+            .object(&format!("{SECRETS}c"))
+            .map(|object| object.revision),
+        ..secret("c")
+    };
+    assert!(matches!(patched(&api, &again, 0), Ok(Outcome::Rewritten { .. })));
     assert!(matches!(
         patched(&api, &uid("uid-a"), 0),
         Ok(Outcome::Rewritten { .. })

@@ -88,6 +88,10 @@ impl<'a> Walk<'a> {
 
     /// Begins a rotation; where a restart must show first what the API server runs with, it is made. The exit class, where it ends there.
     pub(super) fn begin(&mut self, to: To, cut: Consent) -> Result<Option<ExitClass>, CliError> {
+        let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
+            act: "cannot receive signals",
+            cause,
+        })?;
         loop {
             let rotator = &mut self.rotator;
             let begun = with_journal(&self.setup.node, |held, journal| {
@@ -108,7 +112,10 @@ impl<'a> Walk<'a> {
             match self.restart(first)? {
                 Next::Pass(told, wait) => {
                     say(&format!("{}\n", printable(&told)))?;
-                    std::thread::sleep(wait);
+                    if wakeups.wait(wait) == Wake::Terminate {
+                        say("Interrupted: nothing was begun.\n")?;
+                        return Ok(Some(ExitClass::Drift));
+                    }
                 }
                 Next::End(class) => return Ok(Some(class)),
             }

@@ -294,7 +294,7 @@ impl<'a> Keeper<'a> {
         if every.is_some_and(|every| is_due(&known, &now, every)) {
             let why = "the write key is as old as encryption.rotateEvery lets it become";
             self.begin(held, journal, situation.config, &known, why)?;
-            return Ok(Some(Duration::ZERO));
+            return Ok(Some(POLL));
         }
         Ok(None)
     }
@@ -312,13 +312,16 @@ impl<'a> Keeper<'a> {
             let why = format!(
                 "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
             );
-            self.begin(held, journal, config, known, &why)?;
+            if !self.begin(held, journal, config, known, &why)? {
+                return Ok(Some(POLL));
+            }
         }
         let settled = Record::PlaintextOwed { owed: false };
         journal.append(held, self.node.clock.now(), settled)?;
         Ok(Some(Duration::ZERO))
     }
 
+    /// Begins a rotation; false when the API server has to be restarted before that, which is begun.
     fn begin(
         &mut self,
         held: &Held,
@@ -326,7 +329,7 @@ impl<'a> Keeper<'a> {
         config: &Config,
         known: &KnownEncryption,
         why: &str,
-    ) -> Result<(), RotateError> {
+    ) -> Result<bool, RotateError> {
         let provider = match &known.write_key {
             Some(KeyId::Key { provider, .. }) => *provider,
             Some(KeyId::Identity) | None => Provider::Aescbc,
@@ -336,12 +339,26 @@ impl<'a> Keeper<'a> {
             Cut::Ask => Consent::Ask,
         };
         let begun = self.rotator.begin(held, journal, To::NewKey(provider), cut);
-        let begun = begun.inspect_err(|_| {
-            self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
-        })?;
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(RotateError::RestartFirst(digest)) => {
+                let (_, what, remedy, _) = self.restart(held, journal, config, digest)?;
+                if journal.state().in_flight.is_none() {
+                    self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
+                }
+                self.tell(&format!("{why}; before a rotation: {what} {remedy}"), |what| {
+                    info!(MESSAGE_ID = news::ROTATION, "{what}");
+                });
+                return Ok(false);
+            }
+            Err(error) => {
+                self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
+                return Err(error);
+            }
+        };
         info!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %begun.id,
             "rotation {} is begun, from {} to {}: {why}", begun.id, begun.old, begun.new);
-        Ok(())
+        Ok(true)
     }
 
     fn walk(

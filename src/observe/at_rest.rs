@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::folder;
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
-use crate::adapters::etcd::{self, Access, Etcd, take_census};
+use crate::adapters::etcd::{self, Access, Entry, Etcd, count_entries};
 use crate::at_rest::{AtRest, Configured, Present, extras};
 use crate::census::{Census, Held};
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
@@ -286,13 +286,39 @@ pub(crate) async fn census(
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Result<Census, Reason> {
+    let patterns = patterns(configured);
+    let known = BTreeSet::new();
     counted(
         etcd,
         access,
         configured,
-        &patterns(configured),
-        &BTreeSet::new(),
+        &patterns,
+        &known,
         thorough,
+        &mut |_, _, _| {},
+    )
+    .await
+}
+
+/// The same, thorough, where `see` is given each value that can be read, under what it is held, and its plaintext.
+///
+/// # Errors
+/// When etcd does not answer to the end.
+pub(crate) async fn census_seeing(
+    etcd: &Etcd,
+    access: &Access,
+    configured: &Configured,
+    see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
+) -> Result<Census, Reason> {
+    let patterns = patterns(Some(configured));
+    counted(
+        etcd,
+        access,
+        Some(configured),
+        &patterns,
+        &BTreeSet::new(),
+        true,
+        see,
     )
     .await
 }
@@ -307,7 +333,8 @@ pub(crate) async fn census_of_all(
     configured: Option<&Configured>,
     also: &BTreeSet<KeyId>,
 ) -> Result<Census, Reason> {
-    counted(etcd, access, configured, &[ResourcePattern::All], also, false).await
+    let all = [ResourcePattern::All];
+    counted(etcd, access, configured, &all, also, false, &mut |_, _, _| {}).await
 }
 
 async fn counted(
@@ -317,17 +344,27 @@ async fn counted(
     patterns: &[ResourcePattern],
     also: &BTreeSet<KeyId>,
     thorough: bool,
+    see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
 ) -> Result<Census, Reason> {
     let empty = EncryptionConfig { entries: Vec::new() };
     let config = configured.map_or(&empty, |configured| &configured.config);
     let mut known = config.key_ids();
     known.extend(also.iter().cloned());
     let spans = access.paths.spans(patterns);
-    let counted = take_census(
+    let counted = count_entries(
         etcd,
         &access.paths,
         &spans,
-        |key, value| held(config, &known, key, value, thorough),
+        |entry| {
+            look_into(
+                config,
+                &known,
+                &entry.key,
+                &entry.value,
+                thorough,
+                |key, plain| see(entry, key, plain),
+            )
+        },
         |_| {},
     );
     counted
@@ -370,8 +407,23 @@ pub(crate) fn held(
     value: &[u8],
     thorough: bool,
 ) -> Held {
+    look_into(config, known, etcd_key, value, thorough, |_, _| {})
+}
+
+/// The same; `take` is given the plaintext, where it is at hand.
+fn look_into(
+    config: &EncryptionConfig,
+    known: &[KeyId],
+    etcd_key: &[u8],
+    value: &[u8],
+    thorough: bool,
+    take: impl FnOnce(&KeyId, &[u8]),
+) -> Held {
     match Stored::classify(value, known) {
-        Stored::Plain => Held::Under(KeyId::Identity),
+        Stored::Plain => {
+            take(&KeyId::Identity, value);
+            Held::Under(KeyId::Identity)
+        }
         Stored::Encrypted {
             provider,
             name,
@@ -386,16 +438,18 @@ pub(crate) fn held(
             known: true,
         } => {
             let id = KeyId::Key { provider, name };
-            let opens = || {
-                let plain = config
-                    .key(&id)
-                    .and_then(|key| decrypt(value, provider, key, etcd_key).ok());
-                plain.is_some_and(|plain| looks_like_object(&plain))
-            };
-            if !thorough || opens() {
-                Held::Under(id)
-            } else {
-                Held::Malformed
+            if !thorough {
+                return Held::Under(id);
+            }
+            let plain = config
+                .key(&id)
+                .and_then(|key| decrypt(value, provider, key, etcd_key).ok());
+            match plain.filter(|plain| looks_like_object(plain)) {
+                Some(plain) => {
+                    take(&id, &plain);
+                    Held::Under(id)
+                }
+                None => Held::Malformed,
             }
         }
         Stored::Kms { .. } => Held::Kms,

@@ -2,6 +2,7 @@
 //! count of it all. The requests are sent by `adapters/api/`.
 
 mod answer;
+mod compare;
 mod pace;
 mod room;
 mod tally;
@@ -11,6 +12,7 @@ use std::fmt;
 use crate::domain::GroupResource;
 
 pub use answer::{Cause, Outcome, read_answer};
+pub use compare::{Comparison, Difference};
 pub use pace::{Bounds, Pace, Sample, Turn};
 pub use room::{Brake, QUOTA_SHARE_PERCENT, Room};
 pub use tally::{MAX_REFUSED_TOLD, Progress, Refused, Tally, Waiting};
@@ -26,6 +28,8 @@ pub struct Target {
     pub name: String,
     /// Its UID, if known: another object of the same name is then not touched.
     pub uid: Option<String>,
+    /// The resource version that was seen, if any: what somebody else has written since is then not touched.
+    pub seen: Option<u64>,
     /// The size of its stored value in bytes: what the rewrite will add to etcd's log and database, roughly.
     pub bytes: u64,
 }

@@ -1,4 +1,5 @@
-//! The count of a rewrite: what was done, what refused it, how long it will take. Bounded, however many objects there are.
+//! The count of a rewrite: what was done, what refused it, how long it will take. Bounded, however many objects there are, but for the
+//! revisions of the writes.
 
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub struct Tally {
     progress: Progress,
     refused: Vec<Refused>,
     last_unknown: Option<String>,
+    written: Vec<u64>,
 }
 
 impl Progress {
@@ -88,7 +90,10 @@ impl Tally {
         let progress = &mut self.progress;
         progress.done += 1;
         match outcome {
-            Outcome::Rewritten { .. } => progress.rewritten += 1,
+            Outcome::Rewritten { resource_version } => {
+                progress.rewritten += 1;
+                self.written.push(resource_version);
+            }
             Outcome::Fresh => progress.fresh += 1,
             Outcome::Gone => progress.gone += 1,
             Outcome::Conflict | Outcome::Throttled { .. } => progress.again += 1,
@@ -128,6 +133,12 @@ impl Tally {
         &self.refused
     }
 
+    /// The revisions of the writes: eight bytes for each object.
+    #[must_use]
+    pub fn written(&self) -> &[u64] {
+        &self.written
+    }
+
     /// What happened to the last object of which nobody knows whether it was written.
     #[must_use]
     pub fn last_unknown(&self) -> Option<&str> {
@@ -149,6 +160,7 @@ mod tests {
             namespace: Some("default".to_owned()),
             name: name.to_owned(),
             uid: None,
+            seen: None,
             bytes: 1,
         }
     }

@@ -8,6 +8,7 @@ use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, Instant, InvalidPath, Manifest, NodePath, Process, Reason};
 use crate::encryption::MAX_BYTES;
 use crate::manifest::{flags_of_process, parse_boolean};
+use crate::observe::at_rest::Reported;
 use crate::rotation::{Evidence, Generation, NodeName, Rotation, Words, loaded, restart_proves};
 
 /// An API server that does not say what it has loaded.
@@ -18,18 +19,26 @@ pub(super) struct Silent {
     evidence: Result<Evidence, Reason>,
 }
 
-impl Silent {
-    /// Looks at the process. `files`: what lay on the disk, and since when.
-    pub(super) fn look(
-        node: &Node,
-        manifest: &Manifest,
-        why: Reason,
-        files: Vec<(Instant, Generation)>,
-    ) -> Self {
-        let evidence = of_process(node, manifest, files);
-        Self { why, evidence }
+/// What the API server has loaded, as it says itself or as its process shows.
+pub(super) fn running(
+    node: &Node,
+    manifest: &Manifest,
+    reported: Reported,
+    lay_on_disk: &mut dyn FnMut() -> Vec<(Instant, Generation)>,
+) -> (Fact<Generation>, Option<Silent>) {
+    match reported {
+        Reported::Says(digest) => (digest.map(Generation::File), None),
+        Reported::Silent(why) => {
+            let silent = Silent {
+                why,
+                evidence: of_process(node, manifest, lay_on_disk()),
+            };
+            (silent.loaded(), Some(silent))
+        }
     }
+}
 
+impl Silent {
     /// What it has loaded.
     pub(super) fn loaded(&self) -> Fact<Generation> {
         match &self.evidence {
@@ -222,10 +231,14 @@ mod tests {
 
     #[test]
     fn what_lay_on_the_disk_is_what_was_found_then_what_was_noted_then_what_is_there() {
-        let always = at(0);
         let found = history(&[begun()]).rotation.unwrap();
-        let of = |rotation: &Rotation, stage| files(rotation, &node("a"), generation(stage), &at(50));
-        assert_eq!(of(&found, Stage::Old), [(always.clone(), generation(Stage::Old))]);
+        let moment = |(since, generation): &(Instant, Generation)| (since.since_boot_ms, *generation);
+        let of = |rotation: &Rotation, stage| {
+            let files = files(rotation, &node("a"), generation(stage), &at(50));
+            files.iter().map(moment).collect::<Vec<_>>()
+        };
+        let c0 = (0, generation(Stage::Old));
+        assert_eq!(of(&found, Stage::Old), [c0]);
         let mut past = history(&events_to(Stage::ReadNew));
         let written = Event::ConfigWritten {
             node: node("a"),
@@ -233,19 +246,11 @@ mod tests {
         };
         past = record(&past, &written, &at(30)).unwrap();
         let noted = past.rotation.clone().unwrap();
-        let expected = [
-            (always.clone(), generation(Stage::Old)),
-            (at(30), generation(Stage::ReadNew)),
-        ];
-        let moment = |(since, generation): &(Instant, Generation)| (since.since_boot_ms, *generation);
-        let moments = |files: &[(Instant, Generation)]| files.iter().map(moment).collect::<Vec<_>>();
-        assert_eq!(moments(&of(&noted, Stage::ReadNew)), moments(&expected));
+        let c1 = (30_000, generation(Stage::ReadNew));
+        assert_eq!(of(&noted, Stage::ReadNew), [c0, c1]);
         // What was written and not noted is there only since it was looked at.
-        let unsaid = of(&noted, Stage::WriteNew);
-        assert_eq!(
-            unsaid.last().map(moment),
-            Some((50_000, generation(Stage::WriteNew)))
-        );
+        let c2 = (50_000, generation(Stage::WriteNew));
+        assert_eq!(of(&noted, Stage::WriteNew), [c0, c1, c2]);
         // A note is void once the file was put back.
         let put_back = Event::PutBack {
             node: node("a"),
@@ -253,7 +258,7 @@ mod tests {
         };
         let back = record(&past, &put_back, &at(40)).unwrap().rotation.unwrap();
         assert!(back.noted.is_empty());
-        assert_eq!(moments(&of(&back, Stage::Old)), moments(&expected[..1]));
+        assert_eq!(of(&back, Stage::Old), [c0]);
         assert!(!rotation_at(Stage::ReadNew).noted.is_empty());
     }
 

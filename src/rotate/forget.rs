@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::key_store::{self, KeptFile};
 use super::{PATIENCE, RotateError, look};
 use crate::adapters::Node;
-use crate::adapters::etcd::{self, Etcd};
+use crate::adapters::etcd::Etcd;
 use crate::adapters::lock::Held as Lock;
 use crate::at_rest::Configured;
 use crate::census::{Census, Held};
-use crate::domain::{Digest, Fact, Fingerprint, KeyId, NodePath, Reason};
+use crate::domain::{Digest, Fact, Fingerprint, KeyId, NodePath};
 use crate::observe::at_rest;
 use crate::rotation::Rotation;
 
@@ -98,8 +98,7 @@ pub fn look_for_forgetting(
     let kept = key_store::kept(node).map_err(RotateError::Unknown)?;
     let asked = asked(names, &kept).map_err(refused)?;
     let api = at_rest::client(node, &manifest).map_err(RotateError::Unknown)?;
-    let access = etcd::access(&node.files, &manifest)
-        .map_err(|error| RotateError::Unknown(Reason::new(error.to_string())))?;
+    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (loaded, census) = runtime.map_err(RotateError::Runtime)?.block_on(async {
         let census = async {

@@ -3,20 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::evidence::{self, Silent};
 use super::{PATIENCE, Proof, RotateError, Rotator, key_store};
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
-use crate::adapters::etcd::{Access, Etcd, EtcdError, Watch};
+use crate::adapters::etcd::{Access, Entry, Etcd, EtcdError, Watch};
 use crate::at_rest::Configured;
-use crate::census::{Census, Held, Span};
+use crate::census::{Census, Held, Place, Span};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, Manifest, NodePath, Owner, Reason};
 use crate::encryption::SharedChain;
 use crate::manifest::{command_line, flags_of_process, parse_go_duration};
-use crate::observe::at_rest::{self, Reported};
+use crate::observe::at_rest;
+use crate::rewrite::Difference;
 use crate::rotation::{
     self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Rotation, Tally, World,
 };
+
+const CHANGED_BY_NO_OP: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b21";
 
 /// What one look gave.
 pub(super) struct Seen {
@@ -52,14 +57,8 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
             (before, reported, store, watched, after)
         })
     };
-    let (running, silent) = match reported {
-        Reported::Says(digest) => (digest.map(Generation::File), None),
-        Reported::Silent(why) => {
-            let files = lay_on_disk(rotator, rotation, &name, configured.digest);
-            let silent = Silent::look(node, &manifest, why, files);
-            (silent.loaded(), Some(silent))
-        }
-    };
+    let mut lay = || lay_on_disk(rotator, rotation, &name, configured.digest);
+    let (running, silent) = evidence::running(node, &manifest, reported, &mut lay);
     if watched.is_err() {
         rotator.proof = None;
     }
@@ -179,10 +178,26 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
     let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
-    let Rotator { runtime, etcd, .. } = &mut *rotator;
+    let writes = match configured.config.shared_chain() {
+        SharedChain::Shared(keys) => keys.into_iter().next(),
+        SharedChain::Differing | SharedChain::NoEntry => None,
+    };
+    let Rotator {
+        runtime,
+        etcd,
+        comparison,
+        ..
+    } = &mut *rotator;
+    let mut see = |entry: &Entry, key: &KeyId, plain: &[u8]| {
+        if Some(key) != writes.as_ref() {
+            comparison.remember(&entry.key, plain);
+        } else if let Some(difference) = comparison.compare(&entry.key, at(entry.mod_revision).0, plain) {
+            warn_of(&access, &entry.key, &difference);
+        }
+    };
     let (census, watch) = runtime.block_on(async {
         let etcd = connected(etcd, &access).await?;
-        let census = at_rest::census(&etcd, &access, Some(&configured), true)
+        let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see)
             .await
             .map_err(RotateError::Unknown)?;
         // The whole prefix: the API server's leases keep the watch's progress going.
@@ -197,6 +212,20 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
         writes: BTreeMap::new(),
     });
     Ok(())
+}
+
+/// An object that is not what it was before our write, for its owner.
+fn warn_of(access: &Access, etcd_key: &[u8], difference: &Difference) {
+    let object = match access.paths.place(etcd_key) {
+        Place::Object(object) => object.to_string(),
+        Place::NoEndpoint(kind) => kind.resource().to_string(),
+        Place::Unmapped(_) => String::from_utf8_lossy(etcd_key).into_owned(),
+    };
+    warn!(
+        MESSAGE_ID = CHANGED_BY_NO_OP,
+        "{object} is not what it was before it was written anew: {difference}; a mutating webhook, a pruned field or another version may \
+         have changed it"
+    );
 }
 
 pub(super) fn known<T>(fact: Fact<T>) -> Result<T, RotateError> {

@@ -41,7 +41,7 @@ use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
 pub use upgrade::{Upgrade, bring_in_line, upgrade};
-use words::told;
+use words::{told, waits};
 
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,6 +139,7 @@ pub struct Rotator<'a> {
     hints: Option<HintSender>,
     /// The configuration that lies on the disk, since when this process has seen it there.
     first_seen: Option<(Instant, Generation)>,
+    comparison: crate::rewrite::Comparison,
 }
 
 /// A census, and what was written since.
@@ -168,6 +169,7 @@ impl<'a> Rotator<'a> {
             limits: Limits::default(),
             hints: None,
             first_seen: None,
+            comparison: crate::rewrite::Comparison::default(),
         })
     }
 
@@ -197,6 +199,7 @@ impl<'a> Rotator<'a> {
         to: To,
         cut: Consent,
     ) -> Result<Rotation, RotateError> {
+        self.comparison = crate::rewrite::Comparison::default();
         look::prove(self)?;
         let seen = look::look(self, None)?;
         if let Some(silent) = &seen.silent {
@@ -383,7 +386,8 @@ impl<'a> Rotator<'a> {
                 look::prove(self)?;
                 let revision = self.proof.as_ref().map_or(0, |proof| proof.census.first.0);
                 Ok(Passed::Did(format!(
-                    "every stored value was counted and decrypted at etcd revision {revision}"
+                    "every stored value was counted and decrypted at etcd revision {revision}{}",
+                    words::compared(self.comparison.counts())
                 )))
             }
             Step::Retain(keys) => self.retain(held, &seen.configured, &keys),
@@ -600,13 +604,6 @@ fn unused_name(history: &rotation::History, configured: &Configured) -> Result<K
             return Ok(name);
         }
     }
-}
-
-fn waits(why: impl Into<String>, remedy: impl Into<String>) -> Passed {
-    Passed::Waits(Words {
-        why: why.into(),
-        remedy: remedy.into(),
-    })
 }
 
 const fn name_of(key: &KeyId) -> Option<&KeyName> {

@@ -96,6 +96,9 @@ impl Rotator<'_> {
             .block_on(run(seen, keys, total, seen_at, pace, self.hints.as_ref(), tell))?;
         let progress = run.report.tally.progress();
         self.stuck = stuck(&run);
+        for revision in run.report.tally.written() {
+            self.comparison.wrote(*revision);
+        }
         let moved = progress.rewritten + progress.gone > 0;
         let passed = came_to(&run, &progress);
         if let Passed::Waits(words) = &passed
@@ -244,6 +247,7 @@ async fn name_stale(
                 namespace: stale.object.namespace,
                 name: stale.object.name,
                 uid: None,
+                seen: u64::try_from(stale.mod_revision).ok(),
                 bytes: stale.bytes,
             };
             if targets.send(target).await.is_err() {

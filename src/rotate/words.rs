@@ -1,6 +1,26 @@
-//! What was noted, in words.
+//! What was noted, and what is awaited, in words.
 
-use crate::rotation::Event;
+use super::Passed;
+use crate::rotation::{Event, Words};
+
+/// It goes on by itself.
+pub(super) fn waits(why: impl Into<String>, remedy: impl Into<String>) -> Passed {
+    Passed::Waits(Words {
+        why: why.into(),
+        remedy: remedy.into(),
+    })
+}
+
+/// How many rewritten values were compared with what they were, and how many differ.
+pub(super) fn compared((compared, differing): (u64, u64)) -> String {
+    match (compared, differing) {
+        (0, _) => String::new(),
+        (_, 0) => format!("; each of the {compared} rewritten ones that were compared is what it was"),
+        _ => format!(
+            "; {differing} of the {compared} rewritten ones that were compared are not what they were: the log names them"
+        ),
+    }
+}
 
 /// An event for the operator.
 pub(super) fn told(event: &Event) -> String {

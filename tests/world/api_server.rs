@@ -422,6 +422,10 @@ fn answer(request: &Request, state: &mut State) -> (u16, String) {
                 status(422, "Invalid", "metadata.uid: Invalid value", details),
             );
         }
+        let seen = body["metadata"]["resourceVersion"].as_str();
+        if seen.is_some_and(|seen| seen.parse() != Ok(object.revision)) {
+            return (409, status(409, "Conflict", "the object has been modified", "{}"));
+        }
         if object.stale {
             *revision += 1;
             object.revision = *revision;

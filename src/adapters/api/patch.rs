@@ -34,14 +34,7 @@ pub async fn patch(
         Some(open) => open,
         None => api.connect().await?,
     };
-    let body = target.uid.as_ref().map_or_else(
-        || b"{}".to_vec(),
-        |uid| {
-            serde_json::json!({"metadata": {"uid": uid}})
-                .to_string()
-                .into_bytes()
-        },
-    );
+    let body = body(target);
     let call = Call {
         method: Method::PATCH,
         path: &path,
@@ -57,6 +50,23 @@ pub async fn patch(
     Act::new(Kind::Patch).pass(Side::After);
     *connection = Some(open);
     Ok(read_answer(code, retry_after, &body, seen_at))
+}
+
+/// Nothing, or what must be as it was seen: the server answers 409 where it is not.
+fn body(target: &Target) -> Vec<u8> {
+    let mut metadata = serde_json::Map::new();
+    if let Some(uid) = &target.uid {
+        metadata.insert("uid".to_owned(), uid.as_str().into());
+    }
+    if let Some(seen) = target.seen {
+        metadata.insert("resourceVersion".to_owned(), seen.to_string().into());
+    }
+    if metadata.is_empty() {
+        return b"{}".to_vec();
+    }
+    serde_json::json!({ "metadata": metadata })
+        .to_string()
+        .into_bytes()
 }
 
 /// The path of an object. None when the API has no such path: a namespace where none may be, or a name that is no path segment.
@@ -122,6 +132,7 @@ mod tests {
             namespace: namespace.map(str::to_owned),
             name: name.to_owned(),
             uid: None,
+            seen: None,
             bytes: 0,
         };
         path(&served, &target)

@@ -2,7 +2,7 @@
 
 use super::client::Etcd;
 use super::error::EtcdError;
-use super::range::Scan;
+use super::range::{Entry, Scan};
 use crate::census::{Census, Chunk, Held, Paths, Span};
 
 /// So many pages are looked through for one chunk, so that a call ends even where nothing is stale.
@@ -18,6 +18,27 @@ pub async fn take_census(
     paths: &Paths,
     spans: &[Span],
     mut classify: impl FnMut(&[u8], &[u8]) -> Held,
+    progress: impl FnMut(&Census),
+) -> Result<Census, EtcdError> {
+    count_entries(
+        etcd,
+        paths,
+        spans,
+        |entry| classify(&entry.key, &entry.value),
+        progress,
+    )
+    .await
+}
+
+/// The same, where `classify` wants to know the revision, too.
+///
+/// # Errors
+/// As [`take_census`].
+pub async fn count_entries(
+    etcd: &Etcd,
+    paths: &Paths,
+    spans: &[Span],
+    mut classify: impl FnMut(&Entry) -> Held,
     mut progress: impl FnMut(&Census),
 ) -> Result<Census, EtcdError> {
     let mut scan = Scan::new(spans);
@@ -25,7 +46,7 @@ pub async fn take_census(
     while let Some(page) = scan.next(etcd).await? {
         let counted = census.get_or_insert_with(|| Census::at(page.revision));
         for entry in page.entries {
-            let held = classify(&entry.key, &entry.value);
+            let held = classify(&entry);
             counted.add(paths, &entry.key, size(&entry.value), entry.mod_revision, held);
         }
         progress(counted);
