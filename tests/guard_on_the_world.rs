@@ -95,17 +95,17 @@ impl Guarding {
     }
 
     fn mends(&mut self, why: &str) -> String {
-        match self.look(Ok(())) {
-            Guarded::Endangered {
-                answer: Answer::Mended(how),
-                lost,
-                ..
-            } => {
-                assert!(lost.iter().any(|lost| lost.values >= 2), "{why}: {lost:?}");
-                how
-            }
-            other => panic!("{why}: {other:?}"),
-        }
+        let found = self.look(Ok(()));
+        let Guarded::Endangered {
+            answer: Answer::Mended(how),
+            lost,
+            ..
+        } = found
+        else {
+            panic!("{why}: {found:?}")
+        };
+        assert!(lost.iter().any(|lost| lost.values >= 2), "{why}: {lost:?}");
+        how
     }
 }
 
@@ -199,15 +199,14 @@ fn an_edit_that_no_value_minds_is_known_from_then_on() {
         (&original, "aescbc:more is gone"),
     ] {
         on.edit(edited);
-        match on.look(Ok(())) {
-            Guarded::Changed(differences) => {
-                assert!(
-                    differences.iter().any(|one| one.starts_with(told)),
-                    "{differences:?}"
-                )
-            }
-            other => panic!("{told}: {other:?}"),
-        }
+        let found = on.look(Ok(()));
+        let Guarded::Changed(differences) = found else {
+            panic!("{told}: {found:?}")
+        };
+        assert!(
+            differences.iter().any(|one| one.starts_with(told)),
+            "{differences:?}"
+        );
         assert_eq!(on.text(), **edited);
         assert!(matches!(on.look(Ok(())), Guarded::InOrder));
     }
