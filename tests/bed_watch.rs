@@ -56,9 +56,12 @@ fn put(node: &Node, from: &str) {
     node.sh(&format!("cp -p {from} {CONFIG}.new && mv {CONFIG}.new {CONFIG}"));
 }
 
+/// In mode enforce the daemon may be restarting the API server just then.
 fn reads_everything(node: &Node) {
-    let found = node.sh("for i in 1 20; do kubectl get secret s$i -o jsonpath='{.data.a}' | base64 -d; done");
-    assert_eq!(found, "value 1value 20");
+    const READ: &str = "for i in 1 20; do kubectl --request-timeout=3s get secret s$i -o jsonpath='{.data.a}' | base64 -d; done";
+    node.await_that("everything is read", READY, |node| {
+        node.run(&["sh", "-c", READ]).out == "value 1value 20"
+    });
 }
 
 #[test]
@@ -163,6 +166,7 @@ fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
     assert!(said.out.contains("The daemon walks it"), "{}", said.out);
     let (code, verified) = node.json(&["encryption", "verify"]);
     assert_eq!(code, 0, "{verified:#}");
+    node.await_that("the API server is ready", READY, Node::is_ready);
     let plain = node.sh("kubectl get secret plain -o jsonpath='{.data.a}' | base64 -d");
     assert_eq!(plain, "in-the-clear");
     reads_everything(node);

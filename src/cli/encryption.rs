@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError, Setup};
-use super::{colour, enable, forget, rotate, say};
+use super::{colour, complain, enable, forget, rotate, say};
 use crate::adapters::core_dumps;
 use crate::at_rest::judge;
 use crate::domain::Fact;
@@ -58,7 +58,14 @@ fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {
     let Setup { node, .. } = Setup::new(&arguments.global)?;
     let found = at_rest::look(&node, thorough);
     let remarks = judge(&found);
-    let rotation = super::peek(&node)?.rotations.rotation;
+    // What is stored can be told whatever the journal says (F10).
+    let rotation = super::peek(&node).map_or_else(
+        |why| {
+            complain(&format!("whether a rotation is under way cannot be told: {why}"));
+            None
+        },
+        |journal| journal.rotations.rotation,
+    );
     let status = rotation
         .as_ref()
         .and_then(|rotation| status::published(&node).filter(|status| status.rotation == rotation.id));
