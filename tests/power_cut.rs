@@ -27,7 +27,7 @@ use holdfast::domain::Digest;
 use holdfast::rotation::{Generation, History};
 
 use disk::{Disk, Files};
-use rotating::{ROTATE, Run, Writes, brought_to_its_end, is_done, observed, side_by_side};
+use rotating::{ROTATE, Run, Writes, brought_to_its_end, is_done, is_of_run, observed, side_by_side};
 use world::at_rest::{AtRest, key_of};
 use world::encrypted::{CONFIG, Cluster, Contents, Loads, STATE, values};
 use world::etcd::Store;
@@ -79,6 +79,9 @@ fn recorded() -> Recorded {
     let steps: Arc<Mutex<Vec<Step>>> = Arc::default();
     let (kept, etcd) = (Arc::clone(&steps), cluster.etcd());
     let code = observed(&cluster, ROTATE, move |told| {
+        if is_of_run(&told.path) {
+            return;
+        }
         // A server that sees a new name uses it before the name is durable.
         if told.side == Side::After && told.kind == Kind::Rename && told.to.ends_with(CONFIG) {
             std::thread::sleep(Duration::from_millis(60));

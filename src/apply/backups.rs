@@ -17,6 +17,8 @@ pub(super) fn keep(
     text: &str,
 ) -> Result<NodePath, FileError> {
     let folder = own_folder(node, "backups")?;
+    // What a kill left of a copy that was not finished.
+    node.files.sweep(held, &folder)?;
     let digest = Digest::of(text.as_bytes()).short();
     let name = format!("{component}.{}.{digest}.yaml", stamp(node));
     let path = in_folder(&folder, &name)?;

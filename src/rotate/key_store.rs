@@ -280,6 +280,14 @@ fn put(node: &Node, held: &Held, folder: &str, id: &KeyId, key: &NamedKey) -> Re
 }
 
 fn store(node: &Node, held: &Held, path: &NodePath, bytes: &[u8]) -> Result<(), RotateError> {
+    let there = node
+        .files
+        .read(path, MAX_BYTES)
+        .map(|content| Zeroizing::new(content.bytes));
+    if matches!(&there, Fact::Known(there) if there.as_slice() == bytes) {
+        // Who wrote it may have been killed before it was durable.
+        return Ok(node.files.make_durable(path)?);
+    }
     node.files.write_own(held, path, bytes, Mode::from_bits(0o600))?;
     match node.files.read(path, MAX_BYTES) {
         Fact::Known(content) => {

@@ -147,6 +147,8 @@ pub fn child() {
             Side::Before => point.kind != Kind::MakeFolder || !point.path.exists(),
             Side::After => matches!(point.kind, Kind::Record | Kind::Rename | Kind::Patch),
         };
+        // Nothing depends on the status file, which a boot takes away.
+        let is_told = is_told && !is_of_run(&point.path);
         if !is_told {
             return;
         }
@@ -167,6 +169,11 @@ pub fn child() {
     let words: Vec<&str> = words.split(' ').collect();
     let code = holdfast::cli::main_on(simulated, &words);
     std::fs::write(root.join(CODE), code.to_string()).expect("a writable folder");
+}
+
+/// True for a path in the run-time folder.
+pub fn is_of_run(path: &Path) -> bool {
+    path.ancestors().any(|above| above.ends_with("run/holdfast"))
 }
 
 /// The root of the node, in a process that is no child.
