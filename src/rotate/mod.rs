@@ -7,6 +7,7 @@ mod forget;
 mod guard;
 mod key_store;
 mod look;
+mod put_back;
 mod reencrypt;
 mod render;
 pub mod status;
@@ -27,7 +28,6 @@ use crate::domain::{Digest, Fact, Instant, KeyId, KeyName, Mode, Provider, Reaso
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
 use crate::journal::Record;
-use crate::observe::at_rest;
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
     Stuck, Words,
@@ -237,62 +237,6 @@ impl<'a> Rotator<'a> {
             .rotation
             .clone()
             .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
-    }
-
-    /// The API server does not bear the configuration that it was restarted with: the one before goes back, which reads all that can
-    /// have been written meanwhile, since the two are neighbours on the walk. `None` when there is nothing to put back.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn put_back(
-        &mut self,
-        held: &Held,
-        journal: &mut JournalStore,
-        why: &str,
-    ) -> Result<Option<String>, RotateError> {
-        let Some(rotation) = journal.state().rotations.rotation.clone() else {
-            return Ok(None);
-        };
-        if rotation.refused.is_none() {
-            let Some(node) = rotation.written.keys().next().cloned() else {
-                return Ok(None);
-            };
-            let why = why.to_owned();
-            self.record(held, journal, Event::PutBack { node, why })?;
-        }
-        self.end_put_back(held, journal)
-    }
-
-    /// The second half of it, also for one whose first half only was done: what is refused does not stay on the disk.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn end_put_back(
-        &mut self,
-        held: &Held,
-        journal: &JournalStore,
-    ) -> Result<Option<String>, RotateError> {
-        let rotation = journal.state().rotations.rotation.as_ref();
-        let Some(rotation) = rotation.filter(|rotation| rotation.refused.is_some()) else {
-            return Ok(None);
-        };
-        let manifest = look::known(at_rest::manifest(self.node))?;
-        let configured = look::configuration(self.node, &manifest)?;
-        let found = Generation::File(configured.digest);
-        let before = rotation.before(found);
-        let (Some(Generation::File(before)), true) = (before, rotation.place(found) == Some(rotation.goal))
-        else {
-            return Ok(None);
-        };
-        let bytes = key_store::config(self.node, before)?;
-        self.node
-            .files
-            .replace(held, &configured.file, configured.digest, &bytes)?;
-        Ok(Some(format!(
-            "{} has the configuration of before again, SHA-256 {}...",
-            configured.file,
-            before.short()
-        )))
     }
 
     /// Tries again what a node did not bear, because the operator asks for it.
