@@ -44,6 +44,8 @@ pub(super) struct Keeper<'a> {
     told: String,
     /// What was told last of what endangers values.
     danger: Option<String>,
+    /// The differences that were told last: a file that stays broken while no value needs it is told once.
+    changed: Vec<String>,
     /// The configuration that the API server was restarted for last.
     restarted_for: Option<Digest>,
     /// Which way the rotation went at the last look.
@@ -84,6 +86,7 @@ impl<'a> Keeper<'a> {
             rotator: Rotator::new(node)?.minding(hints),
             told: String::new(),
             danger: None,
+            changed: Vec::new(),
             restarted_for: None,
             way: None,
             not_before: 0,
@@ -148,11 +151,7 @@ impl<'a> Keeper<'a> {
             }
             Guarded::Changed(differences) => {
                 self.danger = None;
-                warn!(
-                    MESSAGE_ID = news::ENCRYPTION,
-                    "encryption at rest was changed, and no stored value needs what went: {}",
-                    differences.join("; ")
-                );
+                self.tell_change(differences);
                 Ok(false)
             }
             Guarded::Forgotten(why) => {
@@ -475,6 +474,17 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
+    fn tell_change(&mut self, differences: Vec<String>) {
+        if self.changed != differences {
+            warn!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "encryption at rest was changed, and no stored value needs what went: {}",
+                differences.join("; ")
+            );
+            self.changed = differences;
+        }
+    }
+
     fn tell_danger(&mut self, told: String) {
         if self.danger.as_ref() != Some(&told) {
             error!(MESSAGE_ID = news::ENCRYPTION, "{told}");
@@ -540,57 +550,5 @@ fn tell_status(published: Result<(), RotateError>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::BootId;
-
-    const DAY_MS: u64 = 86_400_000;
-    const EVERY: Duration = Duration::from_secs(90 * 86_400);
-
-    fn at(boot: &str, wall_day: i64, boot_day: u64) -> Instant {
-        Instant {
-            wall: jiff::Timestamp::from_second(wall_day * 86_400).unwrap(),
-            boot: BootId(boot.to_owned()),
-            since_boot_ms: boot_day * DAY_MS,
-        }
-    }
-
-    fn known(write_key: Option<KeyId>) -> KnownEncryption {
-        KnownEncryption {
-            file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
-            digest: Digest::of(b""),
-            mounted_alone: false,
-            reload: true,
-            write_key,
-            writes_since: at("a", 1000, 1),
-        }
-    }
-
-    fn keyed() -> KnownEncryption {
-        known(Some(KeyId::Key {
-            provider: Provider::Aescbc,
-            name: "key1".parse().unwrap(),
-        }))
-    }
-
-    #[test]
-    fn a_key_is_due_by_the_boot_clock_and_over_a_boot_by_the_wall_clock() {
-        assert!(!is_due(&keyed(), &at("a", 1089, 90), EVERY));
-        assert!(is_due(&keyed(), &at("a", 1090, 91), EVERY));
-        assert!(!is_due(&keyed(), &at("b", 1089, 0), EVERY));
-        assert!(is_due(&keyed(), &at("b", 1090, 0), EVERY));
-    }
-
-    #[test]
-    fn a_wall_clock_that_jumps_by_years_rotates_nothing_within_a_boot_and_one_set_back_delays_it() {
-        assert!(!is_due(&keyed(), &at("a", 5000, 2), EVERY));
-        assert!(!is_due(&keyed(), &at("b", 10, 0), EVERY));
-    }
-
-    #[test]
-    fn plaintext_on_purpose_and_keys_that_differ_are_not_rotated_by_themselves() {
-        for write_key in [None, Some(KeyId::Identity)] {
-            assert!(!is_due(&known(write_key), &at("a", 2000, 1000), EVERY));
-        }
-    }
-}
+#[path = "encryption_tests.rs"]
+mod tests;

@@ -281,7 +281,7 @@ mod tests {
         );
         let mut broken = census(20, &[]);
         broken.undecryptable = vec!["/registry/secrets/x".to_owned()];
-        assert!(of(Fact::Known(broken)).starts_with("1 values do not decrypt"));
+        assert!(of(Fact::Known(broken)).starts_with("1 value(s) do not decrypt"));
     }
 
     #[test]

@@ -267,7 +267,7 @@ pub(super) fn readable(chain: &Chain, census: &Census) -> Result<(), Hold> {
     if let Some(object) = census.undecryptable.first() {
         let count = census.undecryptable.len();
         return Err(Hold::park(
-            format!("{count} values do not decrypt, {object} among them"),
+            format!("{count} value(s) do not decrypt, {object} among them"),
             remedy,
         ));
     }
@@ -655,7 +655,7 @@ mod tests {
             (plain, "2 values are under identity"),
             (
                 undecryptable,
-                "1 values do not decrypt, /registry/secrets/x among them",
+                "1 value(s) do not decrypt, /registry/secrets/x among them",
             ),
             (
                 unknown,

@@ -25,7 +25,7 @@ fn values_that_cannot_be_read(bed: &Bed) {
     for (change, words) in [
         (
             "(head -c 60 /root/value; echo broken; tail -c +61 /root/value)",
-            format!("1 values do not decrypt, {broken} among them"),
+            format!("1 value(s) do not decrypt, {broken} among them"),
         ),
         (
             "sed 's/:key1:/:lost:/' /root/value",
