@@ -213,6 +213,40 @@ fn an_edit_that_no_value_minds_is_known_from_then_on() {
 }
 
 #[test]
+fn a_write_key_that_no_value_needs_yet_goes_only_when_the_server_has_loaded_that() {
+    let mut on = Guarding::new();
+    let original = on.text();
+    let more = original.replace(
+        "keys: [",
+        "keys: [{name: more, secret: bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=}, ",
+    );
+    on.edit(&more);
+    assert!(matches!(on.look(Ok(())), Guarded::Changed(_)));
+    on.cluster.crash_api_server();
+    assert!(on.cluster.serving().names().contains(&"more"));
+    // What the server writes of its own goes, so that no value is under that key.
+    on.cluster.forget_own();
+    on.edit(&original);
+    let found = on.look(Ok(()));
+    let Guarded::Unproven { differences, why } = found else {
+        panic!("{found:?}")
+    };
+    assert!(
+        differences.contains(&"aescbc:more is gone".to_owned()),
+        "{differences:?}"
+    );
+    assert!(
+        why.starts_with("kube-apiserver may still write with aescbc:more: ") && why.contains("restarted"),
+        "{why}"
+    );
+    on.cluster.crash_api_server();
+    on.cluster.serving();
+    std::thread::sleep(Duration::from_millis(2_100));
+    assert!(matches!(on.look(Ok(())), Guarded::Changed(_)));
+    assert!(matches!(on.look(Ok(())), Guarded::InOrder));
+}
+
+#[test]
 fn other_bytes_under_a_name_in_use_are_put_back_while_the_server_runs_with_the_former_ones() {
     let mut on = Guarding::new();
     let original = on.text();

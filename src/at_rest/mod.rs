@@ -10,7 +10,7 @@ use crate::encryption::EncryptionConfig;
 
 pub use judge::{Remark, Weight, judge};
 pub use upgrade::extras;
-pub use watched::{Lost, Present, Repair, both, differences, lost, repair};
+pub use watched::{Lost, Present, Repair, both, differences, lost, may_be_written, repair};
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]

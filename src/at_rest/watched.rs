@@ -217,6 +217,21 @@ pub fn lost(known: &EncryptionConfig, now: Option<&EncryptionConfig>, census: &C
     lost
 }
 
+/// The keys that an API server with the former configuration writes with and the one of now does not read: until it has loaded that, it
+/// may write with them.
+#[must_use]
+pub fn may_be_written(known: &EncryptionConfig, now: &EncryptionConfig) -> BTreeSet<KeyId> {
+    let writers = known.entries.iter().filter_map(|entry| {
+        let writer = new_key(&entry.links().next()?)?;
+        let is_read = entry
+            .resources
+            .iter()
+            .all(|pattern| has_for(now, pattern, &writer));
+        (!is_read).then(|| writer.id())
+    });
+    writers.collect()
+}
+
 fn resource_of(resource: &Resource) -> Option<GroupResource> {
     match resource {
         Resource::Api(resource) => Some(resource.clone()),

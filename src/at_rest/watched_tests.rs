@@ -207,3 +207,26 @@ fn what_a_key_management_service_reads_is_left_to_the_operator() {
     );
     assert!(matches!(by_hand, Repair::ByHand(_)), "{by_hand:?}");
 }
+
+#[test]
+fn a_write_key_that_is_no_longer_read_may_be_written_until_the_server_has_loaded_that() {
+    let may = |known: &[(&str, &str)], now: &[(&str, &str)]| {
+        let keys = may_be_written(&config(known), &config(now));
+        keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let before = [
+        ("secrets", "aescbc:a,b identity"),
+        ("configmaps", "identity aescbc:a"),
+    ];
+    assert_eq!(may(&before, &before), [""; 0]);
+    let promoted = [("secrets configmaps", "aescbc:b,a identity")];
+    assert_eq!(may(&before, &promoted), [""; 0]);
+    assert_eq!(
+        may(&before, &[("secrets configmaps", "aescbc:b")]),
+        ["identity", "aescbc:a"]
+    );
+    assert_eq!(may(&before, &[("secrets", "aescbc:a")]), ["identity"]);
+    let other = with_other_bytes("aescbc:a", "a", "b");
+    let keys = may_be_written(&config(&[("secrets", "aescbc:a")]), &other);
+    assert_eq!(keys.len(), 1, "the same name, and other bytes");
+}

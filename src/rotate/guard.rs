@@ -1,17 +1,20 @@
 //! Guards encryption at rest between rotations: each change of the file, the flag, the mount or the write key is noticed, and one that takes
 //! away what stored values need is put back.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::enable::mending;
+use super::evidence::running;
 use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
-use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, repair};
+use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, may_be_written, repair};
 use crate::census::{Census, Held as Stored, Resource};
-use crate::domain::{Digest, Fact, KeyId, Manifest, Mode, Reason};
+use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, Reason};
 use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
 use crate::journal::{KnownEncryption, Record};
 use crate::observe::at_rest;
@@ -61,12 +64,23 @@ pub enum Answer {
 pub struct Guard<'a> {
     node: &'a Node,
     runtime: tokio::runtime::Runtime,
-    /// What was judged last, until when that is not judged again.
-    judged: Option<(Present, u64)>,
+    judged: Option<Judged>,
+}
+
+/// What was judged last.
+struct Judged {
+    present: Present,
+    /// When it was first seen.
+    since: Instant,
+    /// Until when it is not judged again, of the boot clock.
+    until_ms: u64,
 }
 
 /// A danger that is not mended is judged again after so long, and so is what could not be told.
 const AGAIN_MS: u64 = 2_000;
+/// An API server looks at its configuration each minute (kubernetes apiserver/pkg/server/options/encryptionconfig/controller,
+/// `EncryptConfigPollInterval`): one that does not say what it has loaded has done so by then.
+const LOADED_BY: Duration = Duration::from_secs(180);
 
 impl<'a> Guard<'a> {
     /// A guard of this node.
@@ -120,13 +134,20 @@ impl<'a> Guard<'a> {
             self.adopt(held, journal, configured)?;
             return Ok(Guarded::InOrder);
         }
-        let now = self.node.clock.now().since_boot_ms;
-        let is_judged = |(judged, until): &(Present, u64)| *judged == present && now < *until;
-        if settling || self.judged.as_ref().is_some_and(is_judged) {
+        let now = self.node.clock.now();
+        let judged = self.judged.take().filter(|judged| judged.present == present);
+        let is_judged = |judged: &Judged| now.since_boot_ms < judged.until_ms;
+        if settling || judged.as_ref().is_some_and(is_judged) {
+            self.judged = judged;
             return Ok(Guarded::InOrder);
         }
-        self.judged = Some((present.clone(), now + AGAIN_MS));
-        self.judge(held, journal, &manifest, &known, &present, acts)
+        let since = judged.map_or_else(|| now.clone(), |judged| judged.since);
+        self.judged = Some(Judged {
+            present: present.clone(),
+            since: since.clone(),
+            until_ms: now.since_boot_ms + AGAIN_MS,
+        });
+        self.judge(held, journal, &manifest, &known, (&present, &since), acts)
     }
 
     fn judge(
@@ -135,7 +156,7 @@ impl<'a> Guard<'a> {
         journal: &mut JournalStore,
         manifest: &Manifest,
         known: &KnownEncryption,
-        present: &Present,
+        (present, since): (&Present, &Instant),
         acts: Result<(), String>,
     ) -> Result<Guarded, RotateError> {
         let former = match (self.former(known), present) {
@@ -148,6 +169,15 @@ impl<'a> Guard<'a> {
             (Err(why), _) => return Err(why),
         };
         let differences = differences(&former, present);
+        // Before the census, which then has all that was written until the server had loaded it.
+        let still_written = match present {
+            Present::As(now) => self.still_written(manifest, &former, now, since),
+            Present::NoFlag
+            | Present::NotMounted { .. }
+            | Present::NoFile { .. }
+            | Present::Refused { .. }
+            | Present::Unknown(_) => None,
+        };
         let census = match self.census(manifest, &former, present) {
             Ok(census) => census,
             Err(why) => {
@@ -159,6 +189,9 @@ impl<'a> Guard<'a> {
         let rotation = journal.state().rotations.rotation.clone();
         // A rotation under way needs its configuration whether values do yet or not.
         if lost.is_empty() && !(present.is_of_manifest() && rotation.is_some()) {
+            if let Some(why) = still_written {
+                return Ok(Guarded::Unproven { differences, why });
+            }
             match present {
                 Present::As(configured) => {
                     self.adopt(held, journal, configured)?;
@@ -218,6 +251,57 @@ impl<'a> Guard<'a> {
             let etcd = etcd.map_err(|error| Reason::new(format!("{error}; {}", error.advice())))?;
             at_rest::census(&etcd, &access, Some(&all), false).await
         })
+    }
+
+    /// Why a value under a key that went may still be written: the API server wrote with it, and is not proven to have loaded what is there.
+    fn still_written(
+        &self,
+        manifest: &Manifest,
+        former: &Configured,
+        now: &Configured,
+        since: &Instant,
+    ) -> Option<String> {
+        let keys = may_be_written(&former.config, &now.config);
+        if keys.is_empty() {
+            return None;
+        }
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let told = |why: &str| {
+            Some(format!(
+                "kube-apiserver may still write with {}: {why}",
+                keys.join(", ")
+            ))
+        };
+        let api = match at_rest::client(self.node, manifest) {
+            Ok(api) => api,
+            Err(why) => return told(&why.to_string()),
+        };
+        let reported = self.runtime.block_on(at_rest::reported(&api));
+        let generation = |configured: &Configured| Generation::File(configured.digest);
+        let always = Instant {
+            since_boot_ms: 0,
+            ..since.clone()
+        };
+        let mut lay_on_disk = || {
+            vec![
+                (always.clone(), generation(former)),
+                (since.clone(), generation(now)),
+            ]
+        };
+        let (loaded, silent) = running(self.node, manifest, reported, &mut lay_on_disk);
+        let waited = self.node.clock.now().elapsed_since(since);
+        let is_past = || waited.is_some_and(|waited| waited >= LOADED_BY);
+        let never_shows = silent.is_some_and(|silent| silent.hopeless().is_some());
+        if loaded == Fact::Known(generation(now)) || never_shows && is_past() {
+            return None;
+        }
+        if now.reload {
+            told("it is not seen to have loaded the file, which it does within a minute")
+        } else {
+            told(
+                "it is not seen to have loaded the file, which it does when it is restarted (`holdfast bounce kube-apiserver`)",
+            )
+        }
     }
 
     /// True when the API server is proven to run with the former configuration.

@@ -197,6 +197,11 @@ impl Cluster {
         );
     }
 
+    /// What the API server wrote of itself is deleted.
+    pub fn forget_own(&self) {
+        self.etcd.delete(OWN);
+    }
+
     /// The configuration on the disk.
     pub fn on_disk(&self) -> AtRest {
         AtRest::parse(&std::fs::read(self.world.root().join(CONFIG)).expect("it is there"))
