@@ -9,39 +9,19 @@
     reason = "a test fails loudly, and shows the outages"
 )]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use by_hand::{
+    CONFIG, MANIFEST, Mounted, READY, aescbc, config, content, create_secrets, encrypt, random, restart_with,
+    rewrite_secrets,
+};
 use node::Node;
-
-const READY: Duration = Duration::from_secs(180);
-const CONFIG: &str = "/etc/kubernetes/enc/enc.yaml";
-const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-
-/// Gives the API server more flags, before it is looked at; the compaction, which is not the point, comes every 15 s.
-fn with_flags(node: &Node, flags: &[&str], more: &str) {
-    let lines: String = ["--etcd-compaction-interval=15s"]
-        .iter()
-        .chain(flags)
-        .map(|flag| format!("\\n    - {flag}"))
-        .collect();
-    node.sh(&format!(
-        "sed -e 's#^    - --tls-private-key-file=.*#&{lines}#' {more} {MANIFEST} > /root/new.yaml && chmod 0600 /root/new.yaml && \
-         mv {MANIFEST} /root/old.yaml && sleep 2 && pkill -9 -x kube-apiserver; sleep 3; mv /root/new.yaml {MANIFEST}; sleep 4"
-    ));
-    node.await_that("the API server is ready", READY, Node::is_ready);
-    node.await_that("the leaders work", READY, Node::leaders_work);
-}
-
-fn secrets(node: &Node, count: u32) {
-    node.sh(&format!(
-        "for i in $(seq {count}); do printf 'apiVersion: v1\\nkind: Secret\\nmetadata: {{name: s%s}}\\nstringData: {{a: \"value %s\"}}\\n---\\n' \
-         $i $i; done > /root/secrets.yaml; kubectl create -f /root/secrets.yaml >/dev/null"
-    ));
-}
 
 /// The keys under which etcd holds secrets, by Holdfast's own proof; none while that cannot be told.
 fn keys_of(node: &Node) -> (i32, BTreeSet<String>) {
@@ -68,10 +48,7 @@ fn in_the_clear(node: &Node, text: &str) -> u32 {
 
 fn contents_are_right(node: &Node, count: u32) {
     for number in [1, count / 2, count] {
-        let found = node.sh(&format!(
-            "kubectl get secret s{number} -o jsonpath='{{.data.a}}' | base64 -d"
-        ));
-        assert_eq!(found, format!("value {number}"));
+        assert_eq!(content(node, &format!("s{number}")), format!("value {number}"));
     }
 }
 
@@ -80,8 +57,8 @@ fn contents_are_right(node: &Node, count: u32) {
 fn a_fresh_node_is_enabled_with_one_restart_and_disabled_again_without_one() {
     const SECRETS: u32 = 1_000;
     let node = Node::fresh();
-    with_flags(&node, &[], "");
-    secrets(&node, SECRETS);
+    restart_with(&node, &[], "");
+    create_secrets(&node, SECRETS);
     assert_eq!(in_the_clear(&node, "value"), SECRETS);
     let key = enabled(&node);
     contents_are_right(&node, SECRETS);
@@ -152,39 +129,15 @@ fn enabled(node: &Node) -> String {
     key
 }
 
-/// As the Kubernetes documents say, and without automatic reload.
-fn set_up_without_reload(node: &Node) {
-    node.sh(r#"mkdir -p /etc/kubernetes/enc; chmod 0700 /etc/kubernetes/enc
-cat > /etc/kubernetes/enc/enc.yaml <<END
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources: [secrets]
-    providers:
-      - aescbc:
-          keys:
-            - name: key1
-              secret: $(head -c 32 /dev/urandom | base64)
-      - identity: {}
-END
-chmod 0600 /etc/kubernetes/enc/enc.yaml"#);
-    with_flags(
-        node,
-        &["--encryption-provider-config=/etc/kubernetes/enc/enc.yaml"],
-        r"-e 's#^    volumeMounts:#&\n    - mountPath: /etc/kubernetes/enc\n      name: enc\n      readOnly: true#' \
-          -e 's#^  volumes:#&\n  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc#'",
-    );
-}
-
 #[test]
 #[ignore = "needs the test bed"]
 fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_both_stages_can_be_turned_back() {
     const SECRETS: u32 = 100;
     let node = Node::fresh();
-    set_up_without_reload(&node);
-    secrets(&node, SECRETS);
-    // As the documents say: what was there before is under no key yet.
-    node.sh("kubectl get secrets -A -o json | kubectl replace -f - >/dev/null");
+    let config = config(&["secrets"], &aescbc(&[("key1", &random::<32>())]));
+    encrypt(&node, &config, Mounted::Folder, &[]);
+    create_secrets(&node, SECRETS);
+    rewrite_secrets(&node);
     let old = BTreeSet::from(["aescbc:key1".to_owned()]);
     assert_eq!(keys_of(&node), (0, old.clone()));
     let before = node.read(CONFIG);
@@ -245,6 +198,15 @@ fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_both_stages_can
     contents_are_right(&node, SECRETS);
 }
 
+/// What kubeadm is to make manifests of from now on.
+fn kubeadm_knows(node: &Node, configuration: &str) {
+    node.write("/root/plain", configuration);
+    node.sh(
+        "kubectl -n kube-system create configmap kubeadm-config --from-file=ClusterConfiguration=/root/plain --dry-run=client -o yaml | \
+         kubectl replace -f - >/dev/null",
+    );
+}
+
 const UPGRADE: &str = "kubeadm upgrade apply $(kubelet --version | cut -d' ' -f2) --force -y --etcd-upgrade=false \
                        --certificate-renewal=false --ignore-preflight-errors=all >/root/upgrade.log 2>&1";
 
@@ -253,8 +215,8 @@ const UPGRADE: &str = "kubeadm upgrade apply $(kubelet --version | cut -d' ' -f2
 fn campaign_of_upgrades_with_and_without_what_kubeadm_must_know() {
     const SECRETS: u32 = 100;
     let node = Node::fresh();
-    with_flags(&node, &[], "");
-    secrets(&node, SECRETS);
+    restart_with(&node, &[], "");
+    create_secrets(&node, SECRETS);
     let plain = node
         .sh("kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'");
     let said = node.holdfast(&["encryption", "enable", "--yes"]);
@@ -272,11 +234,7 @@ fn campaign_of_upgrades_with_and_without_what_kubeadm_must_know() {
     );
 
     // Somebody takes it out of the ConfigMap, or it was never in.
-    node.write("/root/plain", &plain);
-    node.sh(
-        "kubectl -n kube-system create configmap kubeadm-config --from-file=ClusterConfiguration=/root/plain --dry-run=client -o yaml | \
-         kubectl replace -f - >/dev/null",
-    );
+    kubeadm_knows(&node, &plain);
     let status = node.holdfast(&["encryption", "status"]);
     assert!(
         status
@@ -305,4 +263,69 @@ fn campaign_of_upgrades_with_and_without_what_kubeadm_must_know() {
     );
     assert_eq!(in_the_clear(&node, "written meanwhile"), 0);
     contents_are_right(&node, SECRETS);
+}
+
+/// Everything that the daemon can mend is mended, and the node is as it will stay.
+fn settled(node: &Node) {
+    node.await_that("the node is hardened", Duration::from_secs(600), |node| {
+        let (_, plan) = node.json(&["plan"]);
+        let withheld = plan["withheld"].as_array();
+        let waits = withheld.is_none_or(|held| held.iter().any(|one| one["temporary"] == true));
+        let changes = plan["changes"]
+            .as_array()
+            .is_none_or(|changes| !changes.is_empty());
+        !waits && !changes && plan["inFlight"].is_null() && node.is_ready()
+    });
+    node.await_that("the leaders work", READY, Node::leaders_work);
+}
+
+const WRITER: &str = "systemd-run --unit=writer sh -c 'i=0; while :; do i=$((i + 1)); kubectl --request-timeout=2s create secret generic \
+                      m$i --from-literal=a=\"written meanwhile\" >/dev/null 2>&1; sleep 0.1; done'";
+
+#[test]
+#[ignore = "a campaign: minutes of a genuine kubeadm upgrade"]
+fn campaign_of_an_upgrade_that_drops_the_flag_beside_the_daemon() {
+    const SECRETS: u32 = 100;
+    let node = Node::fresh();
+    restart_with(&node, &[], "");
+    create_secrets(&node, SECRETS);
+    let plain = node
+        .sh("kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'");
+    let said = node.holdfast(&["encryption", "enable", "--yes"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    kubeadm_knows(&node, &plain);
+    node.configure("mode: enforce\n");
+    node.start_daemon();
+    settled(&node);
+    let hardened = node.read(MANIFEST);
+
+    node.sh(WRITER);
+    node.sh(UPGRADE);
+    node.await_that("the flag is back", READY, |node| {
+        node.path(MANIFEST).exists() && node.read(MANIFEST).contains("--encryption-provider-config=")
+    });
+    settled(&node);
+    node.sh("systemctl stop writer");
+    let log = node.log();
+    let told = |what: &str| log.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        told("kube-apiserver is given its configuration back"),
+        1,
+        "{log:#?}"
+    );
+    println!("upgraded beside the daemon: {log:#?}");
+    // What was written in plaintext meanwhile, if anything was, is rewritten under a new key, and the old one waits for the operator.
+    node.await_that("nothing is in plaintext", Duration::from_secs(600), |node| {
+        in_the_clear(node, "written meanwhile") == 0
+    });
+    let (code, _) = keys_of(&node);
+    assert_eq!(code, 0);
+    contents_are_right(&node, SECRETS);
+    let again = node::changed_lines(&hardened, &node.read(MANIFEST));
+    let is_meant = |line: &String| {
+        ["encryption-provider", "etcd-compaction"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    assert!(again.iter().all(is_meant), "{again:#?}");
 }

@@ -13,6 +13,8 @@
 mod bed;
 #[path = "bed_faults/before.rs"]
 mod before;
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed_faults/chain.rs"]
 mod chain;
 #[path = "bed_faults/hard_stop.rs"]

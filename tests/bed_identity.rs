@@ -3,41 +3,15 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
+use by_hand::{Mounted, aescbc, config, create_secrets, encrypt, random, rewrite_secrets};
 use node::Node;
 
 const RBAC: &str = include_str!("../config/rbac/holdfast.yaml");
-
-/// As the Kubernetes documents say (tasks/administer-cluster/encrypt-data). The compaction, which is not the point, comes every 15 s.
-const BY_HAND: &str = r#"set -e
-mkdir -p /etc/kubernetes/enc; chmod 0700 /etc/kubernetes/enc
-cat > /etc/kubernetes/enc/enc.yaml <<END
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources: [secrets]
-    providers:
-      - aescbc: {keys: [{name: key1, secret: $(head -c 32 /dev/urandom | base64)}]}
-      - identity: {}
-END
-chmod 0600 /etc/kubernetes/enc/enc.yaml
-manifest=/etc/kubernetes/manifests/kube-apiserver.yaml
-sed -e 's#^    - --tls-private-key-file=.*#&\n    - --etcd-compaction-interval=15s\n    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml\n    - --encryption-provider-config-automatic-reload=RELOAD#' \
-    -e 's#^    volumeMounts:#&\n    - mountPath: /etc/kubernetes/enc\n      name: enc\n      readOnly: true#' \
-    -e 's#^  volumes:#&\n  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc#' $manifest > /root/new.yaml
-chmod 0600 /root/new.yaml
-mv $manifest /root/old.yaml; sleep 2; pkill -9 -x kube-apiserver; sleep 3
-mv /root/new.yaml $manifest; sleep 4
-for _ in $(seq 300); do
-    [ "$(kubectl --request-timeout=1s get --raw /readyz 2>/dev/null)" = ok ] && break
-    sleep 0.2
-done
-for i in $(seq 50); do printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: s%s}\nstringData: {a: "value %s"}\n---\n' $i $i; done > /root/secrets.yaml
-kubectl create -f /root/secrets.yaml >/dev/null
-kubectl get secrets -A -o json | kubectl replace -f - >/dev/null
-"#;
 
 /// The steps that the comments of the file tell: the lines that are set in by three spaces.
 fn steps() -> String {
@@ -48,7 +22,11 @@ fn steps() -> String {
 /// A node with a key set up by hand, and Holdfast's own identity with these rules.
 fn with_identity(rbac: &str, reload: bool) -> Node {
     let node = Node::fresh();
-    node.sh(&BY_HAND.replace("=RELOAD", &format!("={reload}")));
+    let config = config(&["secrets"], &aescbc(&[("key1", &random::<32>())]));
+    let reload = format!("--encryption-provider-config-automatic-reload={reload}");
+    encrypt(&node, &config, Mounted::Folder, &[&reload]);
+    create_secrets(&node, 50);
+    rewrite_secrets(&node);
     node.write("/root/holdfast.yaml", rbac);
     node.sh(&format!("set -e; mkdir -p /etc/holdfast; cd /root\n{}", steps()));
     node.configure("api: { kubeconfig: /etc/holdfast/api.conf }\n");

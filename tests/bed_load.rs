@@ -12,6 +12,8 @@
     reason = "a test fails loudly, shows its figures, and works beside the node"
 )]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
@@ -20,61 +22,20 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use by_hand::{
+    CONFIG, Mounted, READY, RELOAD, WIDGETS, aescbc, config, define_widgets, encrypt, random, rewrite_secrets,
+};
 use node::Node;
 use serde_json::Value;
 
-const READY: Duration = Duration::from_secs(180);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// What Holdfast may take at most, whatever the number and size of the values.
 const MOST_MEMORY: u64 = 32 * MIB;
 
-/// As the Kubernetes documents say, with automatic reload; etcd with this quota, if any. The compaction comes every 15 s.
-const SET_UP: &str = r#"set -e
-mkdir -p /etc/kubernetes/enc; chmod 0700 /etc/kubernetes/enc
-cat > /etc/kubernetes/enc/enc.yaml <<END
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources:
-      - secrets
-      - widgets.example.org
-    providers:
-      - aescbc:
-          keys:
-            - name: key1
-              secret: $(head -c 32 /dev/urandom | base64)
-      - identity: {}
-END
-chmod 0600 /etc/kubernetes/enc/enc.yaml
-cd /etc/kubernetes/manifests
-sed -e 's#^    - --tls-private-key-file=.*#&\n    - --etcd-compaction-interval=15s\n    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml\n    - --encryption-provider-config-automatic-reload=true#' \
-    -e 's#^    volumeMounts:#&\n    - mountPath: /etc/kubernetes/enc\n      name: enc\n      readOnly: true#' \
-    -e 's#^  volumes:#&\n  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc#' kube-apiserver.yaml > /root/api.yaml
-sed -e "s#^    - --trusted-ca-file=.*#&${1:+\n    - --quota-backend-bytes=$1}#" etcd.yaml > /root/etcd.yaml
-chmod 0600 /root/api.yaml /root/etcd.yaml
-mv kube-apiserver.yaml /root/old.yaml; sleep 2; pkill -9 -x kube-apiserver
-mv /root/etcd.yaml etcd.yaml; sleep 8
-mv /root/api.yaml kube-apiserver.yaml; sleep 4
-"#;
-
-const CRD: &str = r"cat > /root/crd.yaml <<END
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.org}
-spec:
-  group: example.org
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-END
-kubectl create -f /root/crd.yaml >/dev/null
-kubectl wait --for=condition=Established crd/widgets.example.org --timeout=60s >/dev/null
-kubectl get secrets -A -o json | kubectl replace -f - >/dev/null
+/// Gives etcd this quota.
+const QUOTA: &str = r"sed -e 's#^    - --trusted-ca-file=.*#&\n    - --quota-backend-bytes=BYTES#' /etc/kubernetes/manifests/etcd.yaml > /root/etcd.yaml
+chmod 0600 /root/etcd.yaml; mv /root/etcd.yaml /etc/kubernetes/manifests/etcd.yaml; sleep 10
 ";
 
 const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
@@ -100,12 +61,14 @@ struct Beside {
 impl Bed {
     fn new(quota: Option<u64>) -> Self {
         let node = Node::fresh();
-        node.write("/root/set-up.sh", SET_UP);
-        let quota = quota.map_or_else(String::new, |quota| quota.to_string());
-        node.sh(&format!("bash /root/set-up.sh {quota}"));
-        node.await_that("the API server is ready", READY, Node::is_ready);
-        node.await_that("the leaders work", READY, Node::leaders_work);
-        node.sh(CRD);
+        if let Some(quota) = quota {
+            node.sh(&QUOTA.replace("BYTES", &quota.to_string()));
+            node.await_that("the API server is ready", READY, Node::is_ready);
+        }
+        let config = config(&["secrets", WIDGETS], &aescbc(&[("key1", &random::<32>())]));
+        encrypt(&node, &config, Mounted::Folder, &[RELOAD]);
+        define_widgets(&node);
+        rewrite_secrets(&node);
         Self { node }
     }
 
@@ -236,7 +199,7 @@ impl Bed {
 
     /// The old key is kept, and gone from the configuration.
     fn the_old_key_is_kept(&self, old: &str) {
-        let config = self.node.read("/etc/kubernetes/enc/enc.yaml");
+        let config = self.node.read(CONFIG);
         assert!(
             !config.contains(old),
             "the old key is gone from the configuration"
@@ -248,7 +211,7 @@ impl Bed {
     }
 
     fn old_key(&self) -> String {
-        let config = self.node.read("/etc/kubernetes/enc/enc.yaml");
+        let config = self.node.read(CONFIG);
         let key = config
             .lines()
             .find_map(|line| line.trim().strip_prefix("secret: "));
@@ -291,9 +254,12 @@ impl Watched {
         self.lines().map(|(_, line)| format!("{line}\n")).collect()
     }
 
-    /// When it last said that.
-    fn said(&self, words: &str) -> f64 {
-        let found = self.lines().filter(|(_, line)| line.contains(words)).last();
+    /// When it last said that, before that time.
+    fn said(&self, words: &str, before: f64) -> f64 {
+        let found = self
+            .lines()
+            .filter(|(at, line)| *at < before && line.contains(words))
+            .last();
         found
             .unwrap_or_else(|| panic!("not said: {words}\n{}", self.text()))
             .0
@@ -301,10 +267,12 @@ impl Watched {
 
     /// While nothing but the wait for requests of before went on.
     fn drain(&self) -> (f64, f64) {
-        (
-            self.said("may still commit"),
-            self.said("request of before has ended"),
-        )
+        let drained = self.said("request of before has ended", self.rewritten());
+        (self.said("may still commit", drained), drained)
+    }
+
+    fn rewritten(&self) -> f64 {
+        self.said("values were written under the new key", f64::INFINITY)
     }
 
     /// From the count before the first rewrite to the end of the last one.
@@ -313,8 +281,7 @@ impl Watched {
         let mut counted = self
             .lines()
             .filter(|(at, line)| *at > drained && line.contains("counted and decrypted"));
-        let begin = counted.next().expect("it counted").0;
-        (begin, self.said("values were written under the new key"))
+        (counted.next().expect("it counted").0, self.rewritten())
     }
 
     fn peak(&self) -> u64 {
@@ -526,5 +493,9 @@ fn beside_a_writer(bed: &Bed, small: &str, count: u32) {
         "a writer of 20/s, p99: alone {alone:.1} ms, beside the re-encryption ({:.1} s) {beside:.1} ms, {:.2} times",
         end - begin,
         beside / alone
+    );
+    assert!(
+        beside < 3.0 * alone,
+        "others wait for it: {alone} and {beside} ms"
     );
 }

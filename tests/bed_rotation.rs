@@ -7,63 +7,16 @@
     reason = "a test fails loudly"
 )]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
+use by_hand::{
+    CONFIG, Mounted, RELOAD, WIDGETS, aescbc, config, content, create_secrets, create_widgets, encoded,
+    encrypt, random, rewrite_secrets,
+};
 use node::Node;
-
-/// As the Kubernetes documents say (tasks/administer-cluster/encrypt-data), with automatic reload. The compaction, which is not the
-/// point, comes every 15 s.
-const BY_HAND: &str = r#"set -e
-mkdir -p /etc/kubernetes/enc; chmod 0700 /etc/kubernetes/enc
-head -c 32 /dev/urandom | base64 > /root/key1
-cat > /etc/kubernetes/enc/enc.yaml <<END
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources:
-      - secrets
-      - widgets.example.org
-    providers:
-      - aescbc:
-          keys:
-            - name: key1
-              secret: $(cat /root/key1)
-      - identity: {}
-END
-chmod 0600 /etc/kubernetes/enc/enc.yaml
-manifest=/etc/kubernetes/manifests/kube-apiserver.yaml
-sed -e 's#^    - --tls-private-key-file=.*#&\n    - --etcd-compaction-interval=15s\n    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml\n    - --encryption-provider-config-automatic-reload=true#' \
-    -e 's#^    volumeMounts:#&\n    - mountPath: /etc/kubernetes/enc\n      name: enc\n      readOnly: true#' \
-    -e 's#^  volumes:#&\n  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc#' $manifest > /root/new.yaml
-chmod 0600 /root/new.yaml
-mv $manifest /root/old.yaml; sleep 2; pkill -9 -x kube-apiserver; sleep 3
-mv /root/new.yaml $manifest; sleep 4
-for _ in $(seq 300); do
-    [ "$(kubectl --request-timeout=1s get --raw /readyz 2>/dev/null)" = ok ] && break
-    sleep 0.2
-done
-cat > /root/crd.yaml <<END
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.org}
-spec:
-  group: example.org
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-END
-kubectl create -f /root/crd.yaml >/dev/null
-kubectl wait --for=condition=Established crd/widgets.example.org --timeout=30s >/dev/null
-for i in $(seq 500); do printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: s%s}\nstringData: {a: "value %s"}\n---\n' $i $i; done > /root/secrets.yaml
-for i in $(seq 50); do printf 'apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w%s}\nspec: {a: "value %s"}\n---\n' $i $i; done > /root/widgets.yaml
-kubectl create -f /root/secrets.yaml >/dev/null; kubectl create -f /root/widgets.yaml >/dev/null
-kubectl get secrets -A -o json | kubectl replace -f - >/dev/null
-"#;
 
 /// Creates, changes and deletes secrets, notes what the API confirmed last, and counts the times that it did not answer.
 const WRITER: &str = r#"i=0; failed=0; : > /root/confirmed
@@ -97,7 +50,12 @@ fn values_by_key(status: &serde_json::Value) -> Vec<(String, String, u64)> {
 #[ignore = "needs the test bed"]
 fn a_key_set_up_by_hand_is_rotated_while_others_write_and_nothing_is_left_under_it() {
     let node = Node::fresh();
-    node.sh(BY_HAND);
+    let key = random::<32>();
+    let config = config(&["secrets", WIDGETS], &aescbc(&[("key1", &key)]));
+    encrypt(&node, &config, Mounted::Folder, &[RELOAD]);
+    create_widgets(&node, 50);
+    create_secrets(&node, 500);
+    rewrite_secrets(&node);
     let (code, before) = node.json(&["encryption", "verify"]);
     assert_eq!(code, 0, "{before:#}");
     let old = "aescbc:key1".to_owned();
@@ -129,7 +87,7 @@ fn a_key_set_up_by_hand_is_rotated_while_others_write_and_nothing_is_left_under_
         "{rows:?}"
     );
     contents_are_as_confirmed(&node);
-    the_old_key_is_kept_and_nowhere_else(&node, &said.out);
+    the_old_key_is_kept_and_nowhere_else(&node, &encoded(&key), &said.out);
     let again = node.holdfast(&["encryption", "abort", "--yes"]);
     assert!(
         again.code == 0 && again.out.contains("No rotation is under way"),
@@ -146,28 +104,22 @@ fn contents_are_as_confirmed(node: &Node) {
         .collect();
     assert!(!last.is_empty(), "the writer wrote");
     for (name, what) in last {
-        let found = node.sh(&format!(
-            "kubectl get secret {name} --ignore-not-found -o jsonpath='{{.data.a}}' | base64 -d"
-        ));
+        let found = content(node, &name);
         let expected = if what == "gone" { "" } else { &what };
         assert_eq!(found, expected, "{name}");
     }
     for number in [1, 250, 500] {
-        let found = node.sh(&format!(
-            "kubectl get secret s{number} -o jsonpath='{{.data.a}}' | base64 -d"
-        ));
-        assert_eq!(found, format!("value {number}"));
+        assert_eq!(content(node, &format!("s{number}")), format!("value {number}"));
     }
     let widget = node.sh("kubectl get widget w50 -o jsonpath='{.spec.a}'");
     assert_eq!(widget, "value 50");
 }
 
 /// The retired key is among the retained ones, gone from the configuration, and neither it nor the new one is anywhere else.
-fn the_old_key_is_kept_and_nowhere_else(node: &Node, printed: &str) {
-    let old = node.read("/root/key1").trim().to_owned();
-    let config = node.read("/etc/kubernetes/enc/enc.yaml");
+fn the_old_key_is_kept_and_nowhere_else(node: &Node, old: &str, printed: &str) {
+    let config = node.read(CONFIG);
     assert!(
-        !config.contains(&old),
+        !config.contains(old),
         "the old key is gone from the configuration"
     );
     let new = config
@@ -176,10 +128,9 @@ fn the_old_key_is_kept_and_nowhere_else(node: &Node, printed: &str) {
         .unwrap_or_else(|| panic!("the configuration has a key"))
         .trim_matches('"')
         .to_owned();
-    node.sh("rm -f /root/key1");
     for (key, kept_in) in [
-        (&old, "/var/lib/holdfast/retained/"),
-        (&new, "/var/lib/holdfast/keys/"),
+        (old, "/var/lib/holdfast/retained/"),
+        (new.as_str(), "/var/lib/holdfast/keys/"),
     ] {
         let found = node.sh(&format!(
             "grep -rlF '{key}' /var/lib/holdfast /run /etc/holdfast /var/log/pods /root || true"
@@ -192,7 +143,7 @@ fn the_old_key_is_kept_and_nowhere_else(node: &Node, printed: &str) {
                 .all(|path| stores.iter().any(|store| path.starts_with(store))),
             "{found}"
         );
-        assert!(!printed.contains(key.as_str()));
+        assert!(!printed.contains(key));
         let logged = node.sh(&format!("journalctl --no-pager | grep -cF '{key}' || true"));
         assert_eq!(logged.trim(), "0");
     }

@@ -3,45 +3,43 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails loudly")]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
 use std::time::Duration;
 
+use by_hand::{
+    CONFIG, MANIFEST, Mounted, READY, RELOAD, aescbc, config, create_secrets, encrypt, random,
+    rewrite_secrets,
+};
 use node::Node;
 
-const READY: Duration = Duration::from_secs(180);
 /// The daemon looks within a second; the log takes a moment.
 const SOON: Duration = Duration::from_secs(15);
-const CONFIG: &str = "/etc/kubernetes/enc/enc.yaml";
-const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// The API server looks at its configuration once a minute.
+const LOADED: Duration = Duration::from_secs(100);
 
-const BY_HAND: &str = r#"set -e
-mkdir -p /etc/kubernetes/enc; chmod 0700 /etc/kubernetes/enc
-key() { head -c 32 /dev/urandom | base64; }
-config() { printf 'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n  - resources: [secrets]\n    providers:\n      - aescbc:\n          keys:\n%s\n      - identity: {}\n' "$1"; }
-one="            - {name: key1, secret: $(key)}"; two="            - {name: key2, secret: $(key)}"
-config "$one" > /etc/kubernetes/enc/enc.yaml
-config "$two" > /root/dropped.yaml
-config "$one
-$two" > /root/second.yaml
-head -n 5 /etc/kubernetes/enc/enc.yaml > /root/torn.yaml
-chmod 0600 /etc/kubernetes/enc/enc.yaml /root/*.yaml
-manifest=/etc/kubernetes/manifests/kube-apiserver.yaml
-sed -e 's#^    - --tls-private-key-file=.*#&\n    - --etcd-compaction-interval=15s\n    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml\n    - --encryption-provider-config-automatic-reload=true#' \
-    -e 's#^    volumeMounts:#&\n    - mountPath: /etc/kubernetes/enc\n      name: enc\n      readOnly: true#' \
-    -e 's#^  volumes:#&\n  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc#' $manifest > /root/new
-chmod 0600 /root/new
-mv $manifest /root/old; sleep 2; pkill -9 -x kube-apiserver; sleep 3
-mv /root/new $manifest; sleep 4
-for _ in $(seq 300); do
-    [ "$(kubectl --request-timeout=1s get --raw /readyz 2>/dev/null)" = ok ] && break
-    sleep 0.2
-done
-for i in $(seq 20); do printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: s%s}\nstringData: {a: "value %s"}\n---\n' $i $i; done > /root/secrets
-kubectl create -f /root/secrets >/dev/null
-kubectl get secrets -A -o json | kubectl replace -f - >/dev/null
-"#;
+/// The configuration, and in /root what it becomes.
+fn set_up(node: &Node) {
+    let (one, two) = (random::<32>(), random::<32>());
+    let of = |keys: &[(&str, &[u8])]| config(&["secrets"], &aescbc(keys));
+    let original = of(&[("key1", &one)]);
+    let torn: String = original.lines().take(5).map(|line| format!("{line}\n")).collect();
+    for (name, text) in [
+        ("original", &original),
+        ("dropped", &of(&[("key2", &two)])),
+        ("second", &of(&[("key1", &one), ("key2", &two)])),
+        ("torn", &torn),
+    ] {
+        node.write(&format!("/root/{name}.yaml"), text);
+    }
+    node.sh("chmod 0600 /root/*.yaml");
+    encrypt(node, &original, Mounted::Folder, &[RELOAD]);
+    create_secrets(node, 20);
+    rewrite_secrets(node);
+}
 
 fn says(node: &Node, what: &str) -> bool {
     node.log().iter().any(|line| line.contains(what))
@@ -68,7 +66,7 @@ fn reads_everything(node: &Node) {
 #[ignore = "needs the test bed"]
 fn the_daemon_puts_back_what_stored_values_need_and_walks_rotations() {
     let node = Node::fresh();
-    node.sh(BY_HAND);
+    set_up(&node);
     let original = node.read(CONFIG);
     node.configure("mode: audit\n");
     node.start_daemon();
@@ -99,14 +97,11 @@ fn the_daemon_puts_back_what_stored_values_need_and_walks_rotations() {
     await_words(&node, "is read again, and what the edit brought is kept", SOON);
     let mended = node.read(CONFIG);
     assert!(mended.contains("key1") && mended.contains("key2"), "{mended}");
-    node.sh(&format!(
-        "cat > /root/original.yaml <<'END'\n{original}END\nchmod 0600 /root/original.yaml"
-    ));
     put(&node, "/root/original.yaml");
     await_words(
         &node,
         "no stored value needs what went: aescbc:key2 is gone",
-        SOON,
+        LOADED,
     );
     put(&node, "/root/torn.yaml");
     node.await_that("the torn file is put back", SOON, |node| {

@@ -120,8 +120,8 @@ fn kill_at_every_record(side: &str, component: Component) -> usize {
     panic!("{MANY} records were not enough");
 }
 
-/// Opened, started, the baseline of a first start, finished; and one for the draining API server.
-const RECORDS: usize = 4;
+/// Opened, started, the baseline of a first start, the former pod that is cleaned up, finished; and one for the draining API server.
+const RECORDS: usize = 5;
 
 #[test]
 fn a_kill_before_any_record_of_a_bounce_costs_no_manifest() {

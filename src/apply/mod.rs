@@ -102,6 +102,12 @@ impl Applier<'_> {
                     why: "it to finish what it has begun to answer".to_owned(),
                 }
             }
+            Step::CleanedUp => {
+                self.record(Record::CleanedUp { change })?;
+                Result::Waiting {
+                    why: crate::plan::FORGET.to_owned(),
+                }
+            }
             Step::End(processes) => self.end(processes),
             Step::PutIn => self.put_in(&progress.act),
             Step::Finish => {

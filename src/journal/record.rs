@@ -41,6 +41,11 @@ pub enum Record {
         /// The change.
         change: Digest,
     },
+    /// The kubelet has taken away the cgroup of the pod whose manifest the change took out of its folder.
+    CleanedUp {
+        /// The change.
+        change: Digest,
+    },
     /// The change was made and, where it restarts a component, the node proved healthy after it.
     Finished {
         /// The change.

@@ -43,6 +43,8 @@ pub struct InFlight {
     pub since: Instant,
     /// When the component was found to listen no more, if it is taken out of its folder.
     pub draining: Option<Instant>,
+    /// When the kubelet was found to have cleaned up after its former pod, if it was taken out of its folder.
+    pub cleaned_up: Option<Instant>,
 }
 
 /// Where a change in flight stands.
@@ -132,6 +134,7 @@ impl JournalState {
                     phase: Phase::Started,
                     since: entry.at.clone(),
                     draining: None,
+                    cleaned_up: None,
                 });
             }
             (Record::Draining { change }, Some(begun))
@@ -139,6 +142,14 @@ impl JournalState {
             {
                 self.in_flight = Some(InFlight {
                     draining: Some(entry.at.clone()),
+                    ..begun
+                });
+            }
+            (Record::CleanedUp { change }, Some(begun))
+                if begun.change == *change && begun.phase == Phase::Started =>
+            {
+                self.in_flight = Some(InFlight {
+                    cleaned_up: Some(entry.at.clone()),
                     ..begun
                 });
             }
@@ -184,6 +195,7 @@ impl JournalState {
             (
                 Record::Started { change, .. }
                 | Record::Draining { change }
+                | Record::CleanedUp { change }
                 | Record::Finished { change }
                 | Record::Abandoned { change, .. }
                 | Record::UndoStarted { change, .. }
@@ -237,9 +249,10 @@ impl JournalState {
                 }
                 // The last of each says all.
                 Record::Encryption { .. } | Record::PlaintextOwed { .. } => {}
-                Record::Started { .. } | Record::Draining { .. } | Record::UndoStarted { .. } => {
-                    begun.push(entry.clone())
-                }
+                Record::Started { .. }
+                | Record::Draining { .. }
+                | Record::CleanedUp { .. }
+                | Record::UndoStarted { .. } => begun.push(entry.clone()),
                 Record::Finished { .. } | Record::Abandoned { .. } if entry.at.wall < keep_since => {
                     begun.clear();
                 }

@@ -10,8 +10,8 @@ use super::in_flight::{Limits, Step, next_step};
 use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
 use crate::config::Config;
 use crate::domain::{
-    Component, ControlPlane, Digest, EtcdState, Fact, Health, Manifest, NodePath, Observation, Process,
-    Reason,
+    Component, ControlPlane, Digest, EtcdState, Fact, Health, Instant, Manifest, NodePath, Observation,
+    Process, Reason,
 };
 use crate::journal::{Act, BouncedManifest, InFlight, JournalState, Phase};
 
@@ -38,7 +38,8 @@ fn act(drain_ms: Option<u64>) -> BouncedManifest {
     }
 }
 
-/// The next step of a bounce that was begun at second 1000, draining since that second if at all.
+/// The next step of a bounce that was begun at second 1000, draining since that second if at all, and, where the cgroup is gone, without it
+/// for a second.
 fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observation, second: u64) -> Step {
     let begun = InFlight {
         change: Digest::of(b"c"),
@@ -47,6 +48,7 @@ fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observati
         phase: Phase::Started,
         since: at(1000),
         draining: draining.map(at),
+        cleaned_up: Some(at(second - 1)),
     };
     next_step(&begun, observation, LIMITS, &at(second)).step
 }
@@ -132,6 +134,33 @@ fn the_manifest_comes_in_when_the_kubelet_has_cleaned_up_and_never_later_than_pa
 }
 
 #[test]
+fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_whose_cgroup_is_gone() {
+    let mut gone = out(vec![], closed());
+    gone.pod_cgroups.clear();
+    let step = |cleaned_up: Option<Instant>, ms| {
+        let begun = InFlight {
+            change: Digest::of(b"c"),
+            controls: vec![],
+            act: Act::Bounce(act(Some(1000))),
+            phase: Phase::Started,
+            since: at(1000),
+            draining: Some(at(1001)),
+            cleaned_up,
+        };
+        let now = Instant {
+            since_boot_ms: ms,
+            ..at(1003)
+        };
+        next_step(&begun, &gone, LIMITS, &now).step
+    };
+    assert_eq!(step(None, 1_003_000), Step::CleanedUp);
+    assert!(waits(&step(Some(at(1003)), 1_003_399), "to forget the old pod"));
+    assert_eq!(step(Some(at(1003)), 1_003_400), Step::PutIn);
+    // Patience ends all the same.
+    assert_eq!(step(None, 1_040_000), Step::PutIn);
+}
+
+#[test]
 fn a_short_deadline_is_the_limit_of_patience() {
     let begun = InFlight {
         change: Digest::of(b"c"),
@@ -140,6 +169,7 @@ fn a_short_deadline_is_the_limit_of_patience() {
         phase: Phase::Started,
         since: at(1000),
         draining: None,
+        cleaned_up: None,
     };
     let short = Limits {
         deadline: Duration::from_secs(10),

@@ -38,6 +38,8 @@ pub enum Step {
     },
     /// The component no longer listens: record since when.
     Drain,
+    /// The kubelet has cleaned up after the former pod: record since when.
+    CleanedUp,
     /// These processes serve nobody any more: end them, if they are still the same.
     End(Vec<ProcessId>),
     /// Put the content after in place, or the same: the component is out of its folder.

@@ -139,6 +139,7 @@ fn step_of(act: Act, phase: Phase, observation: &Observation, now: &Instant) -> 
         phase,
         since: at(1000),
         draining: None,
+        cleaned_up: None,
     };
     let Progress {
         change,
@@ -390,7 +391,8 @@ fn out(processes: Vec<Process>, health: Health) -> Observation {
     observation
 }
 
-/// The next step of a change that takes the manifest out, begun at 1000, draining since that second if at all.
+/// The next step of a change that takes the manifest out, begun at 1000, draining since that second if at all, and, where the cgroup is
+/// gone, without it for a second.
 fn bounced(observation: &Observation, draining: Option<u64>, phase: Phase, second: u64) -> Step {
     let Act::EditManifest(edit) = edit(false) else {
         unreachable!("it is an edit")
@@ -412,6 +414,7 @@ fn bounced(observation: &Observation, draining: Option<u64>, phase: Phase, secon
         phase,
         since: at(1000),
         draining: draining.map(at),
+        cleaned_up: Some(at(second - 1)),
     };
     next_step(&begun, observation, LIMITS, &at(second)).step
 }

@@ -32,6 +32,7 @@ mod restarting;
 mod select;
 mod targets;
 
+pub use bounce::FORGET;
 pub use bounce_now::{BouncePlan, bounce_now};
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestBounce, ManifestEdit, Plan, Withheld, WithheldReason};

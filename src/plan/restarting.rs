@@ -25,6 +25,7 @@ pub(super) struct Restarting<'a> {
     pub(super) since_begun: Duration,
     pub(super) since: &'a Instant,
     pub(super) draining: Option<&'a Instant>,
+    pub(super) cleaned_up: Option<&'a Instant>,
     pub(super) now: &'a Instant,
     pub(super) deadline: Duration,
 }
@@ -57,6 +58,7 @@ impl<'a> Restarting<'a> {
             since_begun,
             since: &in_flight.since,
             draining: in_flight.draining.as_ref(),
+            cleaned_up: in_flight.cleaned_up.as_ref(),
             now,
             deadline: limits.deadline,
         }

@@ -313,6 +313,7 @@ fn in_flight(progress: &Progress) -> InFlightBody<'_> {
     let step = match progress.step {
         Step::Wait { .. } => "wait",
         Step::Drain => "drain",
+        Step::CleanedUp => "cleaned-up",
         Step::End(_) => "end",
         Step::PutIn => "put-in",
         Step::Finish => "finish",

@@ -60,6 +60,7 @@ pub(super) fn step_words(step: &Step) -> String {
     match step {
         Step::Wait { why } => format!("wait: {why}"),
         Step::Drain => "it no longer listens, and may finish what it has begun to answer".to_owned(),
+        Step::CleanedUp => "the kubelet has cleaned up after the old pod".to_owned(),
         Step::End(_) => "its former process serves nobody any more and is ended".to_owned(),
         Step::PutIn => "its manifest is put into its folder".to_owned(),
         Step::Finish => "it was made and the node proved healthy; that is recorded".to_owned(),

@@ -1,6 +1,7 @@
 //! What forbids a rotation is found before its first step.
 
-use crate::bed::{Bed, CONFIG, JOURNAL, MANIFEST, READY, encoded, events, random};
+use crate::bed::{Bed, JOURNAL, events};
+use crate::by_hand::{CONFIG, MANIFEST, READY, encoded, random};
 use crate::node::{Node, Said};
 
 #[test]

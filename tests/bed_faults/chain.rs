@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::bed::{Bed, CONFIG, events};
+use crate::bed::{Bed, events};
+use crate::by_hand::CONFIG;
 
 /// The chain so far.
 pub struct Chain {

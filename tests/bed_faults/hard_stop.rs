@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, READY, events};
+use crate::bed::{Bed, events};
+use crate::by_hand::READY;
 use crate::node::{HOLDFAST, Node};
 
 /// As long as a load, a drain, or two compactions take, and then some.

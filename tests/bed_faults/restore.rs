@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, CONFIG, Mounted, READY, SECRETS, encoded, events, random};
+use crate::bed::{Bed, SECRETS, events};
+use crate::by_hand::{CONFIG, Mounted, READY, encoded, random};
 use crate::node::{HOLDFAST, Node};
 
 const LONG: Duration = Duration::from_secs(400);

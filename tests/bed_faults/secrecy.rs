@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bed::{Bed, encoded};
+use crate::bed::Bed;
+use crate::by_hand::encoded;
 use crate::node::{HOLDFAST, Node};
 
 /// Notes every argument list and environment of the node's processes, and the limit of core dumps of each Holdfast that has begun to

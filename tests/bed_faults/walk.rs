@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, CONFIG, MANIFEST, READY, SECRETS, encoded, events, random};
+use crate::bed::{Bed, SECRETS, events};
+use crate::by_hand::{CONFIG, MANIFEST, READY, encoded, random};
 use crate::chain::Chain;
 use crate::node::{HOLDFAST, Node};
 use crate::secrecy::{WATCHER, no_key_anywhere};
