@@ -140,7 +140,14 @@ timeout 120 sh -c 'until kubectl --request-timeout=1s get --raw /readyz >/dev/nu
 #[ignore = "a campaign: minutes on the test bed"]
 fn campaign_of_bounces_against_the_manual_way() {
     let node = Node::fresh();
+    // The manual way takes so much longer that two show it. They come first: each is a restart of the same pod as by hand on any node.
     let (mut bounced, mut by_hand, mut kept) = (Vec::new(), Vec::new(), 0);
+    for round in 1..=2 {
+        let outage: u64 = node.sh(BY_HAND).trim().parse().unwrap_or(0);
+        println!("round {round}: by hand {outage} ms");
+        by_hand.push(outage);
+        settle(&node);
+    }
     for round in 1..=ROUNDS {
         let others = OTHERS.map(|name| node.processes(name));
         let (code, report) = node.json(&["bounce", "kube-apiserver", "--yes"]);
@@ -151,13 +158,6 @@ fn campaign_of_bounces_against_the_manual_way() {
         let same = OTHERS.map(|name| node.processes(name)) == others;
         kept += usize::from(same);
         println!("round {round}: bounce {outage} ms, scheduler and controller manager kept: {same}");
-        // The manual way takes so much longer that two show it.
-        if round <= 2 {
-            let outage: u64 = node.sh(BY_HAND).trim().parse().unwrap_or(0);
-            println!("round {round}: by hand {outage} ms");
-            by_hand.push(outage);
-            settle(&node);
-        }
     }
     let median = |times: &mut Vec<u64>| {
         times.sort_unstable();

@@ -13,7 +13,7 @@ use super::in_flight::{Limits, Step};
 use super::last_words::fault_in;
 use super::restarting::Restarting;
 use crate::config::Drain;
-use crate::domain::{Component, Fact, Health, Instant, Observation, Process, StaticPod};
+use crate::domain::{Component, Fact, Health, Instant, Observation, PodLog, Process, StaticPod};
 use crate::journal::{BouncedManifest, InFlight};
 use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_duration};
 
@@ -24,6 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 const CLEANING: Duration = Duration::from_secs(10);
 /// The kubelet forgets a pod well within this time after it has taken its cgroup away; 0.14 s were seen on a busy machine.
 const FORGETTING: Duration = Duration::from_millis(400);
+/// The kubelet removes a pod's containers, and their logs with them, within a second; it may leave them to its garbage collector, which
+/// comes once a minute and is not waited for.
+const REMOVING: Duration = Duration::from_secs(4);
 /// What is waited for then.
 pub const FORGET: &str = "the kubelet to forget the old pod";
 
@@ -115,15 +118,29 @@ impl Out<'_> {
         let Some(since) = self.seen.cleaned_up else {
             return Step::CleanedUp;
         };
-        let waited = self.seen.now.elapsed_since(since);
         // A short deadline is not spent on it.
-        let enough = FORGETTING.min(self.seen.deadline / 10);
-        if waited.is_none_or(|waited| waited >= enough) {
+        let (enough, longest) = (
+            FORGETTING.min(self.seen.deadline / 10),
+            REMOVING.min(self.seen.deadline / 5),
+        );
+        let Some(waited) = self.seen.now.elapsed_since(since) else {
+            return Step::PutIn;
+        };
+        if waited >= longest || waited >= enough && self.are_containers_removed() {
             return Step::PutIn;
         }
         Step::Wait {
             why: FORGET.to_owned(),
         }
+    }
+
+    /// Where the same manifest comes in, the pod has the same UID, and a container of before that is still there counts as one that has
+    /// crashed: the new one may have to wait 10 s, 20 s, 40 s and so on (`pkg/kubelet/kuberuntime`, `doBackOff`). It goes with its log.
+    fn are_containers_removed(&self) -> bool {
+        let former = |log: &PodLog| self.seen.pods.contains(&log.pod_uid);
+        let logs = self.seen.observation.pod_logs.get(&self.seen.component);
+        logs.and_then(Fact::known)
+            .is_none_or(|logs| !logs.iter().any(former))
     }
 
     fn until_ended(&self) -> Step {

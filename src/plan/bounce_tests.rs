@@ -11,7 +11,7 @@ use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
 use crate::config::Config;
 use crate::domain::{
     Component, ControlPlane, Digest, EtcdState, Fact, Health, Instant, Manifest, NodePath, Observation,
-    Process, Reason,
+    PodLog, Process, Reason,
 };
 use crate::journal::{Act, BouncedManifest, InFlight, JournalState, Phase};
 
@@ -158,6 +158,28 @@ fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_wh
     assert_eq!(step(Some(at(1003)), 1_003_400), Step::PutIn);
     // Patience ends all the same.
     assert_eq!(step(None, 1_040_000), Step::PutIn);
+}
+
+#[test]
+fn a_container_of_the_same_pod_is_gone_before_the_manifest_comes_in() {
+    let mut gone = out(vec![], closed());
+    gone.pod_cgroups.clear();
+    let log = |uid: &str| PodLog {
+        pod_uid: uid.to_owned(),
+        restart: 0,
+        modified_ns: 0,
+        lines: vec![],
+    };
+    let logs = gone.pod_logs.get_mut(&Component::Scheduler).unwrap();
+    *logs = Fact::Known(vec![log("another"), log("old")]);
+    // The cgroup is gone for a second already.
+    assert!(waits(
+        &step_of(Some(1000), Some(1001), &gone, 1003),
+        "to forget the old pod"
+    ));
+    let logs = gone.pod_logs.get_mut(&Component::Scheduler).unwrap();
+    *logs = Fact::Known(vec![log("another")]);
+    assert_eq!(step_of(Some(1000), Some(1001), &gone, 1003), Step::PutIn);
 }
 
 #[test]

@@ -6,17 +6,23 @@ use std::path::{Path, PathBuf};
 use super::NODE_NAME;
 use super::pod::Pod;
 
+fn folder(root: &Path, pod: &Pod) -> PathBuf {
+    root.join("var/log/pods").join(format!(
+        "{}_{}-{NODE_NAME}_{}",
+        pod.namespace(),
+        pod.name(),
+        pod.uid
+    ))
+}
+
+/// The containers of a pod are removed, and their logs with them.
+pub fn remove(root: &Path, pod: &Pod) {
+    std::fs::remove_dir_all(folder(root, pod)).expect("the logs of a pod that ran");
+}
+
 /// Begins the log of one run; its path. The kubelet keeps this log and the one before it.
 pub fn write(root: &Path, pod: &Pod, container: usize, restart: u32, lines: &[String]) -> PathBuf {
-    let folder = root
-        .join("var/log/pods")
-        .join(format!(
-            "{}_{}-{NODE_NAME}_{}",
-            pod.namespace(),
-            pod.name(),
-            pod.uid
-        ))
-        .join(pod.container_name(container));
+    let folder = folder(root, pod).join(pod.container_name(container));
     std::fs::create_dir_all(&folder).expect("the world's folder is writable");
     let log = folder.join(format!("{restart}.log"));
     std::fs::write(&log, "").expect("the world's folder is writable");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::file_source::Desired;
 use super::kubelet::{Running, Shared};
 use super::pod::Pod;
+use super::pod_log;
 use super::proc_folder::Program;
 use super::process::Process;
 
@@ -89,6 +90,7 @@ impl Pods {
         for key in gone {
             if let Some(slot) = self.slots.remove(&key) {
                 shared.proc_folder.end(slot.pause);
+                pod_log::remove(&shared.root, &slot.pod);
                 slot.remove_cgroup(shared);
             }
             let soon = now + shared.scaled(RELIST) / 2;
