@@ -26,7 +26,7 @@ const CLEANING: Duration = Duration::from_secs(10);
 const FORGETTING: Duration = Duration::from_millis(400);
 /// The kubelet removes a pod's containers, and their logs with them, within a second; it may leave them to its garbage collector, which
 /// comes once a minute and is not waited for.
-const REMOVING: Duration = Duration::from_secs(4);
+const REMOVING: Duration = Duration::from_millis(1_500);
 /// What is waited for then.
 pub const FORGET: &str = "the kubelet to forget the old pod";
 
