@@ -142,6 +142,32 @@ fn what_takes_a_key_away_is_put_back_byte_by_byte_and_is_in_order_again() {
 }
 
 #[test]
+fn somebody_who_undoes_each_mend_is_not_fought_in_a_tight_loop() {
+    let mut on = Guarding::new();
+    let dropped = on.text().replace("  - aescbc", "#");
+    for round in 0..5 {
+        on.edit(&dropped);
+        on.mends(&format!("round {round}"));
+    }
+    on.edit(&dropped);
+    let found = on.look(Ok(()));
+    let Guarded::Endangered {
+        answer: Answer::Left(why),
+        ..
+    } = found
+    else {
+        panic!("{found:?}")
+    };
+    assert!(
+        why.starts_with("somebody else writes it again and again"),
+        "{why}"
+    );
+    assert_eq!(on.text(), dropped);
+    std::thread::sleep(Duration::from_secs(11));
+    on.mends("after a rest");
+}
+
+#[test]
 fn an_edit_that_brings_a_key_keeps_it_and_reads_the_dropped_one_again() {
     let mut on = Guarding::new();
     let secrets = on.cluster.secrets();

@@ -65,6 +65,8 @@ pub struct Guard<'a> {
     node: &'a Node,
     runtime: tokio::runtime::Runtime,
     judged: Option<Judged>,
+    /// When the file was mended lately, in milliseconds of the boot clock.
+    mended: Vec<u64>,
 }
 
 /// What was judged last.
@@ -78,6 +80,11 @@ struct Judged {
 
 /// A danger that is not mended is judged again after so long, and so is what could not be told.
 const AGAIN_MS: u64 = 2_000;
+/// Somebody who undoes it this often within a minute is not fought at each write, but every few seconds: the API server looks at the file
+/// once a minute.
+const OFTEN: usize = 5;
+const LATELY_MS: u64 = 60_000;
+const REST_MS: u64 = 10_000;
 /// An API server looks at its configuration each minute (kubernetes apiserver/pkg/server/options/encryptionconfig/controller,
 /// `EncryptConfigPollInterval`): one that does not say what it has loaded has done so by then.
 const LOADED_BY: Duration = Duration::from_secs(180);
@@ -93,6 +100,7 @@ impl<'a> Guard<'a> {
             node,
             runtime: runtime.map_err(RotateError::Runtime)?,
             judged: None,
+            mended: Vec::new(),
         })
     }
 
@@ -213,6 +221,7 @@ impl<'a> Guard<'a> {
                     Err(why) => Answer::Left(why.to_string()),
                 }
             }
+            Ok(()) if self.is_fought() => Answer::Left(fought()),
             Ok(()) => self.mend(held, journal, &former, present, &census)?,
         };
         Ok(Guarded::Endangered {
@@ -314,7 +323,7 @@ impl<'a> Guard<'a> {
 
     /// Writes what makes the values readable again; what was there is kept.
     fn mend(
-        &self,
+        &mut self,
         held: &Held,
         journal: &mut JournalStore,
         former: &Configured,
@@ -367,7 +376,18 @@ impl<'a> Guard<'a> {
         {
             self.adopt(held, journal, &configured)?;
         }
+        self.mended.push(self.node.clock.now().since_boot_ms);
+        // The same edit, made once more, is another.
+        self.judged = None;
         Ok(Answer::Mended(format!("{how}: {file}")))
+    }
+
+    /// True while somebody undoes each mend, and the last one is not long ago.
+    fn is_fought(&mut self) -> bool {
+        let now = self.node.clock.now().since_boot_ms;
+        self.mended.retain(|mended| now < mended + LATELY_MS);
+        let rests = self.mended.last().is_some_and(|last| now < last + REST_MS);
+        rests && self.mended.len() >= OFTEN
     }
 
     fn adopt(
@@ -437,6 +457,14 @@ pub(super) fn adopt(
     };
     journal.append(held, now, record)?;
     Ok(known)
+}
+
+fn fought() -> String {
+    format!(
+        "somebody else writes it again and again: it was mended {OFTEN} times within a minute, and is mended again after {} s. Find out who \
+         does, and give them the right file",
+        REST_MS / 1_000
+    )
 }
 
 fn by_hand(why: &str) -> String {
