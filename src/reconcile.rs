@@ -102,13 +102,18 @@ pub fn look(
     let mut values = Vec::new();
     for finding in looked.findings.iter().filter(|finding| acts(&finding.control)) {
         for evidence in finding.with_verdict(Verdict::Drift) {
-            if let Some(Mend::Flag {
-                component,
-                name,
-                value,
-            }) = &evidence.mend
-            {
-                values.push((*component, name.clone(), value.clone()));
+            match &evidence.mend {
+                Some(Mend::Flag {
+                    component,
+                    name,
+                    value,
+                }) => values.push((*component, name.clone(), value.clone())),
+                Some(Mend::List {
+                    component,
+                    name,
+                    items,
+                }) => values.push((*component, name.clone(), items.value())),
+                Some(Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. }) | None => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use super::syntax::quote;
 use super::tree::{Content, Key, Node};
 use super::values::{entries, expected, fill, insert_once, scalar, text};
 use super::{ControlSetting, Exception};
-use crate::controls::{Control, FlagRule, Remedy, Requirement, catalogue};
+use crate::controls::{Control, FlagRule, Remedy, Requirement, Shape, catalogue};
 use crate::domain::{Component, ControlId, FlagName, Mode};
 
 type RequiredFlags = BTreeMap<Component, BTreeMap<FlagName, String>>;
@@ -161,7 +161,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
             )),
         },
         Requirement::Flag {
-            rule: FlagRule::IsSet,
+            rule: FlagRule::IsSet | FlagRule::Shape(_),
             ..
         }
         | Requirement::Owner { .. }
@@ -273,8 +273,8 @@ pub(super) fn required_flags(node: &Node) -> Result<RequiredFlags, Problem> {
         let mut flags = BTreeMap::new();
         for (key, node) in entries(node, "flags with their values")? {
             let name = flag_name(key)?;
-            free_to_require(component, &name, key, &catalogue)?;
             let value = scalar(node)?;
+            free_to_require(component, (&name, value), key, &catalogue)?;
             check_flag_value(value, node)?;
             let label = format!("the flag {name}");
             insert_once(&mut flags, (name, value.to_owned()), key.at, &label)?;
@@ -293,10 +293,18 @@ fn flag_name(key: &Key) -> Result<FlagName, Problem> {
     })
 }
 
+/// True when the control is content with that value, and so does not fight over it.
+fn leaves_open(control: &Control, value: &str) -> bool {
+    matches!(
+        &control.requirement,
+        Requirement::Flag { rule: FlagRule::Shape(Shape::OneOf { values, .. }), .. } if values.contains(&value)
+    )
+}
+
 /// Refuses a flag that something else decides.
 fn free_to_require(
     component: Component,
-    flag: &FlagName,
+    (flag, value): (&FlagName, &str),
     key: &Key,
     catalogue: &[Control],
 ) -> Result<(), Problem> {
@@ -311,17 +319,22 @@ fn free_to_require(
         let about_it = matches!(&control.requirement, Requirement::Flag { component: its, name, .. } if *its == component && name == flag);
         about_it && control.remedy == Remedy::Restarts
     });
-    match owner {
-        Some(control) => Err(Problem::at(
-            key.at,
-            format!("{flag} of {component} is decided by the control {}", control.id),
-        )
-        .hint(format!(
+    let Some(control) = owner.filter(|control| !leaves_open(control, value)) else {
+        return Ok(());
+    };
+    let hint = if control.takes_value() {
+        format!(
             "take it out here, and write another value under controls.{}.value",
             control.id
-        ))),
-        None => Ok(()),
-    }
+        )
+    } else {
+        format!(
+            "take it out here; `holdfast explain {}` says what holds of it",
+            control.id
+        )
+    };
+    let told = format!("{flag} of {component} is decided by the control {}", control.id);
+    Err(Problem::at(key.at, told).hint(hint))
 }
 
 fn check_flag_value(value: &str, node: &Node) -> Result<(), Problem> {

@@ -378,6 +378,10 @@ fn flags_that_something_else_decides_cannot_be_required() {
         "3:5: --profiling of kube-apiserver is decided by the control CIS-1.2.15 | take it out here, and write another value under controls.CIS-1.2.15.value"
     );
     assert_eq!(
+        refusal("requiredFlags:\n  kube-apiserver:\n    tls-min-version: VersionTLS11\n"),
+        "3:5: --tls-min-version of kube-apiserver is decided by the control X-API-03 | take it out here; `holdfast explain X-API-03` says what holds of it"
+    );
+    assert_eq!(
         refusal("requiredFlags:\n  kube-apiserver:\n    encryption_provider_config: /x\n"),
         "3:5: --encryption-provider-config cannot be required here | it decides which key encrypts the stored Secrets, and belongs to key rotation"
     );

@@ -126,7 +126,7 @@ pub(super) fn controls() -> Vec<Control> {
 }
 
 #[expect(clippy::too_many_arguments, reason = "one argument a column of the table")]
-fn row(
+pub(super) fn row(
     row_id: &str,
     rule: &'static str,
     title: &'static str,

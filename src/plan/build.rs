@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::change::{Change, Deed, Plan, Withheld, WithheldReason};
 use super::edits::{self, Wanted};
-use super::finding::{Evidence, Finding, Mend, Verdict};
+use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight::{Limits, next_step};
 use super::restart;
 use super::select::Selected;
 use crate::config::{Action, Config};
 use crate::controls::Remedy;
 use crate::domain::{
-    Component, ControlId, Digest, EntryContent, Fact, FileId, Instant, Mode, NodePath, Observation, Owner,
+    Component, ControlId, Digest, EntryContent, Fact, FileId, FlagName, Instant, Mode, NodePath, Observation,
+    Owner,
 };
 use crate::journal::{Act, JournalState, KnownManifest};
 
@@ -74,6 +75,7 @@ pub fn build(
             draft.take(finding, evidence, action);
         }
     }
+    draft.gather_lists();
     let mut plan = draft.file_changes();
     for component in RESTARTS {
         let Some(wanted) = draft.flags.get(&component) else {
@@ -156,6 +158,8 @@ struct Draft<'a> {
     owners: BTreeMap<NodePath, (FileId, Owner, Owner, Vec<ControlId>)>,
     quarantines: BTreeMap<NodePath, (Digest, Vec<ControlId>)>,
     flags: BTreeMap<Component, Vec<Wanted>>,
+    /// What several controls want of one list becomes one value.
+    lists: BTreeMap<(Component, FlagName), (ListMend, Vec<ControlId>)>,
     withheld: Vec<Withheld>,
 }
 
@@ -167,6 +171,7 @@ impl<'a> Draft<'a> {
             owners: BTreeMap::new(),
             quarantines: BTreeMap::new(),
             flags: BTreeMap::new(),
+            lists: BTreeMap::new(),
             withheld: Vec::new(),
         }
     }
@@ -216,6 +221,11 @@ impl<'a> Draft<'a> {
                 };
                 self.flags.entry(*component).or_default().push(wanted);
             }
+            Mend::List {
+                component,
+                name,
+                items,
+            } => self.take_list((*component, name.clone()), items, control),
             Mend::Quarantine { path, digest } => {
                 self.quarantines
                     .entry(path.clone())
@@ -238,6 +248,33 @@ impl<'a> Draft<'a> {
                     reason,
                 });
             }
+        }
+    }
+
+    fn take_list(&mut self, flag: (Component, FlagName), items: &ListMend, control: ControlId) {
+        let wanted = self.lists.entry(flag);
+        let (all, controls) = wanted.or_insert_with(|| (items.clone(), Vec::new()));
+        *all = all.clone().and(items);
+        controls.push(control);
+    }
+
+    fn gather_lists(&mut self) {
+        for ((component, name), (items, controls)) in std::mem::take(&mut self.lists) {
+            if items.value().is_empty() && !items.may_be_empty {
+                let why = format!("something else in {name}: with nothing in it {component} does not start");
+                self.withheld.push(Withheld {
+                    controls,
+                    object: format!("{component} {name}"),
+                    reason: WithheldReason::NeedsOperator(why),
+                });
+                continue;
+            }
+            let wanted = controls.into_iter().map(|control| Wanted {
+                control,
+                name: name.clone(),
+                value: items.value(),
+            });
+            self.flags.entry(component).or_default().extend(wanted);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::build::{Circumstances, build};
 use super::change::{Deed, Plan, WithheldReason};
-use super::finding::{Evidence, Finding, Mend, Verdict};
+use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight_tests::{BEFORE, at, facts, failing, node, old, process};
 use super::select::{Selected, select};
 use crate::config::{Action, Config};
@@ -459,4 +459,45 @@ fn what_takes_the_api_away_is_restarted_before_a_leader_that_would_end_with_it()
         told,
         ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
     );
+}
+
+#[test]
+fn what_several_controls_want_of_a_list_becomes_one_edit_and_a_list_that_must_not_be_empty_is_not_emptied() {
+    let current = vec!["AlwaysAllow".to_owned()];
+    let items = |add: &[&str], remove: &[&str]| {
+        let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+        Mend::List {
+            component: Component::Scheduler,
+            name: "authorization-mode".parse().unwrap(),
+            items: ListMend {
+                current: current.clone(),
+                add: owned(add),
+                remove: owned(remove),
+                may_be_empty: false,
+            },
+        }
+    };
+    let not_all = finding("CIS-1.2.6", Some(items(&[], &["AlwaysAllow"])));
+    let node = finding("CIS-1.2.7", Some(items(&["Node"], &[])));
+    let rbac = finding("CIS-1.2.8", Some(items(&["RBAC"], &[])));
+    let plan = Case::default().plan(&[not_all.clone(), node, rbac], &healthy());
+    let [change] = plan.changes.as_slice() else {
+        panic!("{plan:#?}")
+    };
+    assert_eq!(change.controls.len(), 3);
+    let Deed::EditManifest(edit) = &change.deed else {
+        panic!("{change:#?}")
+    };
+    assert!(
+        edit.after.contains("- --authorization-mode=Node,RBAC\n"),
+        "{}",
+        edit.after
+    );
+
+    let plan = Case::default().plan(&[not_all], &healthy());
+    assert!(plan.changes.is_empty());
+    let [WithheldReason::NeedsOperator(why)] = reasons(&plan)[..] else {
+        panic!("{plan:#?}")
+    };
+    assert!(why.contains("kube-scheduler does not start"), "{why}");
 }

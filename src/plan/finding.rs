@@ -79,6 +79,15 @@ pub enum Mend {
         /// The value.
         value: String,
     },
+    /// Add items to a flag that is a list, and take others out.
+    List {
+        /// Whose.
+        component: Component,
+        /// Which.
+        name: FlagName,
+        /// What is in it, and is to be.
+        items: ListMend,
+    },
     /// Move an unknown manifest out of the folder.
     Quarantine {
         /// The file.
@@ -86,6 +95,42 @@ pub enum Mend {
         /// Its content.
         digest: Digest,
     },
+}
+
+/// What is to become of a list. Several controls may want something of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListMend {
+    /// Its items now.
+    pub current: Vec<String>,
+    /// What must be in it.
+    pub add: Vec<String>,
+    /// What must not be in it.
+    pub remove: Vec<String>,
+    /// False when the component does not start with an empty one.
+    pub may_be_empty: bool,
+}
+
+impl ListMend {
+    /// Both in one.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.add.extend_from_slice(&other.add);
+        self.remove.extend_from_slice(&other.remove);
+        self
+    }
+
+    /// The flag's value after it. The order of what stays is kept: the authorizers are asked in theirs.
+    #[must_use]
+    pub fn value(&self) -> String {
+        let mut items: Vec<&str> = Vec::new();
+        let stays = self.current.iter().filter(|item| !self.remove.contains(item));
+        for item in stays.chain(&self.add) {
+            if !items.contains(&item.as_str()) {
+                items.push(item);
+            }
+        }
+        items.join(",")
+    }
 }
 
 impl Finding {

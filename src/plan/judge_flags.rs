@@ -3,6 +3,7 @@
 
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
+use super::judge_shape;
 use super::redact::redact;
 use super::targets::{config_file, not_looked_at};
 use crate::controls::{FlagRule, KubernetesVersion, Remedy};
@@ -11,28 +12,34 @@ use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean
 
 /// What came of one command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    verdict: Verdict,
-    actual: String,
+pub(super) struct Held {
+    pub(super) verdict: Verdict,
+    pub(super) actual: String,
 }
 
 impl Held {
-    fn new(holds: bool, actual: String) -> Self {
+    pub(super) fn new(holds: bool, actual: String) -> Self {
         let verdict = if holds { Verdict::Pass } else { Verdict::Drift };
         Self { verdict, actual }
     }
 }
 
 /// The flags of one command line, in order.
-struct Flags(Vec<(FlagName, String)>);
+pub(super) struct Flags(pub(super) Vec<(FlagName, String)>);
 
 impl Flags {
     /// The value that counts: the last one.
-    fn value(&self, name: &FlagName) -> Option<&str> {
+    pub(super) fn value(&self, name: &FlagName) -> Option<&str> {
         self.0
             .iter()
             .rfind(|(other, _)| other == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Every value, in order.
+    pub(super) fn values<'a>(&'a self, name: &'a FlagName) -> impl Iterator<Item = &'a str> {
+        let of_name = self.0.iter().filter(move |(other, _)| other == name);
+        of_name.map(|(_, value)| value.as_str())
     }
 
     fn count(&self, name: &FlagName) -> usize {
@@ -73,7 +80,7 @@ pub(super) fn flag(
     );
     let version = version_of(manifest, &line);
     let written = by_flags(name, rule, &flags, version);
-    let mend = mend(component, name, rule, remedy).filter(|_| written.verdict == Verdict::Drift);
+    let mend = mend(component, (name, rule), remedy, &flags).filter(|_| written.verdict == Verdict::Drift);
     let processes = observation.processes.get(&component).and_then(Fact::known);
     let held = match processes {
         Some(processes) => beside_running(written, component, (name, rule), &flags, version, processes),
@@ -88,14 +95,21 @@ fn expected(name: &FlagName, rule: &FlagRule) -> String {
     match rule {
         FlagRule::Is { value, .. } => shown(name, value),
         FlagRule::IsSet => format!("{name} is given"),
+        FlagRule::Shape(shape) => judge_shape::expected(name, shape),
         FlagRule::AtLeast { minimum, with, .. } => {
             format!("{name} is {minimum} or more, and {with} is given")
         }
     }
 }
 
-fn mend(component: Component, name: &FlagName, rule: &FlagRule, remedy: Remedy) -> Option<Mend> {
+fn mend(
+    component: Component,
+    (name, rule): (&FlagName, &FlagRule),
+    remedy: Remedy,
+    flags: &Flags,
+) -> Option<Mend> {
     match (rule, remedy) {
+        (FlagRule::Shape(shape), Remedy::Restarts) => judge_shape::mend(component, name, shape, flags),
         (FlagRule::Is { value, .. }, Remedy::Restarts) => Some(Mend::Flag {
             component,
             name: name.clone(),
@@ -107,6 +121,8 @@ fn mend(component: Component, name: &FlagName, rule: &FlagRule, remedy: Remedy) 
 
 fn by_flags(name: &FlagName, rule: &FlagRule, flags: &Flags, version: Option<KubernetesVersion>) -> Held {
     let held = match rule {
+        // Whether such a flag accumulates is a matter of its shape.
+        FlagRule::Shape(shape) => return judge_shape::judge(name, shape, flags),
         FlagRule::Is { value, default, .. } => is(name, value, *default, flags),
         FlagRule::IsSet => is_set(name, flags),
         FlagRule::AtLeast { with, .. } if !is_given(with, flags) => {
@@ -156,12 +172,12 @@ fn is(name: &FlagName, wanted: &str, default: Option<&str>, flags: &Flags) -> He
 }
 
 /// Equal to the letter, or as booleans, which have several spellings.
-fn same(one: &str, other: &str) -> bool {
+pub(super) fn same(one: &str, other: &str) -> bool {
     let boolean = parse_boolean(one);
     one == other || (boolean.is_some() && boolean == parse_boolean(other))
 }
 
-fn is_given(name: &FlagName, flags: &Flags) -> bool {
+pub(super) fn is_given(name: &FlagName, flags: &Flags) -> bool {
     flags.value(name).is_some_and(|value| !value.is_empty())
 }
 
@@ -202,7 +218,7 @@ fn whole_number(text: &str) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-fn shown(name: &FlagName, value: &str) -> String {
+pub(super) fn shown(name: &FlagName, value: &str) -> String {
     redact(&format!("{name}={value}"))
 }
 
@@ -330,12 +346,38 @@ fn beside_running(
 }
 
 /// The values that decide the rule.
-fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> [Option<&'a str>; 2] {
-    let with = match rule {
-        FlagRule::AtLeast { with, .. } => flags.value(with),
-        FlagRule::Is { .. } | FlagRule::IsSet => None,
+fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> Vec<(FlagName, &'a str)> {
+    let names = match rule {
+        FlagRule::AtLeast { with, .. } => vec![name.clone(), with.clone()],
+        FlagRule::Is { .. } | FlagRule::IsSet => vec![name.clone()],
+        FlagRule::Shape(shape) => judge_shape::deciding(name, shape),
     };
-    [flags.value(name), with]
+    let all = matches!(rule, FlagRule::Shape(_));
+    names
+        .into_iter()
+        .flat_map(|name| {
+            let values: Vec<&str> = if all {
+                flags
+                    .0
+                    .iter()
+                    .filter(|(other, _)| *other == name)
+                    .map(|(_, value)| value.as_str())
+                    .collect()
+            } else {
+                flags
+                    .0
+                    .iter()
+                    .rfind(|(other, _)| *other == name)
+                    .map(|(_, value)| value.as_str())
+                    .into_iter()
+                    .collect()
+            };
+            values
+                .into_iter()
+                .map(move |value| (name.clone(), value))
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -305,6 +305,11 @@ fn mend(mend: &Mend) -> Value {
             name,
             value,
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": value }),
+        Mend::List {
+            component,
+            name,
+            items,
+        } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": items.value() }),
         Mend::Quarantine { path, digest } => json!({ "kind": "quarantine", "path": path, "digest": digest }),
     }
 }

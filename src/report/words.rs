@@ -2,6 +2,7 @@
 
 use crate::controls::{Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target};
 use crate::domain::{Component, NodePath, PathPattern};
+use crate::plan::expected_shape;
 
 /// The section of a report that a control belongs to.
 pub(super) fn section(control: &Control) -> String {
@@ -127,6 +128,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
                 format!("{component} runs with {name}={value}.{without}{key}")
             }
             FlagRule::IsSet => format!("{component} runs with {name}."),
+            FlagRule::Shape(shape) => format!("Of {component}: {}.", expected_shape(name, shape)),
             FlagRule::AtLeast { minimum, with, .. } => {
                 format!("{component} runs with {name}={minimum} or more, and with {with}.")
             }
@@ -202,7 +204,7 @@ pub(super) fn configuration(control: &Control) -> String {
             ..
         } => Some(minimum.to_string()),
         Requirement::Flag {
-            rule: FlagRule::IsSet,
+            rule: FlagRule::IsSet | FlagRule::Shape(_),
             ..
         }
         | Requirement::Owner { .. }

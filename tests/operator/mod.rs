@@ -29,17 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
 /// What fails on a fresh kubeadm node; the same rows that fail on a genuine one (`tests/bed.rs`).
-pub const FAILS_FRESH: [&str; 12] = [
+pub const FAILS_FRESH: [&str; 19] = [
     "CIS-1.1.12",
+    "CIS-1.2.1",
+    "CIS-1.2.3",
     "CIS-1.2.5",
+    "CIS-1.2.9",
+    "CIS-1.2.11",
     "CIS-1.2.15",
     "CIS-1.2.16",
     "CIS-1.2.17",
     "CIS-1.2.18",
     "CIS-1.2.19",
+    "CIS-1.2.27",
+    "CIS-1.2.29",
     "CIS-1.2.30",
     "CIS-1.3.2",
     "CIS-1.4.1",
+    "CIS-3.2.1",
     "CIS-4.1.1",
     "CIS-4.1.9",
 ];

@@ -1,0 +1,91 @@
+//! What must hold of a flag where no single value is required.
+
+use crate::domain::FlagName;
+
+/// What must hold of a flag, or of several that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// It is given, and so are these: a certificate and its key.
+    GivenWith(Vec<FlagName>),
+    /// It is given; where it is not, this file of kubeadm's is what it should name.
+    Names(&'static str),
+    /// Neither it nor any of these is given.
+    NotGiven(Vec<FlagName>),
+    /// It is false, or a file decides instead, which this flag names.
+    OffOr {
+        /// The built-in value when the flag is absent.
+        default: &'static str,
+        /// The flag of the file.
+        instead: &'static str,
+    },
+    /// A list, whose occurrences accumulate.
+    List(ListRule),
+    /// One of these values; the first mends another.
+    OneOf {
+        /// The values.
+        values: &'static [&'static str],
+        /// The built-in value when the flag is absent.
+        default: &'static str,
+    },
+    /// Only cipher suites that are strong.
+    Suites {
+        /// True when the built-in list will not do.
+        given: bool,
+    },
+    /// An address that only the node itself reaches.
+    Loopback {
+        /// The built-in value when the flag is absent.
+        default: &'static str,
+    },
+    /// Every URL of it and of these is an HTTPS one.
+    Https {
+        /// The other flags.
+        with: Vec<FlagName>,
+        /// True when HTTP is good enough on an address that only the node itself reaches.
+        or_loopback: bool,
+    },
+    /// A number, or a duration, above zero.
+    Positive {
+        /// The built-in value when the flag is absent.
+        default: &'static str,
+        /// True for a duration as Go writes it.
+        duration: bool,
+    },
+    /// Switches, `NAME=BOOLEAN`, of it and of these.
+    Switches {
+        /// The other flags.
+        with: Vec<FlagName>,
+        /// None of these may be true.
+        not_on: &'static [&'static str],
+        /// None of these may be false.
+        not_off: &'static [&'static str],
+    },
+}
+
+/// What must hold of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListRule {
+    /// What must be in it.
+    pub contains: &'static [&'static str],
+    /// What must not be in it.
+    pub without: &'static [&'static str],
+    /// The built-in items when the flag is absent.
+    pub default: &'static [&'static str],
+    /// The flag of a file that decides instead, when it is given.
+    pub instead: Option<&'static str>,
+}
+
+/// Cipher suites that the CIS benchmark calls strong, and those of TLS 1.3, which are always on (CIS 1.2.29 of 1.12, Go `crypto/tls`).
+pub const STRONG_SUITES: &[&str] = &[
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+];
