@@ -18,8 +18,9 @@ use base64::Engine as _;
 use holdfast::adapters::Node;
 use holdfast::adapters::journal_store::JournalStore;
 use holdfast::adapters::lock::Held;
-use holdfast::domain::Component;
-use holdfast::rotate::{Answer, Guard, Guarded, plaintext_among_encrypted, put_in_place};
+use holdfast::domain::{Component, Provider};
+use holdfast::rotate::{Answer, Guard, Guarded, Pace, Rotator, To, plaintext_among_encrypted, put_in_place};
+use holdfast::rotation::{Consent, Stage};
 use world::encrypted::{Cluster, Loads};
 use world::{node_at, one_node};
 
@@ -37,7 +38,11 @@ struct Guarding {
 
 impl Guarding {
     fn new() -> Self {
-        let cluster = Cluster::new(Loads::AtStart, &SECRETS, None);
+        Self::of(Loads::AtStart)
+    }
+
+    fn of(loads: Loads) -> Self {
+        let cluster = Cluster::new(loads, &SECRETS, None);
         cluster.serving();
         let node = node_at(cluster.world.root(), Arc::new(Mutex::new(one_node())));
         // It lives as long as the test does.
@@ -165,6 +170,85 @@ fn somebody_who_undoes_each_mend_is_not_fought_in_a_tight_loop() {
     assert_eq!(on.text(), dropped);
     std::thread::sleep(Duration::from_secs(11));
     on.mends("after a rest");
+}
+
+#[test]
+fn a_stage_of_before_that_somebody_puts_back_during_a_rotation_goes_again() {
+    let mut on = Guarding::of(Loads::ByItself);
+    let original = on.text();
+    let mut rotator = Rotator::new(on.node).expect("an event loop");
+    rotator
+        .begin(
+            &on.held,
+            &mut on.journal,
+            To::NewKey(Provider::Aescbc),
+            Consent::Ask,
+        )
+        .expect("nothing forbids it");
+    let is_promoted = |on: &Guarding| on.cluster.on_disk().names().first() != Some(&"old");
+    for _ in 0..2_000 {
+        if is_promoted(&on)
+            && on
+                .journal
+                .state()
+                .rotations
+                .rotation
+                .as_ref()
+                .is_some_and(|rotation| rotation.written.values().any(|stage| *stage == Stage::WriteNew))
+        {
+            break;
+        }
+        rotator
+            .pass(&on.held, &mut on.journal, Pace::default(), &mut |_| {})
+            .expect("it goes on");
+        assert!(
+            matches!(on.look(Ok(())), Guarded::InOrder),
+            "its own writes are known"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(is_promoted(&on));
+    let promoted = on.text();
+    on.edit(&original);
+    let found = on.look(Ok(()));
+    let Guarded::Endangered {
+        answer: Answer::Mended(how),
+        ..
+    } = found
+    else {
+        panic!("{found:?}")
+    };
+    assert!(how.starts_with("the former configuration was put back"), "{how}");
+    assert_eq!(on.text(), promoted);
+    assert!(matches!(on.look(Ok(())), Guarded::InOrder));
+}
+
+#[test]
+fn what_cannot_be_mended_is_told_with_what_needs_it_and_an_unreadable_file_is_no_loss() {
+    let mut on = Guarding::new();
+    let dropped = on.text().replace("  - aescbc", "#");
+    on.edit(&dropped);
+    // Somebody else could write there.
+    let folder = on.path().parent().expect("a folder").to_owned();
+    let mode = |bits| {
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(bits)).expect("a folder of ours")
+    };
+    mode(0o777);
+    let found = on.look(Ok(()));
+    let Guarded::Endangered {
+        answer: Answer::Left(why),
+        lost,
+        ..
+    } = found
+    else {
+        panic!("{found:?}")
+    };
+    assert!(!lost.is_empty() && why.contains("chmod go-w"), "{why}");
+    mode(0o700);
+    std::fs::remove_file(on.path()).expect("it was there");
+    std::fs::create_dir(on.path()).expect("a folder in its place");
+    let found = on.look(Ok(()));
+    assert!(matches!(found, Guarded::Unproven { .. }), "{found:?}");
 }
 
 #[test]

@@ -298,12 +298,21 @@ pub fn repair(
     let extended = if has_kms {
         Err("a key management service is in it, which Holdfast leaves alone".to_owned())
     } else if is_covered {
-        extended(now, &keys_of(known, &lost(known, Some(now), census)))
+        // Until it has loaded the edit, the API server writes as before.
+        let lost = lost(known, Some(now), census);
+        let mut needed: BTreeSet<KeyId> = lost.into_iter().map(|lost| lost.key).collect();
+        needed.extend(may_be_written(known, now));
+        extended(now, &keys_of(known, &needed))
+    } else if covers_more(known, now) {
+        Err("it covers other resources than before, which may be stored under its keys".to_owned())
     } else {
-        // What is no longer covered may have been written in plaintext.
-        let mut all = added;
-        if !all.contains(&NewKey::Identity) {
-            all.push(NewKey::Identity);
+        // What is no longer covered may have been written in plaintext, or as its wildcards say.
+        let links = now.entries.iter().flat_map(Entry::links);
+        let mut all: Vec<NewKey> = Vec::new();
+        for key in links.filter_map(|link| new_key(&link)).chain([NewKey::Identity]) {
+            if !all.contains(&key) {
+                all.push(key);
+            }
         }
         extended(known, &all)
     };
@@ -352,8 +361,16 @@ fn has_for(config: &EncryptionConfig, pattern: &ResourcePattern, key: &NewKey) -
     links.any(|link| new_key(&link).as_ref() == Some(key))
 }
 
-fn keys_of(known: &EncryptionConfig, lost: &[Lost]) -> Vec<NewKey> {
-    let ids: BTreeSet<&KeyId> = lost.iter().map(|lost| &lost.key).collect();
+fn covers_more(known: &EncryptionConfig, now: &EncryptionConfig) -> bool {
+    let is_new = |pattern: &ResourcePattern| {
+        let mut before = known.entries.iter().flat_map(|entry| &entry.resources);
+        before.all(|other| other != pattern)
+    };
+    let mut patterns = now.entries.iter().flat_map(|entry| &entry.resources);
+    patterns.any(is_new)
+}
+
+fn keys_of(known: &EncryptionConfig, ids: &BTreeSet<KeyId>) -> Vec<NewKey> {
     let key = |id: &KeyId| match id {
         KeyId::Identity => Some(NewKey::Identity),
         KeyId::Key { provider, .. } => known.key(id).map(|key| NewKey::Key {
@@ -361,7 +378,7 @@ fn keys_of(known: &EncryptionConfig, lost: &[Lost]) -> Vec<NewKey> {
             key: key.clone(),
         }),
     };
-    ids.into_iter().filter_map(key).collect()
+    ids.iter().filter_map(key).collect()
 }
 
 /// The configuration, reading these keys too, wherever it does not.

@@ -157,11 +157,14 @@ fn an_edit_that_may_have_written_already_keeps_what_it_brought_and_reads_the_res
 }
 
 #[test]
-fn a_resource_that_is_no_longer_covered_is_again_and_plaintext_of_meanwhile_is_read() {
+fn a_resource_that_is_no_longer_covered_is_again_and_what_may_be_written_meanwhile_is_read() {
     let values = [("secrets", "aescbc:a")];
-    let Repair::Write(repaired) =
-        repaired(&[("secrets", "aescbc:a")], &[("configmaps", "aescbc:n")], &values)
-    else {
+    let repaired = repaired(
+        &[("secrets configmaps", "aescbc:a")],
+        &[("configmaps", "aescbc:n")],
+        &values,
+    );
+    let Repair::Write(repaired) = repaired else {
         panic!("it is written anew")
     };
     let chain: Vec<String> = repaired.entries[0]
@@ -171,6 +174,49 @@ fn a_resource_that_is_no_longer_covered_is_again_and_plaintext_of_meanwhile_is_r
         .collect();
     assert_eq!(chain[0], "aescbc:a");
     assert!(chain.contains(&"identity".to_owned()) && chain.contains(&"aescbc:n".to_owned()));
+}
+
+#[test]
+fn a_wildcard_that_takes_over_may_have_written_what_it_covers_now() {
+    let known = [("secrets", "aescbc:a"), ("*.*", "aescbc:b")];
+    let Repair::Write(repaired) = repaired(&known, &[("*.*", "aescbc:b")], &[("secrets", "aescbc:a")]) else {
+        panic!("it is written anew")
+    };
+    let chain = repaired.entries[0].chain();
+    assert!(
+        chain.contains(&id("aescbc:a")) && chain.contains(&id("aescbc:b")),
+        "{chain:?}"
+    );
+}
+
+#[test]
+fn an_edit_that_moves_to_other_resources_goes_only_while_the_server_runs_as_before() {
+    let known = config(&[("secrets", "aescbc:a")]);
+    let now = config(&[("configmaps", "aescbc:n")]);
+    let census = census(&[("secrets", "aescbc:a")]);
+    assert_eq!(repair(&known, Some(&now), &census, true), Repair::PutBack);
+    assert!(matches!(
+        repair(&known, Some(&now), &census, false),
+        Repair::ByHand(_)
+    ));
+}
+
+#[test]
+fn the_former_write_key_is_read_again_though_no_value_needs_it_yet() {
+    let repaired = repaired(
+        &[("secrets", "aescbc:b,a")],
+        &[("secrets", "aescbc:n")],
+        &[("secrets", "aescbc:a")],
+    );
+    let Repair::Write(repaired) = repaired else {
+        panic!("it is written anew")
+    };
+    let chain = repaired.entries[0].chain();
+    assert_eq!(chain.first(), Some(&id("aescbc:n")));
+    assert!(
+        chain.contains(&id("aescbc:a")) && chain.contains(&id("aescbc:b")),
+        "{chain:?}"
+    );
 }
 
 #[test]

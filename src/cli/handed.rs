@@ -14,7 +14,7 @@ use crate::rotate::status::{self, Request, State, Status};
 
 /// How often the status is looked at.
 const POLL: Duration = Duration::from_millis(250);
-/// A daemon that says nothing for so long does not walk it: it is an older one, or it hangs.
+/// A daemon that says nothing for so long has something else to do first: it mends what endangers values, or restarts the API server.
 const SILENCE_MS: u64 = 60_000;
 
 /// Follows the daemon until the rotation is over or stands still; `None` when no daemon walks it.
@@ -58,7 +58,14 @@ pub(super) fn follow(walk: &Walk<'_>, wakeups: &mut Wakeups) -> Result<Option<Ex
                 return Ok(Some(class));
             }
         }
-        if !daemon::is_running(node) || now.saturating_sub(heard) > SILENCE_MS {
+        if now.saturating_sub(heard) > SILENCE_MS {
+            heard = now;
+            meter.end();
+            once.say(
+                "... the daemon, which has something else to do first: `journalctl -u holdfast` says what",
+            )?;
+        }
+        if !daemon::is_running(node) {
             meter.end();
             say("No daemon walks it any more; this command goes on with it.\n")?;
             return Ok(None);

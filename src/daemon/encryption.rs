@@ -12,6 +12,7 @@ use crate::adapters::lock::Held;
 use crate::adapters::systemd;
 use crate::adapters::wakeups::HintSender;
 use crate::apply::{Outcome, Result as Came};
+use crate::at_rest::Lost;
 use crate::config::{Action, Config, Cut};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, NodePath, Provider};
 use crate::journal::{Act, JournalState, KnownEncryption, Record};
@@ -32,6 +33,10 @@ const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
 const RETRY_MS: u64 = 3_600_000;
 const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
+/// So often within an hour an API server is given its configuration back at once; then it rests.
+const GIVEN_OFTEN: usize = 3;
+const GIVEN_WITHIN_MS: u64 = 3_600_000;
+const GIVEN_REST_MS: u64 = 600_000;
 /// How often a long step is told.
 const TELL_EVERY_MS: u64 = 30_000;
 
@@ -46,6 +51,8 @@ pub(super) struct Keeper<'a> {
     danger: Option<String>,
     /// The differences that were told last: a file that stays broken while no value needs it is told once.
     changed: Vec<String>,
+    /// When the API server was given its configuration back within the last hour, in milliseconds of the boot clock.
+    given_back: Vec<u64>,
     /// The configuration that the API server was restarted for last.
     restarted_for: Option<Digest>,
     /// Which way the rotation went at the last look.
@@ -87,6 +94,7 @@ impl<'a> Keeper<'a> {
             told: String::new(),
             danger: None,
             changed: Vec::new(),
+            given_back: Vec::new(),
             restarted_for: None,
             way: None,
             not_before: 0,
@@ -134,6 +142,8 @@ impl<'a> Keeper<'a> {
         journal: &mut JournalStore,
         situation: &Situation<'_>,
     ) -> Result<bool, RotateError> {
+        // To count what is stored takes its time.
+        super::tell_systemd(systemd::watchdog());
         let guarded = self
             .guard
             .look(held, journal, situation.acts(), situation.settling)?;
@@ -147,6 +157,12 @@ impl<'a> Keeper<'a> {
                     MESSAGE_ID = news::ENCRYPTION,
                     "encryption at rest is watched from now on: {}, {who} writes", known.file
                 );
+                Ok(false)
+            }
+            Guarded::Unwatched(why) => {
+                let told =
+                    format!("encryption at rest is not watched, as its configuration cannot be read: {why}");
+                self.tell_danger(told);
                 Ok(false)
             }
             Guarded::Changed(differences) => {
@@ -176,16 +192,7 @@ impl<'a> Keeper<'a> {
                 lost,
                 answer,
             } => {
-                let needed: Vec<String> = lost.iter().map(ToString::to_string).collect();
-                let needed = if needed.is_empty() {
-                    "a rotation under way needs it".to_owned()
-                } else {
-                    format!("stored values need what is gone: {}", needed.join(", "))
-                };
-                let what = format!(
-                    "encryption at rest was changed, and {needed}. {}",
-                    differences.join("; ")
-                );
+                let what = what_is_endangered(&differences, &lost);
                 self.answer(held, journal, situation.config, &what, answer)
             }
         }
@@ -253,16 +260,38 @@ impl<'a> Keeper<'a> {
                 "kube-apiserver is not given its configuration back yet: {why}"
             ))
         };
-        look(journal.state(), prepared.is_written()).map_err(withheld)?;
+        // It writes in plaintext whoever gives it its flag back, and when.
         if !journal.state().plaintext_owed {
             let owed = Record::PlaintextOwed { owed: true };
             journal.append(held, self.node.clock.now(), owed)?;
         }
+        look(journal.state(), prepared.is_written()).map_err(withheld)?;
+        self.is_given_too_often()?;
         put_in_place(self.node, held, prepared)?;
         let change = look(journal.state(), true).map_err(withheld)?;
         let begun = reconcile::begin(self.node, held, journal, &change)?;
+        self.given_back.push(self.node.clock.now().since_boot_ms);
         info!(MESSAGE_ID = news::ENCRYPTION, "begun: {}", begun.what);
         Ok(())
+    }
+
+    /// Each time costs a restart of the API server; somebody who undoes it each time, or a server that does not bear it, is not answered
+    /// with a chain of them.
+    fn is_given_too_often(&mut self) -> Result<(), RotateError> {
+        let now = self.node.clock.now().since_boot_ms;
+        self.given_back.retain(|given| now < given + GIVEN_WITHIN_MS);
+        let rests = self
+            .given_back
+            .last()
+            .is_some_and(|last| now < last + GIVEN_REST_MS);
+        if self.given_back.len() < GIVEN_OFTEN || !rests {
+            return Ok(());
+        }
+        Err(RotateError::NotHere(format!(
+            "kube-apiserver was given its configuration back {GIVEN_OFTEN} times within an hour, and has lost it again, or did not start with it; \
+             it is given back again after {} min. Find out who takes it away, or why it does not start",
+            GIVEN_REST_MS / 60_000
+        )))
     }
 
     /// Walks a rotation, or begins one that is due.
@@ -275,7 +304,10 @@ impl<'a> Keeper<'a> {
         if let Some(rotation) = journal.state().rotations.rotation.clone() {
             return self.walk(held, journal, situation.config, &rotation);
         }
-        self.way = None;
+        if self.way.take().is_some() {
+            // What the next one asks for is another restart.
+            self.restarted_for = None;
+        }
         let now = self.node.clock.now();
         if situation.config.mode != Action::Enforce
             || situation.paused.is_some()
@@ -379,6 +411,7 @@ impl<'a> Keeper<'a> {
             self.rotator.end_put_back(held, journal)?
         };
         if let Some(told) = told {
+            self.restarted_for = None;
             error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{told}");
         }
         let node = self.node;
@@ -469,6 +502,7 @@ impl<'a> Keeper<'a> {
             return Ok(());
         }
         if let Some(told) = self.rotator.put_back(held, journal, DID_NOT_BEAR)? {
+            self.restarted_for = None;
             error!(MESSAGE_ID = news::ROTATION, "{DID_NOT_BEAR}: {told}");
         }
         Ok(())
@@ -485,8 +519,13 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Tells a danger once; one of which other numbers are counted is the same.
     fn tell_danger(&mut self, told: String) {
-        if self.danger.as_ref() != Some(&told) {
+        let same = self
+            .danger
+            .as_ref()
+            .is_some_and(|before| without_numbers(before) == without_numbers(&told));
+        if !same {
             error!(MESSAGE_ID = news::ENCRYPTION, "{told}");
             self.danger = Some(told);
         }
@@ -503,19 +542,36 @@ impl<'a> Keeper<'a> {
             }
             State::Parked => {
                 error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id,
-                    "rotation {id} stands still, every value readable: {what}. To do: {remedy}")
+                    "rotation {id} stands still: {what}. To do: {remedy}")
             }
         });
     }
 
     /// Tells a thing once; one that only counts down is the same.
     fn tell(&mut self, what: &str, how: impl FnOnce(&str)) {
-        let without_numbers: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
-        if without_numbers != self.told {
+        let essence = without_numbers(what);
+        if essence != self.told {
             how(what);
-            self.told = without_numbers;
+            self.told = essence;
         }
     }
+}
+
+fn what_is_endangered(differences: &[String], lost: &[Lost]) -> String {
+    let needed: Vec<String> = lost.iter().map(ToString::to_string).collect();
+    let needed = if needed.is_empty() {
+        "a rotation under way needs it".to_owned()
+    } else {
+        format!("stored values need what is gone: {}", needed.join(", "))
+    };
+    format!(
+        "encryption at rest was changed, and {needed}. {}",
+        differences.join("; ")
+    )
+}
+
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// True when the change in flight restarts the API server as a rotation asked.

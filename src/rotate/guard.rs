@@ -18,7 +18,7 @@ use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, Reason};
 use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
 use crate::journal::{KnownEncryption, Record};
 use crate::observe::at_rest;
-use crate::rotation::{Generation, Rotation};
+use crate::rotation::{Generation, Rotation, Stage};
 
 /// What a look at the configuration came to.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub enum Guarded {
     InOrder,
     /// It was seen for the first time, and is known from now on.
     Adopted(KnownEncryption),
+    /// It cannot be read, and never was: it is not watched. Why.
+    Unwatched(String),
     /// It was changed, and no stored value needs what went: this is known from now on.
     Changed(Vec<String>),
     /// It was changed, and what it was before cannot be had; what is there is known from now on.
@@ -76,10 +78,14 @@ struct Judged {
     since: Instant,
     /// Until when it is not judged again, of the boot clock.
     until_ms: u64,
+    /// How long that was.
+    wait_ms: u64,
 }
 
-/// A danger that is not mended is judged again after so long, and so is what could not be told.
+/// A danger that is not mended is judged again after so long, and so is what could not be told: each costs a count of what is stored. While
+/// nothing changes, the time doubles up to the longest.
 const AGAIN_MS: u64 = 2_000;
+const LONGEST_MS: u64 = 16_000;
 /// Somebody who undoes it this often within a minute is not fought at each write, but every few seconds: the API server looks at the file
 /// once a minute.
 const OFTEN: usize = 5;
@@ -124,11 +130,13 @@ impl<'a> Guard<'a> {
         let Some(known) = journal.state().encryption.clone() else {
             return match &present {
                 Present::As(configured) => Ok(Guarded::Adopted(self.adopt(held, journal, configured)?)),
-                Present::NoFlag
-                | Present::NotMounted { .. }
-                | Present::NoFile { .. }
-                | Present::Refused { .. }
-                | Present::Unknown(_) => Ok(Guarded::InOrder),
+                Present::NoFlag => Ok(Guarded::InOrder),
+                Present::NotMounted { inside } => Ok(Guarded::Unwatched(format!(
+                    "{inside} is not mounted from the node"
+                ))),
+                Present::NoFile { file } => Ok(Guarded::Unwatched(format!("{file} is not there"))),
+                Present::Refused { file, why, .. } => Ok(Guarded::Unwatched(format!("{file}: {why}"))),
+                Present::Unknown(why) => Ok(Guarded::Unwatched(why.to_string())),
             };
         };
         if is_as_known(&known, &present) {
@@ -137,7 +145,7 @@ impl<'a> Guard<'a> {
         }
         let rotation = journal.state().rotations.rotation.clone();
         if let Present::As(configured) = &present
-            && is_of(rotation.as_ref(), configured.digest)
+            && is_at_hand(rotation.as_ref(), configured.digest, journal.state().load_refused)
         {
             self.adopt(held, journal, configured)?;
             return Ok(Guarded::InOrder);
@@ -149,11 +157,15 @@ impl<'a> Guard<'a> {
             self.judged = judged;
             return Ok(Guarded::InOrder);
         }
-        let since = judged.map_or_else(|| now.clone(), |judged| judged.since);
+        let (since, wait_ms) = judged.map_or_else(
+            || (now.clone(), AGAIN_MS),
+            |judged| (judged.since, (2 * judged.wait_ms).min(LONGEST_MS)),
+        );
         self.judged = Some(Judged {
             present: present.clone(),
             since: since.clone(),
-            until_ms: now.since_boot_ms + AGAIN_MS,
+            until_ms: now.since_boot_ms + wait_ms,
+            wait_ms,
         });
         self.judge(held, journal, &manifest, &known, (&present, &since), acts)
     }
@@ -170,22 +182,24 @@ impl<'a> Guard<'a> {
         let former = match (self.former(known), present) {
             (Ok(former), _) => former,
             // Nothing can be put back; what is there is watched from now on.
-            (Err(why), Present::As(configured)) => {
+            (Err(why @ RotateError::Keys(_)), Present::As(configured)) => {
                 self.adopt(held, journal, configured)?;
                 return Ok(Guarded::Forgotten(why.to_string()));
             }
-            (Err(why), _) => return Err(why),
+            (Err(why), _) => {
+                return Ok(Guarded::Unproven {
+                    differences: vec!["it is not what it was".to_owned()],
+                    why: format!("what it was cannot be read: {why}"),
+                });
+            }
         };
         let differences = differences(&former, present);
+        if let Present::Unknown(why) = present {
+            let why = why.to_string();
+            return Ok(Guarded::Unproven { differences, why });
+        }
         // Before the census, which then has all that was written until the server had loaded it.
-        let still_written = match present {
-            Present::As(now) => self.still_written(manifest, &former, now, since),
-            Present::NoFlag
-            | Present::NotMounted { .. }
-            | Present::NoFile { .. }
-            | Present::Refused { .. }
-            | Present::Unknown(_) => None,
-        };
+        let still_written = self.still_written(manifest, &former, present, since);
         let census = match self.census(manifest, &former, present) {
             Ok(census) => census,
             Err(why) => {
@@ -195,40 +209,46 @@ impl<'a> Guard<'a> {
         };
         let lost = lost(&former.config, present.config(), &census);
         let rotation = journal.state().rotations.rotation.clone();
-        // A rotation under way needs its configuration whether values do yet or not.
-        if lost.is_empty() && !(present.is_of_manifest() && rotation.is_some()) {
+        let rotation = rotation.as_ref();
+        if lost.is_empty() && !is_needed(rotation, present) {
             if let Some(why) = still_written {
                 return Ok(Guarded::Unproven { differences, why });
             }
-            match present {
-                Present::As(configured) => {
-                    self.adopt(held, journal, configured)?;
-                }
-                Present::NoFlag => self.record(held, journal, Record::Encryption { known: None })?,
-                Present::NotMounted { .. }
-                | Present::NoFile { .. }
-                | Present::Refused { .. }
-                | Present::Unknown(_) => {}
-            }
+            self.accept(held, journal, present)?;
             return Ok(Guarded::Changed(differences));
         }
         let answer = match acts {
             Err(why) => Answer::Left(why),
             Ok(()) if present.is_of_manifest() => {
                 let encrypted = lost.iter().map(|lost| lost.values).sum();
-                match mending(self.node, &former, present, rotation.as_ref(), encrypted) {
+                match mending(self.node, &former, present, rotation, encrypted) {
                     Ok(prepared) => Answer::GiveBack(Box::new(prepared)),
                     Err(why) => Answer::Left(why.to_string()),
                 }
             }
             Ok(()) if self.is_fought() => Answer::Left(fought()),
-            Ok(()) => self.mend(held, journal, &former, present, &census)?,
+            // What cannot be mended now is told with what endangers the values, and tried again.
+            Ok(()) => self
+                .mend(held, journal, &former, present, &census)
+                .unwrap_or_else(|why| Answer::Left(by_hand(&why.to_string()))),
         };
         Ok(Guarded::Endangered {
             differences,
             lost,
             answer,
         })
+    }
+
+    /// No value needs what went: from now on it is as it is.
+    fn accept(&self, held: &Held, journal: &mut JournalStore, present: &Present) -> Result<(), RotateError> {
+        match present {
+            Present::As(configured) => self.adopt(held, journal, configured).map(drop),
+            Present::NoFlag => self.record(held, journal, Record::Encryption { known: None }),
+            Present::NotMounted { .. }
+            | Present::NoFile { .. }
+            | Present::Refused { .. }
+            | Present::Unknown(_) => Ok(()),
+        }
     }
 
     /// The configuration as it was last in order.
@@ -267,9 +287,10 @@ impl<'a> Guard<'a> {
         &self,
         manifest: &Manifest,
         former: &Configured,
-        now: &Configured,
+        present: &Present,
         since: &Instant,
     ) -> Option<String> {
+        let Present::As(now) = present else { return None };
         let keys = may_be_written(&former.config, &now.config);
         if keys.is_empty() {
             return None;
@@ -345,6 +366,7 @@ impl<'a> Guard<'a> {
             ),
             Repair::ByHand(why) => return Ok(Answer::Left(by_hand(&why))),
         };
+        let mut note = String::new();
         let files = &self.node.files;
         let (file, found) = match present {
             Present::As(configured) => (&configured.file, Some(configured.digest)),
@@ -360,10 +382,11 @@ impl<'a> Guard<'a> {
                 let content = files.read(file, MAX_BYTES).known().cloned();
                 if let Some(content) = content.filter(|content| Digest::of(&content.bytes) == digest) {
                     let bytes = Zeroizing::new(content.bytes);
+                    // The API server cannot have loaded what is no configuration: it goes even if no copy can be made.
                     if present.config().is_some() {
                         key_store::keep_config(self.node, held, &bytes)?;
-                    } else {
-                        key_store::keep_refused(self.node, held, &bytes)?;
+                    } else if let Err(why) = key_store::keep_refused(self.node, held, &bytes) {
+                        note = format!("; no copy of what was there could be kept: {why}");
                     }
                 }
                 look::only_roots(self.node, file)?;
@@ -375,11 +398,15 @@ impl<'a> Guard<'a> {
             && let Present::As(configured) = at_rest::present(self.node, &manifest)
         {
             self.adopt(held, journal, &configured)?;
+            // A server that sees the file alone sees the edit if that was made in place, and never a file that is renamed over it.
+            if configured.mounted_alone || !configured.reload && !runs_former {
+                note += "; kube-apiserver does not load it by itself: restart it with `holdfast bounce kube-apiserver`";
+            }
         }
         self.mended.push(self.node.clock.now().since_boot_ms);
         // The same edit, made once more, is another.
         self.judged = None;
-        Ok(Answer::Mended(format!("{how}: {file}")))
+        Ok(Answer::Mended(format!("{how}: {file}{note}")))
     }
 
     /// True while somebody undoes each mend, and the last one is not long ago.
@@ -484,6 +511,27 @@ fn is_as_known(known: &KnownEncryption, present: &Present) -> bool {
         && now.reload == known.reload
 }
 
-fn is_of(rotation: Option<&Rotation>, digest: Digest) -> bool {
-    rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some())
+/// True for a configuration that the rotation has set out for, and not for one of before that somebody put back: the API server could not read
+/// what was written since. After a load that was refused, the one of before is put back by the rotation itself.
+fn is_at_hand(rotation: Option<&Rotation>, digest: Digest, load_refused: bool) -> bool {
+    rotation.is_some_and(|rotation| {
+        rotation
+            .place(Generation::File(digest))
+            .is_some_and(|stage| load_refused || !is_behind(rotation, stage))
+    })
+}
+
+/// A rotation under way needs its configuration whether values do yet or not.
+fn is_needed(rotation: Option<&Rotation>, present: &Present) -> bool {
+    let Some(rotation) = rotation else { return false };
+    let is_older = |now: &Configured| {
+        let stage = rotation.place(Generation::File(now.digest));
+        stage.is_some_and(|stage| is_behind(rotation, stage))
+    };
+    present.is_of_manifest() || matches!(present, Present::As(now) if is_older(now))
+}
+
+fn is_behind(rotation: &Rotation, stage: Stage) -> bool {
+    let mut written = rotation.written.values();
+    written.any(|written| rotation.rank(*written) > rotation.rank(stage))
 }
