@@ -115,7 +115,10 @@ pub fn look_for_forgetting(
         rotation,
         census: &census.map_or_else(|why| Fact::unknown(why.to_string()), Fact::Known),
     };
-    decide(asked, &known).map_err(refused)
+    let mut what = decide(asked, &known).map_err(refused)?;
+    let torn = key_store::refused_with(node, &what.keys).map_err(RotateError::Unknown)?;
+    what.files.extend(torn);
+    Ok(what)
 }
 
 /// Removes the files.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
 use zeroize::Zeroizing;
 
 use super::{RotateError, random};
@@ -47,6 +48,9 @@ const RETAINED: &str = "retained";
 /// How the names of the files begin.
 const KEY_FILE: &str = "key-";
 const CONFIGURATION_FILE: &str = "configuration-";
+const REFUSED_FILE: &str = "refused-";
+/// So many characters in base64 are 96 bits: no two keys begin alike.
+const TELLING: usize = 16;
 /// A key is 32 bytes: AES-256, and what secretbox takes.
 const KEY_BYTES: usize = 32;
 
@@ -248,8 +252,51 @@ pub(super) fn config(node: &Node, digest: Digest) -> Result<Zeroizing<Vec<u8>>, 
 
 /// Keeps what somebody put in the configuration's place and is none, under its digest.
 pub(super) fn keep_refused(node: &Node, held: &Held, bytes: &[u8]) -> Result<(), RotateError> {
-    let path = in_folder(node, RETAINED, &format!("refused-{}", Digest::of(bytes)))?;
+    let path = in_folder(node, RETAINED, &format!("{REFUSED_FILE}{}", Digest::of(bytes)))?;
     store(node, held, &path, bytes)
+}
+
+/// The files of what was no configuration in which one of these keys stands, whole or cut short.
+pub(super) fn refused_with(node: &Node, asked: &BTreeSet<KeyId>) -> Result<Vec<NodePath>, Reason> {
+    let unknown = |error: RotateError| Reason::new(error.to_string());
+    let mut secrets = Vec::new();
+    let [keys, retained] = folders(node).map_err(unknown)?;
+    for folder in [&keys, &retained] {
+        for (_, config) in configurations_in(node, folder, &[KEY_FILE, CONFIGURATION_FILE])? {
+            let keys = config
+                .keys()
+                .filter(|(provider, key)| asked.contains(&key.id(*provider)));
+            secrets.extend(keys.map(|(_, key)| key.secret.clone()));
+        }
+    }
+    let entries = match node.files.list(&retained) {
+        Fact::Known(entries) => entries,
+        Fact::Absent => return Ok(Vec::new()),
+        Fact::Unknown(why) => return Err(why),
+    };
+    let mut files = Vec::new();
+    for path in entries
+        .into_iter()
+        .filter(|entry| entry.name.starts_with(REFUSED_FILE))
+        .filter_map(|entry| entry.path)
+    {
+        let bytes = match node.files.read(&path, MAX_BYTES) {
+            Fact::Known(content) => Zeroizing::new(content.bytes),
+            Fact::Absent => continue,
+            Fact::Unknown(why) => return Err(why),
+        };
+        if secrets.iter().any(|secret| shows(&bytes, secret)) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// True for a text that has the beginning of a key, as a configuration writes it.
+fn shows(text: &[u8], secret: &SecretKey) -> bool {
+    let mut encoded = Zeroizing::new(base64::prelude::BASE64_STANDARD.encode(secret.expose()));
+    encoded.truncate(TELLING);
+    text.windows(encoded.len()).any(|part| part == encoded.as_bytes())
 }
 
 fn config_name(digest: Digest) -> String {
@@ -370,6 +417,18 @@ fn configurations_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_found_in_what_was_torn_and_only_there() {
+        let secret = |byte| SecretKey::new(Zeroizing::new(vec![byte; 32]));
+        let whole = base64::prelude::BASE64_STANDARD.encode([7_u8; 32]);
+        for length in [TELLING, 30, whole.len()] {
+            let torn = format!("keys:\n- name: a\n  secret: {}", &whole[..length]);
+            assert!(shows(torn.as_bytes(), &secret(7)));
+            assert!(!shows(torn.as_bytes(), &secret(8)));
+        }
+        assert!(!shows(b"", &secret(7)));
+    }
 
     #[test]
     fn a_kernel_without_random_bytes_gives_no_key_and_one_with_them_a_key_of_32() {
