@@ -13,7 +13,7 @@ use super::syntax::quote;
 use super::tree::{Content, Key, Node};
 use super::values::{entries, expected, fill, insert_once, scalar, text};
 use super::{ControlSetting, Exception};
-use crate::controls::{Control, FlagRule, Remedy, Requirement, Shape, catalogue};
+use crate::controls::{Control, FlagRule, Remedy, Requirement, catalogue};
 use crate::domain::{Component, ControlId, FlagName, Mode};
 
 type RequiredFlags = BTreeMap<Component, BTreeMap<FlagName, String>>;
@@ -161,7 +161,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
             )),
         },
         Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Shape(_),
+            rule: FlagRule::IsSet | FlagRule::Meets(_),
             ..
         }
         | Requirement::Owner { .. }
@@ -295,10 +295,7 @@ fn flag_name(key: &Key) -> Result<FlagName, Problem> {
 
 /// True when the control is content with that value, and so does not fight over it.
 fn leaves_open(control: &Control, value: &str) -> bool {
-    matches!(
-        &control.requirement,
-        Requirement::Flag { rule: FlagRule::Shape(Shape::OneOf { values, .. }), .. } if values.contains(&value)
-    )
+    matches!(&control.requirement, Requirement::Flag { rule: FlagRule::Meets(constraint), .. } if constraint.allows(value))
 }
 
 /// Refuses a flag that something else decides.
@@ -315,11 +312,11 @@ fn free_to_require(
             ),
         );
     }
-    let owner = catalogue.iter().find(|control| {
+    let decides = |control: &&Control| {
         let about_it = matches!(&control.requirement, Requirement::Flag { component: its, name, .. } if *its == component && name == flag);
-        about_it && control.remedy == Remedy::Restarts
-    });
-    let Some(control) = owner.filter(|control| !leaves_open(control, value)) else {
+        about_it && control.remedy == Remedy::Restarts && !leaves_open(control, value)
+    };
+    let Some(control) = catalogue.iter().find(decides) else {
         return Ok(());
     };
     let hint = if control.takes_value() {

@@ -372,10 +372,47 @@ fn exceptions_need_a_reason_and_a_real_date() {
 }
 
 #[test]
+fn a_flag_may_be_required_with_what_every_control_of_it_allows() {
+    for (component, flag, value) in [
+        (
+            "kube-apiserver",
+            "enable-admission-plugins",
+            "NodeRestriction,AlwaysPullImages",
+        ),
+        (
+            "kube-apiserver",
+            "disable-admission-plugins",
+            "DefaultTolerationSeconds",
+        ),
+        ("kube-apiserver", "authorization-mode", "Node,RBAC,Webhook"),
+        (
+            "kube-apiserver",
+            "client-ca-file",
+            "/etc/kubernetes/pki/other.crt",
+        ),
+        ("kube-apiserver", "tls-min-version", "VersionTLS13"),
+        (
+            "kube-controller-manager",
+            "root-ca-file",
+            "/etc/kubernetes/pki/other.crt",
+        ),
+    ] {
+        let text = format!("requiredFlags:\n  {component}:\n    {flag}: {value}\n");
+        assert!(parse(&text).is_ok(), "{text}: {:?}", parse(&text));
+    }
+}
+
+#[test]
 fn flags_that_something_else_decides_cannot_be_required() {
     assert_eq!(
         refusal("requiredFlags:\n  kube-apiserver:\n    --profiling: false\n"),
         "3:5: --profiling of kube-apiserver is decided by the control CIS-1.2.15 | take it out here, and write another value under controls.CIS-1.2.15.value"
+    );
+    assert_eq!(
+        refusal(
+            "requiredFlags:\n  kube-apiserver:\n    enable-admission-plugins: NodeRestriction,AlwaysAdmit\n"
+        ),
+        "3:5: --enable-admission-plugins of kube-apiserver is decided by the control CIS-1.2.10 | take it out here; `holdfast explain CIS-1.2.10` says what holds of it"
     );
     assert_eq!(
         refusal("requiredFlags:\n  kube-apiserver:\n    tls-min-version: VersionTLS11\n"),

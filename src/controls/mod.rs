@@ -3,17 +3,14 @@
 //! A control is one requirement on the node: an id, a target, what must hold and why. Adding one touches one table
 //! and its test. Documentation is generated from the catalogue.
 
-mod api_server;
-mod etcd;
+mod constraint;
 mod files;
 mod flags;
 mod folder;
-mod managers;
-mod shape;
 
 use std::borrow::Cow;
 
-pub use shape::{ListRule, STRONG_SUITES, Shape};
+pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 
@@ -133,8 +130,8 @@ pub enum FlagRule {
     },
     /// It is given.
     IsSet,
-    /// No single value is required.
-    Shape(Shape),
+    /// It, and what belongs to it, meets this: no single value is required.
+    Meets(Constraint),
     /// It is a number, at least this; and the flag that it belongs to is given, or there is nothing to keep.
     AtLeast {
         /// The smallest number allowed.
@@ -183,9 +180,6 @@ pub fn catalogue() -> Vec<Control> {
     let mut controls: Vec<Control> = files::controls()
         .into_iter()
         .chain(flags::controls())
-        .chain(api_server::controls())
-        .chain(managers::controls())
-        .chain(etcd::controls())
         .chain(folder::controls())
         .collect();
     controls.sort_by_key(|control| sort_key(&control.id));

@@ -7,7 +7,7 @@ use super::edits::{self, Wanted};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight::{Limits, next_step};
 use super::restart;
-use super::select::Selected;
+use super::select::{Selected, required_flag_id};
 use crate::config::{Action, Config};
 use crate::controls::Remedy;
 use crate::domain::{
@@ -75,7 +75,7 @@ pub fn build(
             draft.take(finding, evidence, action);
         }
     }
-    draft.gather_lists();
+    draft.agree_on_flags();
     let mut plan = draft.file_changes();
     for component in RESTARTS {
         let Some(wanted) = draft.flags.get(&component) else {
@@ -85,7 +85,9 @@ pub fn build(
             Ok((edit, refused)) => {
                 plan.withheld.extend(refused);
                 match restart::why_not(component, observation, circumstances) {
-                    Some(reason) => plan.withheld.push(withheld(wanted, component, reason)),
+                    Some(reason) => plan
+                        .withheld
+                        .push(edits::withheld(component, wanted.iter(), reason)),
                     None => plan.changes.push(edit),
                 }
             }
@@ -115,18 +117,6 @@ fn withhold_failed(plan: &mut Plan, failed: &BTreeMap<Digest, String>) {
             object,
             reason,
         });
-    }
-}
-
-fn withheld(wanted: &[Wanted], component: Component, reason: WithheldReason) -> Withheld {
-    let flags: Vec<String> = wanted
-        .iter()
-        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
-        .collect();
-    Withheld {
-        controls: wanted.iter().map(|wanted| wanted.control.clone()).collect(),
-        object: format!("{component} {}", flags.join(" ")),
-        reason,
     }
 }
 
@@ -258,9 +248,14 @@ impl<'a> Draft<'a> {
         controls.push(control);
     }
 
-    fn gather_lists(&mut self) {
+    /// What several controls want of one flag becomes one value: what the operator requires goes first, and the configuration takes only what
+    /// the others allow.
+    fn agree_on_flags(&mut self) {
         for ((component, name), (items, controls)) in std::mem::take(&mut self.lists) {
-            if items.value().is_empty() && !items.may_be_empty {
+            let wanted = self.flags.entry(component).or_default();
+            let required = wanted.iter().find(|wanted| wanted.name == name);
+            let value = required.map_or_else(|| items.value(), |required| required.value.clone());
+            if value.is_empty() && !items.may_be_empty {
                 let why = format!("something else in {name}: with nothing in it {component} does not start");
                 self.withheld.push(Withheld {
                     controls,
@@ -269,12 +264,20 @@ impl<'a> Draft<'a> {
                 });
                 continue;
             }
-            let wanted = controls.into_iter().map(|control| Wanted {
+            wanted.extend(controls.into_iter().map(|control| Wanted {
                 control,
                 name: name.clone(),
-                value: items.value(),
-            });
-            self.flags.entry(component).or_default().extend(wanted);
+                value: value.clone(),
+            }));
+        }
+        for (component, wanted) in &mut self.flags {
+            let is_required = |wanted: &&Wanted| wanted.control == required_flag_id(*component, &wanted.name);
+            let required: Vec<Wanted> = wanted.iter().filter(is_required).cloned().collect();
+            for wanted in wanted.iter_mut() {
+                if let Some(required) = required.iter().find(|required| required.name == wanted.name) {
+                    wanted.value.clone_from(&required.value);
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::{Circumstances, build};
-use super::change::{Deed, Plan, WithheldReason};
+use super::change::{Change, Deed, ManifestEdit, Plan, WithheldReason};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight_tests::{BEFORE, at, facts, failing, node, old, process};
 use super::select::{Selected, select};
@@ -75,8 +75,11 @@ fn selected(config: &Config) -> Vec<Selected> {
 }
 
 fn finding(id: &str, mend: Option<Mend>) -> Finding {
-    let selected = selected(&Config::default());
-    let control = selected
+    finding_by(&Config::default(), id, mend)
+}
+
+fn finding_by(config: &Config, id: &str, mend: Option<Mend>) -> Finding {
+    let control = selected(config)
         .into_iter()
         .map(|s| s.control)
         .find(|control| control.id.as_str() == id)
@@ -89,6 +92,13 @@ fn finding(id: &str, mend: Option<Mend>) -> Finding {
         mend,
     };
     Finding::new(control, vec![evidence])
+}
+
+fn edit_in(change: &Change) -> &ManifestEdit {
+    let Deed::EditManifest(edit) = &change.deed else {
+        panic!("{change:#?}")
+    };
+    edit
 }
 
 fn profiling() -> Finding {
@@ -485,9 +495,7 @@ fn what_several_controls_want_of_a_list_becomes_one_edit_and_a_list_that_must_no
         panic!("{plan:#?}")
     };
     assert_eq!(change.controls.len(), 3);
-    let Deed::EditManifest(edit) = &change.deed else {
-        panic!("{change:#?}")
-    };
+    let edit = edit_in(change);
     assert!(
         edit.after.contains("- --authorization-mode=Node,RBAC\n"),
         "{}",
@@ -500,4 +508,68 @@ fn what_several_controls_want_of_a_list_becomes_one_edit_and_a_list_that_must_no
         panic!("{plan:#?}")
     };
     assert!(why.contains("kube-scheduler does not start"), "{why}");
+}
+
+#[test]
+fn a_value_that_the_operator_requires_is_the_one_that_is_set_and_serves_the_controls_of_its_flag() {
+    let required = "NodeRestriction,AlwaysPullImages";
+    let mut case = Case::default();
+    case.config.required_flags.insert(
+        Component::Scheduler,
+        [
+            ("enable-admission-plugins".parse().unwrap(), required.to_owned()),
+            ("tls-min-version".parse().unwrap(), "VersionTLS13".to_owned()),
+        ]
+        .into(),
+    );
+    let flag = |id: &str, name: &str, value: &str| {
+        let mend = Mend::Flag {
+            component: Component::Scheduler,
+            name: name.parse().unwrap(),
+            value: value.to_owned(),
+        };
+        finding_by(&case.config, id, Some(mend))
+    };
+    let list = Mend::List {
+        component: Component::Scheduler,
+        name: "enable-admission-plugins".parse().unwrap(),
+        items: ListMend {
+            current: vec!["X".to_owned()],
+            add: vec!["NodeRestriction".to_owned()],
+            remove: vec![],
+            may_be_empty: true,
+        },
+    };
+    let findings = [
+        flag("X-API-05", "tls-min-version", "VersionTLS12"),
+        finding("CIS-1.2.14", Some(list)),
+        flag(
+            "HF-FLAG-KUBE-SCHEDULER.ENABLE-ADMISSION-PLUGINS",
+            "enable-admission-plugins",
+            required,
+        ),
+        flag(
+            "HF-FLAG-KUBE-SCHEDULER.TLS-MIN-VERSION",
+            "tls-min-version",
+            "VersionTLS13",
+        ),
+    ];
+    let plan = case.plan(&findings, &healthy());
+    let [change] = plan.changes.as_slice() else {
+        panic!("{plan:#?}")
+    };
+    let edit = edit_in(change);
+    let set: Vec<String> = edit
+        .flags
+        .iter()
+        .map(|flag| format!("{}={}", flag.name, flag.value))
+        .collect();
+    assert_eq!(
+        set,
+        [
+            "--tls-min-version=VersionTLS13",
+            &format!("--enable-admission-plugins={required}")
+        ]
+    );
+    assert_eq!(change.controls.len(), 4);
 }

@@ -66,23 +66,17 @@ fn change(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Result<Change, WithheldReason> {
-    let edits: Vec<Edit> = wanted
+    let flags = flags_of(wanted);
+    let edits: Vec<Edit> = flags
         .iter()
-        .map(|w| Edit::SetFlag {
-            name: w.name.clone(),
-            value: w.value.clone(),
+        .map(|flag| Edit::SetFlag {
+            name: flag.name.clone(),
+            value: flag.value.clone(),
         })
         .collect();
     let after = manifest::edit(&manifest.text, component, &edits).map_err(|refusal| {
-        WithheldReason::NotEditable(format!("{refusal}; {}", by_hand(component, wanted)))
+        WithheldReason::NotEditable(format!("{refusal}; {}", by_hand(component, &flags)))
     })?;
-    let flags: Vec<RefusedFlag> = wanted
-        .iter()
-        .map(|w| RefusedFlag {
-            name: w.name.clone(),
-            value: w.value.clone(),
-        })
-        .collect();
     let touches_encryption = flags
         .iter()
         .any(|flag| flag.name.as_str().starts_with("encryption-provider-config"));
@@ -95,6 +89,21 @@ fn change(
         touches_encryption,
     };
     change_to(wanted, manifest, observation, circumstances)
+}
+
+/// Each flag once: several controls may want the same of one.
+fn flags_of(wanted: &[&Wanted]) -> Vec<RefusedFlag> {
+    let mut flags: Vec<RefusedFlag> = Vec::new();
+    for wanted in wanted {
+        let flag = RefusedFlag {
+            name: wanted.name.clone(),
+            value: wanted.value.clone(),
+        };
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+    flags
 }
 
 /// What an edited manifest is to be.
@@ -182,10 +191,10 @@ pub(super) fn image_of(component: Component, manifest: &Manifest) -> Option<Stri
         .map(|container| container.image.clone())
 }
 
-fn by_hand(component: Component, wanted: &[&Wanted]) -> String {
-    let flags: Vec<String> = wanted
+fn by_hand(component: Component, flags: &[RefusedFlag]) -> String {
+    let flags: Vec<String> = flags
         .iter()
-        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
+        .map(|flag| format!("{}={}", flag.name, flag.value))
         .collect();
     format!("set {} in the command of {component} by hand", flags.join(" "))
 }
@@ -238,14 +247,15 @@ fn without_refused_flags<'a>(
     (kept, left_out)
 }
 
-fn withheld<'a>(
+pub(super) fn withheld<'a>(
     component: Component,
     wanted: impl Iterator<Item = &'a Wanted> + Clone,
     reason: WithheldReason,
 ) -> Withheld {
-    let flags: Vec<String> = wanted
-        .clone()
-        .map(|wanted| format!("{}={}", wanted.name, wanted.value))
+    let all: Vec<&Wanted> = wanted.clone().collect();
+    let flags: Vec<String> = flags_of(&all)
+        .iter()
+        .map(|flag| format!("{}={}", flag.name, flag.value))
         .collect();
     Withheld {
         controls: wanted.map(|wanted| wanted.control.clone()).collect(),

@@ -3,7 +3,7 @@
 
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
-use super::judge_shape;
+use super::judge_constraint;
 use super::redact::redact;
 use super::targets::{config_file, not_looked_at};
 use crate::controls::{FlagRule, KubernetesVersion, Remedy};
@@ -37,9 +37,9 @@ impl Flags {
     }
 
     /// Every value, in order.
-    pub(super) fn values<'a>(&'a self, name: &'a FlagName) -> impl Iterator<Item = &'a str> {
-        let of_name = self.0.iter().filter(move |(other, _)| other == name);
-        of_name.map(|(_, value)| value.as_str())
+    pub(super) fn values(&self, name: &FlagName) -> Vec<&str> {
+        let of_name = self.0.iter().filter(|(other, _)| other == name);
+        of_name.map(|(_, value)| value.as_str()).collect()
     }
 
     fn count(&self, name: &FlagName) -> usize {
@@ -95,7 +95,7 @@ fn expected(name: &FlagName, rule: &FlagRule) -> String {
     match rule {
         FlagRule::Is { value, .. } => shown(name, value),
         FlagRule::IsSet => format!("{name} is given"),
-        FlagRule::Shape(shape) => judge_shape::expected(name, shape),
+        FlagRule::Meets(constraint) => judge_constraint::expected(name, constraint),
         FlagRule::AtLeast { minimum, with, .. } => {
             format!("{name} is {minimum} or more, and {with} is given")
         }
@@ -109,7 +109,9 @@ fn mend(
     flags: &Flags,
 ) -> Option<Mend> {
     match (rule, remedy) {
-        (FlagRule::Shape(shape), Remedy::Restarts) => judge_shape::mend(component, name, shape, flags),
+        (FlagRule::Meets(constraint), Remedy::Restarts) => {
+            judge_constraint::mend(component, name, constraint, flags)
+        }
         (FlagRule::Is { value, .. }, Remedy::Restarts) => Some(Mend::Flag {
             component,
             name: name.clone(),
@@ -121,8 +123,8 @@ fn mend(
 
 fn by_flags(name: &FlagName, rule: &FlagRule, flags: &Flags, version: Option<KubernetesVersion>) -> Held {
     let held = match rule {
-        // Whether such a flag accumulates is a matter of its shape.
-        FlagRule::Shape(shape) => return judge_shape::judge(name, shape, flags),
+        // Whether such a flag accumulates is a matter of its constraint.
+        FlagRule::Meets(constraint) => return judge_constraint::judge(name, constraint, flags),
         FlagRule::Is { value, default, .. } => is(name, value, *default, flags),
         FlagRule::IsSet => is_set(name, flags),
         FlagRule::AtLeast { with, .. } if !is_given(with, flags) => {
@@ -346,38 +348,17 @@ fn beside_running(
 }
 
 /// The values that decide the rule.
-fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> Vec<(FlagName, &'a str)> {
-    let names = match rule {
-        FlagRule::AtLeast { with, .. } => vec![name.clone(), with.clone()],
-        FlagRule::Is { .. } | FlagRule::IsSet => vec![name.clone()],
-        FlagRule::Shape(shape) => judge_shape::deciding(name, shape),
-    };
-    let all = matches!(rule, FlagRule::Shape(_));
-    names
-        .into_iter()
-        .flat_map(|name| {
-            let values: Vec<&str> = if all {
-                flags
-                    .0
-                    .iter()
-                    .filter(|(other, _)| *other == name)
-                    .map(|(_, value)| value.as_str())
-                    .collect()
-            } else {
-                flags
-                    .0
-                    .iter()
-                    .rfind(|(other, _)| *other == name)
-                    .map(|(_, value)| value.as_str())
-                    .into_iter()
-                    .collect()
-            };
-            values
-                .into_iter()
-                .map(move |value| (name.clone(), value))
-                .collect::<Vec<_>>()
-        })
-        .collect()
+fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> Vec<Vec<&'a str>> {
+    let last = |name: &FlagName| flags.value(name).into_iter().collect();
+    match rule {
+        FlagRule::AtLeast { with, .. } => vec![last(name), last(with)],
+        FlagRule::Is { .. } | FlagRule::IsSet => vec![last(name)],
+        // Some accumulate.
+        FlagRule::Meets(constraint) => judge_constraint::deciding(name, constraint)
+            .iter()
+            .map(|name| flags.values(name))
+            .collect(),
+    }
 }
 
 #[cfg(test)]

@@ -20,10 +20,10 @@ mod in_flight;
 #[cfg(test)]
 mod in_flight_tests;
 mod judge;
+mod judge_constraint;
 mod judge_files;
 mod judge_flags;
 mod judge_folder;
-mod judge_shape;
 #[cfg(test)]
 mod judge_tests;
 mod last_words;
@@ -41,7 +41,7 @@ pub use enable_now::{Enabling, VOLUME, enable_now};
 pub use finding::{Evidence, Finding, ListMend, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};
-pub use judge_shape::expected as expected_shape;
+pub use judge_constraint::expected as expected_constraint;
 pub use last_words::fault_in;
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};

@@ -131,7 +131,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
             })
         }
         Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Shape(_),
+            rule: FlagRule::IsSet | FlagRule::Meets(_),
             ..
         }
         | Requirement::Owner { .. }

@@ -2,7 +2,7 @@
 
 use crate::controls::{Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target};
 use crate::domain::{Component, NodePath, PathPattern};
-use crate::plan::expected_shape;
+use crate::plan::expected_constraint;
 
 /// The section of a report that a control belongs to.
 pub(super) fn section(control: &Control) -> String {
@@ -128,7 +128,9 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
                 format!("{component} runs with {name}={value}.{without}{key}")
             }
             FlagRule::IsSet => format!("{component} runs with {name}."),
-            FlagRule::Shape(shape) => format!("Of {component}: {}.", expected_shape(name, shape)),
+            FlagRule::Meets(constraint) => {
+                format!("Of {component}: {}.", expected_constraint(name, constraint))
+            }
             FlagRule::AtLeast { minimum, with, .. } => {
                 format!("{component} runs with {name}={minimum} or more, and with {with}.")
             }
@@ -204,7 +206,7 @@ pub(super) fn configuration(control: &Control) -> String {
             ..
         } => Some(minimum.to_string()),
         Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Shape(_),
+            rule: FlagRule::IsSet | FlagRule::Meets(_),
             ..
         }
         | Requirement::Owner { .. }

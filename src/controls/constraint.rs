@@ -4,7 +4,7 @@ use crate::domain::FlagName;
 
 /// What must hold of a flag, or of several that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shape {
+pub enum Constraint {
     /// It is given, and so are these: a certificate and its key.
     GivenWith(Vec<FlagName>),
     /// It is given; where it is not, this file of kubeadm's is what it should name.
@@ -16,7 +16,7 @@ pub enum Shape {
         /// The built-in value when the flag is absent.
         default: &'static str,
         /// The flag of the file.
-        instead: &'static str,
+        instead: FlagName,
     },
     /// A list, whose occurrences accumulate.
     List(ListRule),
@@ -63,7 +63,7 @@ pub enum Shape {
 }
 
 /// What must hold of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListRule {
     /// What must be in it.
     pub contains: &'static [&'static str],
@@ -72,7 +72,43 @@ pub struct ListRule {
     /// The built-in items when the flag is absent.
     pub default: &'static [&'static str],
     /// The flag of a file that decides instead, when it is given.
-    pub instead: Option<&'static str>,
+    pub instead: Option<FlagName>,
+    /// The flag of another list that must not have the same items: the component does not start then.
+    pub apart_from: Option<FlagName>,
+}
+
+impl Constraint {
+    /// True when a flag with that value, given once, meets it whatever the other flags are.
+    #[must_use]
+    pub fn allows(&self, value: &str) -> bool {
+        match self {
+            Self::Names(_) => !value.is_empty(),
+            Self::OneOf { values, .. } => values.contains(&value),
+            Self::List(rule) => {
+                let items = items_of([value]);
+                let has = |wanted: &&str| items.iter().any(|item| item == wanted);
+                rule.contains.iter().all(has) && !rule.without.iter().any(has)
+            }
+            Self::GivenWith(_)
+            | Self::NotGiven(_)
+            | Self::OffOr { .. }
+            | Self::Suites { .. }
+            | Self::Loopback { .. }
+            | Self::Https { .. }
+            | Self::Positive { .. }
+            | Self::Switches { .. } => false,
+        }
+    }
+}
+
+/// The items of a list by all its occurrences, in order (pflag `stringSliceValue`: each is a line of comma-separated values).
+pub fn items_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    values
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .map(|item| item.trim_matches('"').to_owned())
+        .filter(|item| !item.is_empty())
+        .collect()
 }
 
 /// Cipher suites that the CIS benchmark calls strong, and those of TLS 1.3, which are always on (CIS 1.2.29 of 1.12, Go `crypto/tls`).

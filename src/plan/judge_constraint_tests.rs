@@ -11,16 +11,16 @@ use crate::controls::{Control, FlagRule, Requirement, catalogue};
 use crate::domain::Observation;
 
 fn controls() -> Vec<Control> {
-    let is_shape = |control: &Control| {
+    let is_constraint = |control: &Control| {
         matches!(
             control.requirement,
             Requirement::Flag {
-                rule: FlagRule::Shape(_),
+                rule: FlagRule::Meets(_),
                 ..
             }
         )
     };
-    catalogue().into_iter().filter(is_shape).collect()
+    catalogue().into_iter().filter(is_constraint).collect()
 }
 
 fn judged(control: &Control, node: &Observation) -> (Verdict, String, Option<Mend>) {
@@ -305,6 +305,14 @@ const ROWS: &[Row] = {
         (
             "X-ETCD-01",
             &["--advertise-client-urls=http://192.0.2.1:2379"],
+            &[],
+            Drift,
+            None,
+        ),
+        ("X-ETCD-01", &[], &["advertise-client-urls"], Drift, None),
+        (
+            "X-API-06",
+            &["--feature-gates=kube:AllAlpha=true"],
             &[],
             Drift,
             None,

@@ -4,19 +4,19 @@ use std::net::IpAddr;
 
 use super::finding::{ListMend, Mend, Verdict};
 use super::judge_flags::{Flags, Held, is_given, same, shown};
-use crate::controls::{ListRule, STRONG_SUITES, Shape};
+use crate::controls::{Constraint, ListRule, STRONG_SUITES, items_of};
 use crate::domain::{Component, FlagName};
 use crate::manifest::{parse_boolean, parse_go_duration};
 
 /// What is expected, in words.
 #[must_use]
-pub fn expected(name: &FlagName, shape: &Shape) -> String {
-    match shape {
-        Shape::GivenWith(others) => format!("{} are given", names(name, others, " and ")),
-        Shape::Names(_) => format!("{name} is given"),
-        Shape::NotGiven(others) => format!("{} not given", names(name, others, ", ")),
-        Shape::OffOr { instead, .. } => format!("{name}=false, or --{instead} confines it"),
-        Shape::List(rule) => {
+pub fn expected(name: &FlagName, constraint: &Constraint) -> String {
+    match constraint {
+        Constraint::GivenWith(others) => format!("{} are given", names(name, others, " and ")),
+        Constraint::Names(_) => format!("{name} is given"),
+        Constraint::NotGiven(others) => format!("{} not given", names(name, others, ", ")),
+        Constraint::OffOr { instead, .. } => format!("{name}=false, or {instead} confines it"),
+        Constraint::List(rule) => {
             let mut parts = Vec::new();
             if !rule.contains.is_empty() {
                 parts.push(format!("{name} has {}", rule.contains.join(", ")));
@@ -26,11 +26,11 @@ pub fn expected(name: &FlagName, shape: &Shape) -> String {
             }
             parts.join(", and ")
         }
-        Shape::OneOf { values, .. } => format!("{name} is {}", values.join(" or ")),
-        Shape::Suites { given: true } => format!("{name} is given, and has only strong cipher suites"),
-        Shape::Suites { given: false } => format!("{name} has only strong cipher suites"),
-        Shape::Loopback { .. } => format!("{name} is an address of the node itself alone"),
-        Shape::Https { with, or_loopback } => {
+        Constraint::OneOf { values, .. } => format!("{name} is {}", values.join(" or ")),
+        Constraint::Suites { given: true } => format!("{name} is given, and has only strong cipher suites"),
+        Constraint::Suites { given: false } => format!("{name} has only strong cipher suites"),
+        Constraint::Loopback { .. } => format!("{name} is an address of the node itself alone"),
+        Constraint::Https { with, or_loopback } => {
             let or = if *or_loopback {
                 ", or on an address of the node itself alone"
             } else {
@@ -38,8 +38,8 @@ pub fn expected(name: &FlagName, shape: &Shape) -> String {
             };
             format!("every URL of {} is https{or}", names(name, with, " and "))
         }
-        Shape::Positive { .. } => format!("{name} is more than 0"),
-        Shape::Switches {
+        Constraint::Positive { .. } => format!("{name} is more than 0"),
+        Constraint::Switches {
             with,
             not_on,
             not_off,
@@ -57,30 +57,30 @@ pub fn expected(name: &FlagName, shape: &Shape) -> String {
 }
 
 /// What a component's flags come to.
-pub(super) fn judge(name: &FlagName, shape: &Shape, flags: &Flags) -> Held {
-    match shape {
-        Shape::GivenWith(others) => given_with(name, others, flags),
-        Shape::Names(_) => given_with(name, &[], flags),
-        Shape::NotGiven(others) => not_given(name, others, flags),
-        Shape::List(rule) => list(name, rule, flags),
-        Shape::OffOr { default, instead } => by_file(instead, flags).unwrap_or_else(|| {
+pub(super) fn judge(name: &FlagName, constraint: &Constraint, flags: &Flags) -> Held {
+    match constraint {
+        Constraint::GivenWith(others) => given_with(name, others, flags),
+        Constraint::Names(_) => given_with(name, &[], flags),
+        Constraint::NotGiven(others) => not_given(name, others, flags),
+        Constraint::List(rule) => list(name, rule, flags),
+        Constraint::OffOr { default, instead } => by_file(instead, flags).unwrap_or_else(|| {
             let value = flags.value(name).unwrap_or(default);
             Held::new(same(value, "false"), actual(name, default, flags))
         }),
-        Shape::OneOf { values, default } => {
+        Constraint::OneOf { values, default } => {
             let value = flags.value(name).filter(|value| !value.is_empty());
             Held::new(
                 values.contains(&value.unwrap_or(default)),
                 actual(name, default, flags),
             )
         }
-        Shape::Suites { given } => suites(name, *given, flags),
-        Shape::Loopback { default } => Held::new(
+        Constraint::Suites { given } => suites(name, *given, flags),
+        Constraint::Loopback { default } => Held::new(
             is_loopback(flags.value(name).unwrap_or(default)),
             actual(name, default, flags),
         ),
-        Shape::Https { with, or_loopback } => https(name, with, *or_loopback, flags),
-        Shape::Positive { default, duration } => {
+        Constraint::Https { with, or_loopback } => https(name, with, *or_loopback, flags),
+        Constraint::Positive { default, duration } => {
             let value = flags.value(name).unwrap_or(default);
             let is_positive = if *duration {
                 parse_go_duration(value).is_some_and(|time| !time.is_zero())
@@ -89,7 +89,7 @@ pub(super) fn judge(name: &FlagName, shape: &Shape, flags: &Flags) -> Held {
             };
             Held::new(is_positive, actual(name, default, flags))
         }
-        Shape::Switches {
+        Constraint::Switches {
             with,
             not_on,
             not_off,
@@ -98,24 +98,24 @@ pub(super) fn judge(name: &FlagName, shape: &Shape, flags: &Flags) -> Held {
 }
 
 /// The edit that would mend it; none where only the operator knows what is right.
-pub(super) fn mend(component: Component, name: &FlagName, shape: &Shape, flags: &Flags) -> Option<Mend> {
+pub(super) fn mend(
+    component: Component,
+    name: &FlagName,
+    constraint: &Constraint,
+    flags: &Flags,
+) -> Option<Mend> {
     let set = |value: &str| Mend::Flag {
         component,
         name: name.clone(),
         value: value.to_owned(),
     };
-    match shape {
-        Shape::Names(usual) => Some(set(usual)),
-        Shape::OneOf { values, .. } => values.first().map(|value| set(value)),
-        Shape::List(rule) => {
-            // A plug-in that is named in both lists keeps the server from starting.
-            let disabled = "disable-admission-plugins".parse().ok();
-            let disabled = disabled.map_or_else(Vec::new, |flag| self::items(&flag, &[], flags));
-            if rule
-                .contains
-                .iter()
-                .any(|item| disabled.iter().any(|other| other == item))
-            {
+    match constraint {
+        Constraint::Names(usual) => Some(set(usual)),
+        Constraint::OneOf { values, .. } => values.first().map(|value| set(value)),
+        Constraint::List(rule) => {
+            let others = rule.apart_from.as_ref().map(|flag| items(flag, &[], flags));
+            let is_there = |item: &&str| others.iter().flatten().any(|other| other == item);
+            if rule.contains.iter().any(is_there) {
                 return None;
             }
             let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
@@ -130,33 +130,29 @@ pub(super) fn mend(component: Component, name: &FlagName, shape: &Shape, flags: 
                 },
             })
         }
-        Shape::GivenWith(_)
-        | Shape::NotGiven(_)
-        | Shape::OffOr { .. }
-        | Shape::Suites { .. }
-        | Shape::Loopback { .. }
-        | Shape::Https { .. }
-        | Shape::Positive { .. }
-        | Shape::Switches { .. } => None,
+        Constraint::GivenWith(_)
+        | Constraint::NotGiven(_)
+        | Constraint::OffOr { .. }
+        | Constraint::Suites { .. }
+        | Constraint::Loopback { .. }
+        | Constraint::Https { .. }
+        | Constraint::Positive { .. }
+        | Constraint::Switches { .. } => None,
     }
 }
 
 /// The flags that decide.
-pub(super) fn deciding(name: &FlagName, shape: &Shape) -> Vec<FlagName> {
-    let others = match shape {
-        Shape::GivenWith(others) | Shape::NotGiven(others) => others.clone(),
-        Shape::Https { with, .. } | Shape::Switches { with, .. } => with.clone(),
-        Shape::List(rule) => rule
-            .instead
-            .and_then(|flag| flag.parse().ok())
-            .into_iter()
-            .collect(),
-        Shape::OffOr { instead, .. } => instead.parse().ok().into_iter().collect(),
-        Shape::Names(_)
-        | Shape::OneOf { .. }
-        | Shape::Suites { .. }
-        | Shape::Loopback { .. }
-        | Shape::Positive { .. } => Vec::new(),
+pub(super) fn deciding(name: &FlagName, constraint: &Constraint) -> Vec<FlagName> {
+    let others = match constraint {
+        Constraint::GivenWith(others) | Constraint::NotGiven(others) => others.clone(),
+        Constraint::Https { with, .. } | Constraint::Switches { with, .. } => with.clone(),
+        Constraint::List(rule) => rule.instead.iter().cloned().collect(),
+        Constraint::OffOr { instead, .. } => vec![instead.clone()],
+        Constraint::Names(_)
+        | Constraint::OneOf { .. }
+        | Constraint::Suites { .. }
+        | Constraint::Loopback { .. }
+        | Constraint::Positive { .. } => Vec::new(),
     };
     std::iter::once(name.clone()).chain(others).collect()
 }
@@ -203,42 +199,40 @@ fn not_given(name: &FlagName, others: &[FlagName], flags: &Flags) -> Held {
     Held::new(false, format!("{} is given", given.join(" ")))
 }
 
-/// All items, in order: the occurrences of such a flag accumulate, and the first one replaces what is built in (pflag `stringSliceValue`).
+/// The items that count: the first occurrence replaces what is built in.
 fn items(name: &FlagName, default: &[&str], flags: &Flags) -> Vec<String> {
-    let given: Vec<&str> = flags.values(name).collect();
+    let given = flags.values(name);
     if given.is_empty() {
         return default.iter().map(|item| (*item).to_owned()).collect();
     }
-    given
-        .iter()
-        .flat_map(|value| value.split(','))
-        .map(|item| item.trim_matches('"').to_owned())
-        .filter(|item| !item.is_empty())
-        .collect()
+    items_of(given)
 }
 
 /// What is held where a file decides instead, when that flag is given.
-fn by_file(flag: &str, flags: &Flags) -> Option<Held> {
-    let flag = flag.parse::<FlagName>().ok()?;
-    let file = flags.value(&flag).filter(|file| !file.is_empty())?;
+fn by_file(flag: &FlagName, flags: &Flags) -> Option<Held> {
+    let file = flags.value(flag).filter(|file| !file.is_empty())?;
     Some(Held {
         verdict: Verdict::Unknown,
         actual: format!(
             "{} decides instead, and that file is not judged yet",
-            shown(&flag, file)
+            shown(flag, file)
         ),
     })
 }
 
 fn list(name: &FlagName, rule: &ListRule, flags: &Flags) -> Held {
-    if let Some(held) = rule.instead.and_then(|flag| by_file(flag, flags)) {
+    if let Some(held) = rule.instead.as_ref().and_then(|flag| by_file(flag, flags)) {
         return held;
     }
     let items = items(name, rule.default, flags);
     let has = |wanted: &&&str| items.iter().any(|item| item == **wanted);
     let missing = rule.contains.iter().filter(|wanted| !has(wanted)).count();
     let present = rule.without.iter().filter(has).count();
-    let given: Vec<String> = flags.values(name).map(|value| shown(name, value)).collect();
+    let given: Vec<String> = flags
+        .values(name)
+        .into_iter()
+        .map(|value| shown(name, value))
+        .collect();
     let actual = match (given.is_empty(), rule.default) {
         (true, []) => format!("{name} is not given"),
         (true, default) => format!("{name} is not given (built-in: {})", default.join(",")),
@@ -277,28 +271,28 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// etcd takes the last occurrence (`flags.UniqueURLs`). Without the flag it listens, and is reached, on plain HTTP on the loopback (etcd
+/// server/embed, `DefaultListenClientURLs`), but for its metrics, which then have no listener of their own.
 fn https(name: &FlagName, with: &[FlagName], or_loopback: bool, flags: &Flags) -> Held {
-    let mut plain = Vec::new();
-    let mut given = Vec::new();
+    let is_good = |url: &str| {
+        let rest = url.strip_prefix("http://");
+        url.starts_with("https://") || or_loopback && rest.is_some_and(|rest| is_loopback(host_of(rest)))
+    };
+    let (mut good, mut plain) = (Vec::new(), Vec::new());
     for flag in std::iter::once(name).chain(with) {
-        let Some(value) = flags.value(flag) else { continue };
-        given.push(shown(flag, value));
-        let is_good = |url: &str| {
-            let local = || {
-                url.strip_prefix("http://")
-                    .is_some_and(|rest| is_loopback(host_of(rest)))
-            };
-            url.starts_with("https://") || or_loopback && local()
-        };
-        let urls = value.split(',').map(str::trim).filter(|url| !url.is_empty());
-        plain.extend(urls.filter(|url| !is_good(url)).map(|url| shown(flag, url)));
+        match flags.value(flag) {
+            Some(value) => {
+                let urls = value.split(',').map(str::trim).filter(|url| !url.is_empty());
+                let (https, others): (Vec<&str>, Vec<&str>) = urls.partition(|url| is_good(url));
+                good.extend(https.into_iter().map(|url| shown(flag, url)));
+                plain.extend(others.into_iter().map(|url| shown(flag, url)));
+            }
+            None if or_loopback => good.push(format!("{flag} is not given")),
+            None => plain.push(format!("{flag} is not given (built-in: http on localhost)")),
+        }
     }
-    match (given.is_empty(), plain.is_empty()) {
-        // What etcd listens on without the flag is plain HTTP on the loopback (etcd server/embed, `DefaultListenClientURLs`).
-        (true, _) => Held::new(or_loopback, format!("{} not given", names(name, with, ", "))),
-        (false, true) => Held::new(true, given.join(" ")),
-        (false, false) => Held::new(false, plain.join(" ")),
-    }
+    let told = if plain.is_empty() { &good } else { &plain };
+    Held::new(plain.is_empty(), told.join(" "))
 }
 
 /// The host of what stands behind `http://`.
@@ -317,10 +311,12 @@ fn switches(
     let mut wrong = Vec::new();
     for flag in std::iter::once(name).chain(with) {
         let mut last = std::collections::BTreeMap::new();
-        for pair in flags.values(flag).flat_map(|value| value.split(',')) {
+        for pair in flags.values(flag).into_iter().flat_map(|value| value.split(',')) {
             // An API version may stand alone, and is on then.
             let (switch, value) = pair.split_once('=').unwrap_or((pair, "true"));
-            last.insert(switch.trim(), value.trim());
+            // Of a gate the component may be named first (component-base `compatibility`, `AddFlags`).
+            let switch = switch.trim();
+            last.insert(switch.strip_prefix("kube:").unwrap_or(switch), value.trim());
         }
         for (switch, value) in last {
             let is_on = parse_boolean(value);
@@ -334,7 +330,7 @@ fn switches(
     if wrong.is_empty() {
         let given: Vec<String> = std::iter::once(name)
             .chain(with)
-            .flat_map(|flag| flags.values(flag).map(|value| shown(flag, value)))
+            .flat_map(|flag| flags.values(flag).into_iter().map(|value| shown(flag, value)))
             .collect();
         let told = if given.is_empty() {
             format!("{} not given", names(name, with, ", "))
@@ -347,5 +343,5 @@ fn switches(
 }
 
 #[cfg(test)]
-#[path = "judge_shape_tests.rs"]
+#[path = "judge_constraint_tests.rs"]
 mod tests;

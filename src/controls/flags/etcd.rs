@@ -1,7 +1,7 @@
 //! Flags of etcd: CIS 2.
 
-use super::flags::row;
-use super::{Control, FlagRule, Remedy, Shape, flag};
+use super::super::{Constraint, Control, FlagRule, Remedy, flag};
+use super::{is, row, with};
 use crate::domain::Component;
 
 const HOLDS_ALL: &str = "etcd holds every object of the cluster, secrets too. Who can speak to it without showing a certificate owns the cluster.";
@@ -23,14 +23,8 @@ pub(super) fn controls() -> Vec<Control> {
             Remedy::ReportOnly(NEEDS),
         )
     };
-    let with = |other| FlagRule::Shape(Shape::GivenWith(vec![flag(other)]));
-    let is = |value: &str| FlagRule::Is {
-        value: value.to_owned(),
-        default: Some("false"),
-        config_key: None,
-    };
     let https = |other, or_loopback| {
-        FlagRule::Shape(Shape::Https {
+        FlagRule::Meets(Constraint::Https {
             with: vec![flag(other)],
             or_loopback,
         })
@@ -48,14 +42,14 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.client-cert-auth",
             "etcd asks clients for certificates",
             "client-cert-auth",
-            is("true"),
+            is("true", "false"),
         ),
         row(
             "CIS-2.3",
             "etcd.auto-tls",
             "etcd does not sign its own serving certificate",
             "auto-tls",
-            is("false"),
+            is("false", "false"),
         ),
         row(
             "CIS-2.4",
@@ -69,14 +63,14 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.peer-client-cert-auth",
             "etcd asks peers for certificates",
             "peer-client-cert-auth",
-            is("true"),
+            is("true", "false"),
         ),
         row(
             "CIS-2.6",
             "etcd.peer-auto-tls",
             "etcd's peers do not sign their own certificates",
             "peer-auto-tls",
-            is("false"),
+            is("false", "false"),
         ),
         row(
             "X-ETCD-01",
@@ -97,7 +91,7 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.metrics-url",
             "etcd's metrics are served on the node alone, or over HTTPS",
             "listen-metrics-urls",
-            FlagRule::Shape(Shape::Https {
+            FlagRule::Meets(Constraint::Https {
                 with: vec![],
                 or_loopback: true,
             }),
@@ -114,14 +108,14 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.config-file",
             "No configuration file takes the place of etcd's flags",
             "config-file",
-            FlagRule::Shape(Shape::NotGiven(vec![])),
+            FlagRule::Meets(Constraint::NotGiven(vec![])),
         ),
         row(
             "X-ETCD-06",
             "etcd.tls-floor",
             "etcd offers strong cipher suites only",
             "cipher-suites",
-            FlagRule::Shape(Shape::Suites { given: false }),
+            FlagRule::Meets(Constraint::Suites { given: false }),
         ),
     ]
 }

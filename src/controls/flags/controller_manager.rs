@@ -1,71 +1,43 @@
-//! More flags of the controller manager and the scheduler: CIS 1.3 and 1.4.
+//! Flags of the controller manager: CIS 1.3.
 
-use super::api_server::{FLOOR, tls_floor};
-use super::flags::row;
-use super::{Control, FlagRule, Remedy, Shape};
+use super::super::{Constraint, Control, FlagRule, Remedy};
+use super::{LISTENS, LISTENS_NEEDS, PROFILING, TLS_FLOOR, is, loopback, names, positive, tls_floor};
 use crate::domain::Component;
-
-const LISTENS: &str = "Metrics and health of a component are nobody's business beyond the node, unless somebody was meant to read them.";
-const LISTENS_NEEDS: &str = "the certainty that nobody scrapes the port from elsewhere, and probes in the manifest that ask the same address";
 
 /// The rows of this table.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn controls() -> Vec<Control> {
-    let manager = |id, rule, title, rationale, name, must, remedy| {
-        row(
-            id,
-            rule,
-            title,
-            rationale,
-            Component::ControllerManager,
-            name,
-            must,
-            remedy,
-        )
-    };
-    let scheduler = |id, rule, title, rationale, name, must, remedy| {
-        row(
-            id,
-            rule,
-            title,
-            rationale,
-            Component::Scheduler,
-            name,
-            must,
-            remedy,
-        )
-    };
-    let loopback = || FlagRule::Shape(Shape::Loopback { default: "0.0.0.0" });
-    let names = |usual| FlagRule::Shape(Shape::Names(usual));
     vec![
-        manager(
+        row(
             "CIS-1.3.1",
             "kcm.terminated-pod-gc",
             "Pods that have ended are collected",
             "Without a limit they pile up until etcd is full.",
             "terminated-pod-gc-threshold",
-            FlagRule::Shape(Shape::Positive {
-                default: "12500",
-                duration: false,
-            }),
+            positive("12500", false),
             Remedy::ReportOnly(
                 "the site's own number: a low one deletes the logs of Jobs that have ended; the built-in one is active",
             ),
         ),
-        manager(
+        row(
+            "CIS-1.3.2",
+            "controller-manager.profiling",
+            "controller manager profiling is off",
+            PROFILING,
+            "profiling",
+            is("false", "true"),
+            Remedy::Restarts,
+        ),
+        row(
             "CIS-1.3.3",
             "kcm.use-sa-credentials",
             "Each controller uses an account of its own",
             "With one identity for all, each controller may do what any of them needs.",
             "use-service-account-credentials",
-            FlagRule::Is {
-                value: "true".to_owned(),
-                default: Some("false"),
-                config_key: None,
-            },
+            is("true", "false"),
             Remedy::Restarts,
         ),
-        manager(
+        row(
             "CIS-1.3.4",
             "kcm.sa-private-key",
             "The key that signs tokens of service accounts is given",
@@ -74,7 +46,7 @@ pub(super) fn controls() -> Vec<Control> {
             names("/etc/kubernetes/pki/sa.key"),
             Remedy::Restarts,
         ),
-        manager(
+        row(
             "CIS-1.3.5",
             "kcm.root-ca",
             "Pods are given the cluster's CA",
@@ -83,20 +55,20 @@ pub(super) fn controls() -> Vec<Control> {
             names("/etc/kubernetes/pki/ca.crt"),
             Remedy::Restarts,
         ),
-        manager(
+        row(
             "CIS-1.3.6",
             "kcm.rotate-kubelet-server-cert",
             "Kubelets' serving certificates may be renewed",
             "A certificate that is never renewed outlives the reason to trust it. The gate is on unless it is switched off.",
             "feature-gates",
-            FlagRule::Shape(Shape::Switches {
+            FlagRule::Meets(Constraint::Switches {
                 with: vec![],
                 not_on: &[],
                 not_off: &["RotateKubeletServerCertificate"],
             }),
             Remedy::ReportOnly("the gate taken out of --feature-gates by hand"),
         ),
-        manager(
+        row(
             "CIS-1.3.7",
             "kcm.bind-address",
             "Controller manager listens on the node alone",
@@ -105,32 +77,35 @@ pub(super) fn controls() -> Vec<Control> {
             loopback(),
             Remedy::ReportOnly(LISTENS_NEEDS),
         ),
-        scheduler(
-            "CIS-1.4.2",
-            "scheduler.bind-address",
-            "Scheduler listens on the node alone",
-            LISTENS,
-            "bind-address",
-            loopback(),
-            Remedy::ReportOnly(LISTENS_NEEDS),
-        ),
-        manager(
+        row(
             "X-API-04",
             "kcm.tls-min-version",
             "Controller manager speaks TLS 1.2 or newer",
-            FLOOR,
-            "tls-min-version",
-            tls_floor(),
-            Remedy::Restarts,
-        ),
-        scheduler(
-            "X-API-05",
-            "scheduler.tls-min-version",
-            "Scheduler speaks TLS 1.2 or newer",
-            FLOOR,
+            TLS_FLOOR,
             "tls-min-version",
             tls_floor(),
             Remedy::Restarts,
         ),
     ]
+}
+
+fn row(
+    id: &str,
+    rule: &'static str,
+    title: &'static str,
+    rationale: &'static str,
+    name: &str,
+    must: FlagRule,
+    remedy: Remedy,
+) -> Control {
+    super::row(
+        id,
+        rule,
+        title,
+        rationale,
+        Component::ControllerManager,
+        name,
+        must,
+        remedy,
+    )
 }

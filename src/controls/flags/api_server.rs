@@ -1,51 +1,16 @@
-//! More flags of the API server: CIS 1.2, 3.2, and what other guides add.
+//! Flags of the API server: CIS 1.2, and what other guides add.
 
-use super::flags::row;
-use super::{Control, FlagRule, ListRule, Remedy, Shape, flag};
+use super::super::{Constraint, Control, FlagRule, ListRule, Remedy, flag};
+use super::{PROFILING, TLS_FLOOR, is, names, positive, tls_floor, with};
 use crate::domain::Component;
 
-const NOBODY_VERIFIES: &str = "Whoever can reach the port is believed.";
 const PAIR: &str = "the certificate and its key, a pair that chains to the right CA; kubeadm's lie under /etc/kubernetes/pki";
 const AUTHORIZER: &str = "With AlwaysAllow every authenticated request is granted; Node keeps a kubelet to what runs on its node, and RBAC is what roles \
     are for. Where --authorization-config is given, that file decides.";
-const ADMISSION: &str = "Admission plug-ins are the last look at each write. One that is switched off by a flag is missed only when it is needed.";
-const TLS_FLOOR: &str =
-    "TLS 1.0 and 1.1 are broken. The floor of today's binaries is 1.2; a flag may have lowered it.";
-
-fn list(contains: &'static [&'static str], without: &'static [&'static str]) -> FlagRule {
-    FlagRule::Shape(Shape::List(ListRule {
-        contains,
-        without,
-        ..ListRule::default()
-    }))
-}
-
-fn authorizers(contains: &'static [&'static str], without: &'static [&'static str]) -> FlagRule {
-    FlagRule::Shape(Shape::List(ListRule {
-        contains,
-        without,
-        default: &["AlwaysAllow"],
-        instead: Some("authorization-config"),
-    }))
-}
 
 /// The rows of this table.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn controls() -> Vec<Control> {
-    let row = |id, rule, title, rationale, name, must, remedy| {
-        row(
-            id,
-            rule,
-            title,
-            rationale,
-            Component::ApiServer,
-            name,
-            must,
-            remedy,
-        )
-    };
-    let with = |other| FlagRule::Shape(Shape::GivenWith(vec![flag(other)]));
-    let names = |usual| FlagRule::Shape(Shape::Names(usual));
     let mut rows = vec![
         row(
             "CIS-1.2.1",
@@ -53,9 +18,9 @@ pub(super) fn controls() -> Vec<Control> {
             "Anonymous requests are off, or confined to health",
             "What the anonymous may do is one careless RoleBinding away from everything.",
             "anonymous-auth",
-            FlagRule::Shape(Shape::OffOr {
+            FlagRule::Meets(Constraint::OffOr {
                 default: "true",
-                instead: "authentication-config",
+                instead: flag("authentication-config"),
             }),
             Remedy::ReportOnly(
                 "an AuthenticationConfiguration that leaves the anonymous the health endpoints, and cluster-info while nodes join by token: with \
@@ -68,7 +33,7 @@ pub(super) fn controls() -> Vec<Control> {
             "No file of static tokens",
             "Static tokens lie in the clear on the disk, never expire, and change only by a restart.",
             "token-auth-file",
-            FlagRule::Shape(Shape::NotGiven(vec![])),
+            not_given(&[]),
             Remedy::ReportOnly(
                 "the certainty that no bootstrap or emergency user needs the file: its users lose access at once",
             ),
@@ -83,15 +48,60 @@ pub(super) fn controls() -> Vec<Control> {
             Remedy::ReportOnly(PAIR),
         ),
         row(
+            "CIS-1.2.5",
+            "apiserver.kubelet-certificate-authority",
+            "API server verifies the kubelets' serving certificates",
+            "Without it the API server sends exec, logs and port-forward to whoever answers on the kubelet's address.",
+            "kubelet-certificate-authority",
+            FlagRule::IsSet,
+            Remedy::ReportOnly(
+                "serving certificates of every kubelet signed by a CA (serverTLSBootstrap and an approver of their requests); \
+             before that, logs, exec and metrics would fail for every node",
+            ),
+        ),
+        row(
+            "CIS-1.2.6",
+            "apiserver.authz.not-always-allow",
+            "Not every request is granted",
+            AUTHORIZER,
+            "authorization-mode",
+            authorizers(&[], &["AlwaysAllow"]),
+            Remedy::Restarts,
+        ),
+        row(
+            "CIS-1.2.7",
+            "apiserver.authz.node",
+            "Kubelets are kept to their own node",
+            AUTHORIZER,
+            "authorization-mode",
+            authorizers(&["Node"], &[]),
+            Remedy::Restarts,
+        ),
+        row(
+            "CIS-1.2.8",
+            "apiserver.authz.rbac",
+            "Roles decide who may do what",
+            AUTHORIZER,
+            "authorization-mode",
+            authorizers(&["RBAC"], &[]),
+            Remedy::Restarts,
+        ),
+        row(
+            "CIS-1.2.15",
+            "apiserver.profiling",
+            "API server profiling is off",
+            PROFILING,
+            "profiling",
+            is("false", "true"),
+            Remedy::Restarts,
+        ),
+        row(
             "CIS-1.2.20",
             "apiserver.request-timeout",
             "Requests time out",
             "A request without an end holds its connection and memory.",
             "request-timeout",
-            FlagRule::Shape(Shape::Positive {
-                default: "1m0s",
-                duration: true,
-            }),
+            positive("1m0s", true),
             Remedy::ReportOnly(
                 "the site's own limit: too low breaks large lists and slow webhooks; the built-in minute is good",
             ),
@@ -102,11 +112,7 @@ pub(super) fn controls() -> Vec<Control> {
             "Tokens of deleted service accounts are refused",
             "Without the lookup a token works until it expires, whatever became of its account.",
             "service-account-lookup",
-            FlagRule::Is {
-                value: "true".to_owned(),
-                default: Some("true"),
-                config_key: None,
-            },
+            is("true", "true"),
             Remedy::Restarts,
         ),
         row(
@@ -142,7 +148,7 @@ pub(super) fn controls() -> Vec<Control> {
             "CIS-1.2.25",
             "apiserver.client-ca",
             "Client certificates are verified",
-            NOBODY_VERIFIES,
+            "Whoever can reach the port is believed.",
             "client-ca-file",
             names("/etc/kubernetes/pki/ca.crt"),
             Remedy::Restarts,
@@ -173,180 +179,32 @@ pub(super) fn controls() -> Vec<Control> {
             "API server offers strong cipher suites only",
             "Suites without forward secrecy let a recorded connection be read once the key is known. (Go's own list has no broken ones.)",
             "tls-cipher-suites",
-            FlagRule::Shape(Shape::Suites { given: true }),
+            FlagRule::Meets(Constraint::Suites { given: true }),
             Remedy::ReportOnly(
                 "a list that every client and load balancer can do, with the AES_128_GCM_SHA256 suite of the certificate's kind of key, without \
                  which the server does not start",
             ),
         ),
         row(
-            "CIS-3.2.1",
-            "apiserver.audit.policy-file",
-            "An audit policy is given",
-            "Without a policy nothing is written to the audit log, even if a path is given.",
-            "audit-policy-file",
-            FlagRule::IsSet,
+            "CIS-1.2.30",
+            "apiserver.service-account-extend-token-expiration",
+            "Service account tokens expire when they say so",
+            "The extension makes projected tokens valid for a year instead of an hour, for clients that never read them again.",
+            "service-account-extend-token-expiration",
+            is("false", "true"),
             Remedy::ReportOnly(
-                "an audit policy that parses, in a folder that is mounted into the pod; it is the operator's to choose",
+                "proof that no client holds on to an old token (the metric serviceaccount_stale_tokens_total stays flat); such \
+             clients would get 401 after about an hour",
             ),
         ),
     ];
-    rows.extend(authorization());
-    rows.extend(admission());
-    rows.extend(beyond());
+    rows.extend(beyond_cis());
     rows
-}
-
-fn authorization() -> Vec<Control> {
-    let row = |id, rule, title, must| {
-        row(
-            id,
-            rule,
-            title,
-            AUTHORIZER,
-            Component::ApiServer,
-            "authorization-mode",
-            must,
-            Remedy::Restarts,
-        )
-    };
-    vec![
-        row(
-            "CIS-1.2.6",
-            "apiserver.authz.not-always-allow",
-            "Not every request is granted",
-            authorizers(&[], &["AlwaysAllow"]),
-        ),
-        row(
-            "CIS-1.2.7",
-            "apiserver.authz.node",
-            "Kubelets are kept to their own node",
-            authorizers(&["Node"], &[]),
-        ),
-        row(
-            "CIS-1.2.8",
-            "apiserver.authz.rbac",
-            "Roles decide who may do what",
-            authorizers(&["RBAC"], &[]),
-        ),
-    ]
-}
-
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn admission() -> Vec<Control> {
-    const ENABLE: &str = "enable-admission-plugins";
-    const DISABLE: &str = "disable-admission-plugins";
-    let row = |id, rule, title, name, must, remedy| {
-        row(
-            id,
-            rule,
-            title,
-            ADMISSION,
-            Component::ApiServer,
-            name,
-            must,
-            remedy,
-        )
-    };
-    vec![
-        row(
-            "CIS-1.2.3",
-            "apiserver.admission.deny-service-external-ips",
-            "Services take no external addresses",
-            ENABLE,
-            list(&["DenyServiceExternalIPs"], &[]),
-            Remedy::ReportOnly(
-                "a cluster in which no Service uses spec.externalIPs; new and changed ones would be refused",
-            ),
-        ),
-        row(
-            "CIS-1.2.9",
-            "apiserver.admission.event-rate-limit",
-            "Events are limited",
-            ENABLE,
-            list(&["EventRateLimit"], &[]),
-            Remedy::ReportOnly(
-                "an admission configuration with limits that fit the cluster; without one the server does not start",
-            ),
-        ),
-        row(
-            "CIS-1.2.10",
-            "apiserver.admission.no-always-admit",
-            "AlwaysAdmit is not enabled",
-            ENABLE,
-            list(&[], &["AlwaysAdmit"]),
-            Remedy::Restarts,
-        ),
-        row(
-            "CIS-1.2.11",
-            "apiserver.admission.always-pull-images",
-            "Images are pulled with the pod's own credentials",
-            ENABLE,
-            list(&["AlwaysPullImages"], &[]),
-            Remedy::ReportOnly(
-                "a registry that is always there: no pod starts without it, and images that were loaded by hand stop working",
-            ),
-        ),
-        row(
-            "CIS-1.2.12",
-            "apiserver.admission.service-account",
-            "ServiceAccount admission is not switched off",
-            DISABLE,
-            list(&[], &["ServiceAccount"]),
-            Remedy::Restarts,
-        ),
-        row(
-            "CIS-1.2.13",
-            "apiserver.admission.namespace-lifecycle",
-            "NamespaceLifecycle admission is not switched off",
-            DISABLE,
-            list(&[], &["NamespaceLifecycle"]),
-            Remedy::Restarts,
-        ),
-        row(
-            "CIS-1.2.14",
-            "apiserver.admission.node-restriction",
-            "NodeRestriction admission is on",
-            ENABLE,
-            list(&["NodeRestriction"], &[]),
-            Remedy::Restarts,
-        ),
-        row(
-            "X-API-08",
-            "apiserver.admission.webhooks-on",
-            "Webhooks and policies of admission are not switched off",
-            DISABLE,
-            list(
-                &[],
-                &[
-                    "MutatingAdmissionWebhook",
-                    "PodSecurity",
-                    "ValidatingAdmissionPolicy",
-                    "ValidatingAdmissionWebhook",
-                ],
-            ),
-            Remedy::Restarts,
-        ),
-    ]
 }
 
 /// What other guides ask.
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn beyond() -> Vec<Control> {
-    let row = |id, rule, title, rationale, name, must, remedy| {
-        row(
-            id,
-            rule,
-            title,
-            rationale,
-            Component::ApiServer,
-            name,
-            must,
-            remedy,
-        )
-    };
-    let not_given =
-        |others: &[&str]| FlagRule::Shape(Shape::NotGiven(others.iter().map(|other| flag(other)).collect()));
+fn beyond_cis() -> Vec<Control> {
     vec![
         row(
             "X-API-01",
@@ -382,7 +240,7 @@ fn beyond() -> Vec<Control> {
             "Alpha features are not all on",
             "Alpha code is untested by definition, and one switch turns all of it on.",
             "feature-gates",
-            FlagRule::Shape(Shape::Switches {
+            FlagRule::Meets(Constraint::Switches {
                 with: vec![flag("runtime-config")],
                 not_on: &["AllAlpha", "api/all", "api/alpha"],
                 not_off: &[],
@@ -395,10 +253,7 @@ fn beyond() -> Vec<Control> {
             "The secure port is on",
             "A server without it would serve nobody, or in the clear.",
             "secure-port",
-            FlagRule::Shape(Shape::Positive {
-                default: "6443",
-                duration: false,
-            }),
+            positive("6443", false),
             Remedy::ReportOnly("a port that the cluster's endpoint names"),
         ),
         row(
@@ -417,12 +272,39 @@ fn beyond() -> Vec<Control> {
     ]
 }
 
-/// TLS 1.2 or newer.
-pub(super) fn tls_floor() -> FlagRule {
-    FlagRule::Shape(Shape::OneOf {
-        values: &["VersionTLS12", "VersionTLS13"],
-        default: "VersionTLS12",
-    })
+fn row(
+    id: &str,
+    rule: &'static str,
+    title: &'static str,
+    rationale: &'static str,
+    name: &str,
+    must: FlagRule,
+    remedy: Remedy,
+) -> Control {
+    super::row(
+        id,
+        rule,
+        title,
+        rationale,
+        Component::ApiServer,
+        name,
+        must,
+        remedy,
+    )
 }
 
-pub(super) const FLOOR: &str = TLS_FLOOR;
+fn not_given(others: &[&str]) -> FlagRule {
+    FlagRule::Meets(Constraint::NotGiven(
+        others.iter().map(|other| flag(other)).collect(),
+    ))
+}
+
+fn authorizers(contains: &'static [&'static str], without: &'static [&'static str]) -> FlagRule {
+    FlagRule::Meets(Constraint::List(ListRule {
+        contains,
+        without,
+        default: &["AlwaysAllow"],
+        instead: Some(flag("authorization-config")),
+        ..ListRule::default()
+    }))
+}

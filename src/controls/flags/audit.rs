@@ -1,0 +1,103 @@
+//! The API server's audit log: CIS 1.2.16 to 1.2.19 and 3.2.1.
+
+use super::super::{BuiltIn, Control, FlagRule, KubernetesVersion, Remedy, flag};
+use crate::domain::Component;
+
+const AUDIT: &str = "Without an audit log nobody can tell afterwards who did what. (Built-in values differ by version, so the \
+    effective value is judged; without a log path there is nothing that could be kept.)";
+const AUDIT_NEEDS: &str = "an audit policy file that parses, a log folder mounted into the pod, and disk space for it; the \
+    policy is the operator's to choose";
+
+/// The rows of this table.
+pub(super) fn controls() -> Vec<Control> {
+    let kept = |minimum, default| FlagRule::AtLeast {
+        minimum,
+        default,
+        with: flag("audit-log-path"),
+    };
+    vec![
+        row(
+            "CIS-1.2.16",
+            "apiserver.audit-log-path",
+            "API server writes an audit log",
+            AUDIT,
+            "audit-log-path",
+            FlagRule::IsSet,
+            Remedy::ReportOnly(AUDIT_NEEDS),
+        ),
+        row(
+            "CIS-1.2.17",
+            "apiserver.audit-log-maxage",
+            "Audit logs are kept 30 days or longer",
+            AUDIT,
+            "audit-log-maxage",
+            kept(30, MAX_AGE),
+            Remedy::ReportOnly(AUDIT_NEEDS),
+        ),
+        row(
+            "CIS-1.2.18",
+            "apiserver.audit-log-maxbackup",
+            "10 or more old audit logs are kept",
+            AUDIT,
+            "audit-log-maxbackup",
+            kept(10, MAX_BACKUP),
+            Remedy::ReportOnly(AUDIT_NEEDS),
+        ),
+        row(
+            "CIS-1.2.19",
+            "apiserver.audit-log-maxsize",
+            "Audit logs grow to 100 MB or more before they are rotated",
+            AUDIT,
+            "audit-log-maxsize",
+            kept(100, MAX_SIZE),
+            Remedy::ReportOnly(AUDIT_NEEDS),
+        ),
+        row(
+            "CIS-3.2.1",
+            "apiserver.audit.policy-file",
+            "An audit policy is given",
+            "Without a policy nothing is written to the audit log, even if a path is given.",
+            "audit-policy-file",
+            FlagRule::IsSet,
+            Remedy::ReportOnly(
+                "an audit policy that parses, in a folder that is mounted into the pod; it is the operator's to choose",
+            ),
+        ),
+    ]
+}
+
+fn row(
+    id: &str,
+    rule: &'static str,
+    title: &'static str,
+    rationale: &'static str,
+    name: &str,
+    must: FlagRule,
+    remedy: Remedy,
+) -> Control {
+    super::row(
+        id,
+        rule,
+        title,
+        rationale,
+        Component::ApiServer,
+        name,
+        must,
+        remedy,
+    )
+}
+
+// Before 1.36 an age and a number of 0 mean "no limit", which CIS does not accept as a policy
+// (kubernetes CHANGELOG-1.36, apiserver options/audit.go).
+const MAX_AGE: BuiltIn = BuiltIn {
+    first: 0,
+    since: Some((KubernetesVersion { minor: 36 }, 366)),
+};
+const MAX_BACKUP: BuiltIn = BuiltIn {
+    first: 0,
+    since: Some((KubernetesVersion { minor: 36 }, 100)),
+};
+const MAX_SIZE: BuiltIn = BuiltIn {
+    first: 100,
+    since: None,
+};

@@ -1,0 +1,65 @@
+//! Flags of the scheduler: CIS 1.4.
+
+use super::super::{Control, FlagRule, Remedy};
+use super::{LISTENS, LISTENS_NEEDS, PROFILING, TLS_FLOOR, loopback, tls_floor};
+use crate::domain::Component;
+
+/// The rows of this table.
+pub(super) fn controls() -> Vec<Control> {
+    // With --config its own file decides.
+    let profiling = FlagRule::Is {
+        value: "false".to_owned(),
+        default: Some("true"),
+        config_key: Some("enableProfiling"),
+    };
+    vec![
+        row(
+            "CIS-1.4.1",
+            "scheduler.profiling",
+            "scheduler profiling is off",
+            PROFILING,
+            "profiling",
+            profiling,
+            Remedy::Restarts,
+        ),
+        row(
+            "CIS-1.4.2",
+            "scheduler.bind-address",
+            "Scheduler listens on the node alone",
+            LISTENS,
+            "bind-address",
+            loopback(),
+            Remedy::ReportOnly(LISTENS_NEEDS),
+        ),
+        row(
+            "X-API-05",
+            "scheduler.tls-min-version",
+            "Scheduler speaks TLS 1.2 or newer",
+            TLS_FLOOR,
+            "tls-min-version",
+            tls_floor(),
+            Remedy::Restarts,
+        ),
+    ]
+}
+
+fn row(
+    id: &str,
+    rule: &'static str,
+    title: &'static str,
+    rationale: &'static str,
+    name: &str,
+    must: FlagRule,
+    remedy: Remedy,
+) -> Control {
+    super::row(
+        id,
+        rule,
+        title,
+        rationale,
+        Component::Scheduler,
+        name,
+        must,
+        remedy,
+    )
+}
