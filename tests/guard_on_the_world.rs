@@ -42,19 +42,22 @@ impl Guarding {
     }
 
     fn of(loads: Loads) -> Self {
+        let mut on = Self::before_the_first_look(loads);
+        let first = on.look(Ok(()));
+        assert!(matches!(first, Guarded::Adopted(_)), "{first:?}");
+        on
+    }
+
+    fn before_the_first_look(loads: Loads) -> Self {
         let cluster = Cluster::new(loads, &SECRETS, None);
         cluster.serving();
         let node = node_at(cluster.world.root(), Arc::new(Mutex::new(one_node())));
         // It lives as long as the test does.
         let node: &'static Node = Box::leak(Box::new(node));
         let held = Held::take(&node.here(&node.layout.run), Duration::from_secs(5)).expect("nobody holds it");
-        let mut journal =
+        let journal =
             JournalStore::open(&node.files, &node.layout, &held, node.clock.now()).expect("a new journal");
-        let mut guard = Guard::new(node).expect("an event loop");
-        let first = guard
-            .look(&held, &mut journal, Ok(()), false)
-            .expect("it can be looked at");
-        assert!(matches!(first, Guarded::Adopted(_)), "{first:?}");
+        let guard = Guard::new(node).expect("an event loop");
         Self {
             cluster,
             node,
@@ -147,6 +150,20 @@ fn what_takes_a_key_away_is_put_back_byte_by_byte_and_is_in_order_again() {
 }
 
 #[test]
+fn a_configuration_that_never_could_be_read_is_told_as_not_watched_until_it_can() {
+    let mut on = Guarding::before_the_first_look(Loads::AtStart);
+    let original = on.text();
+    on.edit("{{{");
+    let found = on.look(Ok(()));
+    assert!(
+        matches!(&found, Guarded::Unwatched(why) if why.starts_with("/etc/kubernetes/enc/enc.yaml: ")),
+        "{found:?}"
+    );
+    on.edit(&original);
+    assert!(matches!(on.look(Ok(())), Guarded::Adopted(_)));
+}
+
+#[test]
 fn somebody_who_undoes_each_mend_is_not_fought_in_a_tight_loop() {
     let mut on = Guarding::new();
     let dropped = on.text().replace("  - aescbc", "#");
@@ -168,8 +185,6 @@ fn somebody_who_undoes_each_mend_is_not_fought_in_a_tight_loop() {
         "{why}"
     );
     assert_eq!(on.text(), dropped);
-    std::thread::sleep(Duration::from_secs(11));
-    on.mends("after a rest");
 }
 
 #[test]

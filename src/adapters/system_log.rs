@@ -21,8 +21,9 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What is shown when nothing else is asked for: news of a pass and above; of the libraries, what needs somebody.
-pub const DEFAULT_FILTER: &str = "warn,holdfast=debug";
+/// What is shown when nothing else is asked for: news of a pass and above; of the libraries, what needs somebody. The API client tells as an
+/// error that a server does not answer, which is told here by whoever asked.
+pub const DEFAULT_FILTER: &str = "warn,holdfast=debug,kube_client=off";
 
 /// Where the log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +173,8 @@ mod tests {
             tracing::info!(target: "holdfast::apply", MESSAGE_ID = "5ec1", holdfast.path = "/etc/x", "mode mended");
             tracing::debug!(target: "holdfast", "news");
             tracing::trace!(target: "holdfast", "the rest");
-            tracing::warn!(target: "kube_client::client", "their warning");
+            tracing::warn!(target: "tower::buffer", "their warning");
+            tracing::error!(target: "kube_client::client", "nobody answers");
             tracing::debug!(target: "kube_client::client", "an answer with a key");
             tracing::debug!(target: "holdfastish", "not ours");
         });
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn no_filter_lets_the_libraries_tell_what_may_hold_keys() {
-        let expected = " INFO mode mended path=\"/etc/x\"\nDEBUG news\nTRACE the rest\n WARN their warning\n";
+        let expected = " INFO mode mended path=\"/etc/x\"\nDEBUG news\nTRACE the rest\n WARN their warning\nERROR nobody answers\n";
         assert_eq!(written("trace"), expected);
         assert_eq!(
             written("trace,kube_client=trace,kube_client::client=trace"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::news;
+use super::{give_back, news};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
@@ -21,8 +21,7 @@ use crate::reconcile;
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
 use crate::rotate::{
-    Answer, Guard, Guarded, Pace, Passed, Prepared, RotateError, Rotator, To, plaintext_among_encrypted,
-    put_in_place,
+    Answer, Brake, Guard, Guarded, Pace, Passed, RotateError, Rotator, To, plaintext_among_encrypted,
 };
 use crate::rotation::{Consent, Direction, Rotation};
 
@@ -33,16 +32,12 @@ const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
 const RETRY_MS: u64 = 3_600_000;
 const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
-/// So often within an hour an API server is given its configuration back at once; then it rests.
-const GIVEN_OFTEN: usize = 3;
-const GIVEN_WITHIN_MS: u64 = 3_600_000;
-const GIVEN_REST_MS: u64 = 600_000;
 /// How often a long step is told.
 const TELL_EVERY_MS: u64 = 30_000;
 
 /// What the daemon remembers of encryption at rest between passes; it can all be had again.
 pub(super) struct Keeper<'a> {
-    node: &'a Node,
+    pub(super) node: &'a Node,
     guard: Guard<'a>,
     rotator: Rotator<'a>,
     /// What was told last of the walk.
@@ -51,8 +46,8 @@ pub(super) struct Keeper<'a> {
     danger: Option<String>,
     /// The differences that were told last: a file that stays broken while no value needs it is told once.
     changed: Vec<String>,
-    /// When the API server was given its configuration back within the last hour, in milliseconds of the boot clock.
-    given_back: Vec<u64>,
+    /// On giving the API server its configuration back.
+    pub(super) brake: Brake,
     /// The configuration that the API server was restarted for last.
     restarted_for: Option<Digest>,
     /// Which way the rotation went at the last look.
@@ -94,7 +89,7 @@ impl<'a> Keeper<'a> {
             told: String::new(),
             danger: None,
             changed: Vec::new(),
-            given_back: Vec::new(),
+            brake: give_back::brake(),
             restarted_for: None,
             way: None,
             not_before: 0,
@@ -237,61 +232,15 @@ impl<'a> Keeper<'a> {
                 Ok(true)
             }
             Answer::GiveBack(prepared) => {
-                self.tell_danger(format!("{what}. kube-apiserver is given its configuration back"));
-                self.give_back(held, journal, config, &prepared)?;
+                let given = self.give_back(held, journal, config, &prepared);
+                let what_is_done = given.map_or_else(
+                    |why| why.to_string(),
+                    |()| "kube-apiserver is given its configuration back".to_owned(),
+                );
+                self.tell_danger(format!("{what}. {what_is_done}"));
                 Ok(true)
             }
         }
-    }
-
-    /// Gives an API server that lost its configuration the same again, with one restart.
-    fn give_back(
-        &mut self,
-        held: &Held,
-        journal: &mut JournalStore,
-        config: &Config,
-        prepared: &Prepared,
-    ) -> Result<(), RotateError> {
-        let look = |journal: &JournalState, written| {
-            reconcile::look_for_enable(self.node, config, journal, &prepared.wanted, true, written)
-        };
-        let withheld = |why: crate::plan::WithheldReason| {
-            RotateError::NotHere(format!(
-                "kube-apiserver is not given its configuration back yet: {why}"
-            ))
-        };
-        // It writes in plaintext whoever gives it its flag back, and when.
-        if !journal.state().plaintext_owed {
-            let owed = Record::PlaintextOwed { owed: true };
-            journal.append(held, self.node.clock.now(), owed)?;
-        }
-        look(journal.state(), prepared.is_written()).map_err(withheld)?;
-        self.is_given_too_often()?;
-        put_in_place(self.node, held, prepared)?;
-        let change = look(journal.state(), true).map_err(withheld)?;
-        let begun = reconcile::begin(self.node, held, journal, &change)?;
-        self.given_back.push(self.node.clock.now().since_boot_ms);
-        info!(MESSAGE_ID = news::ENCRYPTION, "begun: {}", begun.what);
-        Ok(())
-    }
-
-    /// Each time costs a restart of the API server; somebody who undoes it each time, or a server that does not bear it, is not answered
-    /// with a chain of them.
-    fn is_given_too_often(&mut self) -> Result<(), RotateError> {
-        let now = self.node.clock.now().since_boot_ms;
-        self.given_back.retain(|given| now < given + GIVEN_WITHIN_MS);
-        let rests = self
-            .given_back
-            .last()
-            .is_some_and(|last| now < last + GIVEN_REST_MS);
-        if self.given_back.len() < GIVEN_OFTEN || !rests {
-            return Ok(());
-        }
-        Err(RotateError::NotHere(format!(
-            "kube-apiserver was given its configuration back {GIVEN_OFTEN} times within an hour, and has lost it again, or did not start with it; \
-             it is given back again after {} min. Find out who takes it away, or why it does not start",
-            GIVEN_REST_MS / 60_000
-        )))
     }
 
     /// Walks a rotation, or begins one that is due.

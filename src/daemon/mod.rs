@@ -1,6 +1,7 @@
 //! The daemon: waits for a hint, a signal or the time, makes a pass, tells what is new, and waits again.
 
 mod encryption;
+mod give_back;
 mod news;
 mod pace;
 

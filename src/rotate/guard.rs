@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::brake::Brake;
 use super::enable::mending;
 use super::evidence::running;
 use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
@@ -67,8 +68,8 @@ pub struct Guard<'a> {
     node: &'a Node,
     runtime: tokio::runtime::Runtime,
     judged: Option<Judged>,
-    /// When the file was mended lately, in milliseconds of the boot clock.
-    mended: Vec<u64>,
+    /// On mending what somebody undoes each time.
+    brake: Brake,
 }
 
 /// What was judged last.
@@ -106,7 +107,7 @@ impl<'a> Guard<'a> {
             node,
             runtime: runtime.map_err(RotateError::Runtime)?,
             judged: None,
-            mended: Vec::new(),
+            brake: Brake::new(OFTEN, LATELY_MS, REST_MS),
         })
     }
 
@@ -226,7 +227,7 @@ impl<'a> Guard<'a> {
                     Err(why) => Answer::Left(why.to_string()),
                 }
             }
-            Ok(()) if self.is_fought() => Answer::Left(fought()),
+            Ok(()) if self.brake.rests(self.node.clock.now().since_boot_ms) => Answer::Left(fought()),
             // What cannot be mended now is told with what endangers the values, and tried again.
             Ok(()) => self
                 .mend(held, journal, &former, present, &census)
@@ -403,18 +404,10 @@ impl<'a> Guard<'a> {
                 note += "; kube-apiserver does not load it by itself: restart it with `holdfast bounce kube-apiserver`";
             }
         }
-        self.mended.push(self.node.clock.now().since_boot_ms);
+        self.brake.done(self.node.clock.now().since_boot_ms);
         // The same edit, made once more, is another.
         self.judged = None;
         Ok(Answer::Mended(format!("{how}: {file}{note}")))
-    }
-
-    /// True while somebody undoes each mend, and the last one is not long ago.
-    fn is_fought(&mut self) -> bool {
-        let now = self.node.clock.now().since_boot_ms;
-        self.mended.retain(|mended| now < mended + LATELY_MS);
-        let rests = self.mended.last().is_some_and(|last| now < last + REST_MS);
-        rests && self.mended.len() >= OFTEN
     }
 
     fn adopt(

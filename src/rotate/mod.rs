@@ -1,6 +1,7 @@
 //! The path of a rotation of encryption keys: observe, decide, act. One step a pass, never a sleep; what comes next is told by the world,
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
+mod brake;
 mod enable;
 mod evidence;
 mod forget;
@@ -32,6 +33,7 @@ use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
     Stuck, Words,
 };
+pub use brake::Brake;
 pub use enable::{Prepared, lost, prepare, put_in_place};
 pub use forget::{Forgetting, NotForgotten, forget, look_for_forgetting};
 pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
