@@ -140,7 +140,7 @@ timeout 120 sh -c 'until kubectl --request-timeout=1s get --raw /readyz >/dev/nu
 #[ignore = "a campaign: minutes on the test bed"]
 fn campaign_of_bounces_against_the_manual_way() {
     let node = Node::fresh();
-    // The manual way takes so much longer that two show it. They come first: each is a restart of the same pod as by hand on any node.
+    // The manual way takes so much longer that two show it. They come first: the kubelet ends a server that was bounced a moment ago sooner.
     let (mut bounced, mut by_hand, mut kept) = (Vec::new(), Vec::new(), 0);
     for round in 1..=2 {
         let outage: u64 = node.sh(BY_HAND).trim().parse().unwrap_or(0);
