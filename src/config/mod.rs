@@ -12,6 +12,8 @@ mod values;
 mod window;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
