@@ -82,7 +82,7 @@ struct PlanBody<'a> {
 struct InFlightBody<'a> {
     change: Digest,
     path: &'a NodePath,
-    /// `wait`, `finish`, `abandon`, `undo`, `put-back`, `refuse` or `stuck`.
+    /// `wait`, `drain`, `end`, `cleaned-up`, `put-in`, `finish`, `abandon`, `undo`, `put-back`, `refuse` or `stuck`.
     step: &'static str,
     message: String,
 }
