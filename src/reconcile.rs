@@ -36,6 +36,8 @@ pub struct Intent {
     pub finishing: bool,
     /// Changes that failed a moment ago, and why.
     pub failed: BTreeMap<Digest, String>,
+    /// Stored values are in danger, or may be: nothing else restarts a component until they are not.
+    pub endangered: bool,
 }
 
 /// What a look at the node found.
@@ -132,6 +134,7 @@ pub fn look(
         failed: &intent.failed,
         retry: intent.retry,
         settling: intent.settling,
+        endangered: intent.endangered,
         paused: looked.paused.clone(),
     };
     looked.plan = build(selected, &looked.findings, &looked.observation, &circumstances);
@@ -217,6 +220,7 @@ fn asked_for<T>(
         failed: &BTreeMap::new(),
         retry,
         settling: false,
+        endangered: false,
         paused: paused(node, now.wall),
         now,
     })
@@ -301,6 +305,16 @@ pub fn paused(node: &Node, now: jiff::Timestamp) -> Option<String> {
     }
 }
 
+/// Puts back the manifests that are out of their folder although no change has them there; what came of it. First of all, paused or not:
+/// nothing is worse than a component without its manifest.
+#[must_use]
+pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<String> {
+    if journal.in_flight.is_some() {
+        return Vec::new();
+    }
+    out::recover(node, held).iter().map(ToString::to_string).collect()
+}
+
 /// One pass: the next step of the change in flight or, if there is none, the changes of the plan up to the first that has to be
 /// waited for. It never waits itself. `before_acting` is told what was found before anything is done about it: mending must not hide
 /// a break-in.
@@ -316,12 +330,7 @@ pub fn pass(
     intent: &Intent,
     before_acting: &mut dyn FnMut(&Looked),
 ) -> Result<Passed, StoreError> {
-    // First of all, paused or not: nothing is worse than a component without its manifest.
-    let recovered: Vec<String> = if journal.state().in_flight.is_none() {
-        out::recover(node, held).iter().map(ToString::to_string).collect()
-    } else {
-        Vec::new()
-    };
+    let recovered = recover(node, held, journal.state());
     let looked = look(node, config, selected, journal.state(), intent);
     before_acting(&looked);
     let controls = journal

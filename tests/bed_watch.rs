@@ -127,6 +127,8 @@ fn the_daemon_puts_back_what_stored_values_need_and_walks_rotations() {
 fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
     // Holdfast is stopped meanwhile, so that something is written.
     node.sh("systemctl stop holdfast");
+    // Drift that restarts another component waits for it.
+    node.sh("sed -i -e '/--profiling=/d' /etc/kubernetes/manifests/kube-scheduler.yaml");
     node.sh(&format!(
         "grep -v -e --encryption-provider-config {MANIFEST} > /root/flagless && chmod 0600 /root/flagless && mv {MANIFEST} /root/old; sleep 2; \
          pkill -9 -x kube-apiserver; sleep 3; mv /root/flagless {MANIFEST}"

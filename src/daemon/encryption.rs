@@ -102,35 +102,45 @@ impl<'a> Keeper<'a> {
         of_file.into_iter().chain(status::requests(self.node)).collect()
     }
 
-    /// Guards the configuration and, while nothing is in flight, takes one step; when to look again.
+    /// Guards the configuration. True when values are in danger, or may be: then nothing else is begun that restarts a component.
+    pub(super) fn guard(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        situation: &Situation<'_>,
+    ) -> bool {
+        self.watch(held, journal, situation).unwrap_or_else(|why| {
+            self.tell_trouble(&why);
+            true
+        })
+    }
+
+    /// While nothing is in flight and no value in danger, takes one step of a rotation; when to look again.
     pub(super) fn pass(
         &mut self,
         held: &Held,
         journal: &mut JournalStore,
         situation: &Situation<'_>,
+        endangered: bool,
     ) -> Option<Duration> {
-        let was_in_flight = journal.state().in_flight.is_some();
-        let guarded = self.watch(held, journal, situation);
         if journal.state().in_flight.is_some() {
-            return (!was_in_flight).then_some(Duration::ZERO);
+            return None;
         }
-        let again = match guarded {
-            Ok(true) => return Some(POLL),
-            Ok(false) => self.go_on(held, journal, situation),
-            Err(error) => Err(error),
-        };
-        match again {
-            Ok(again) => again,
-            Err(why) => {
-                self.tell(&why.to_string(), |why| {
-                    warn!(MESSAGE_ID = news::ROTATION, "{why}")
-                });
-                Some(POLL)
-            }
+        if endangered {
+            return Some(POLL);
         }
+        self.go_on(held, journal, situation).unwrap_or_else(|why| {
+            self.tell_trouble(&why);
+            Some(POLL)
+        })
     }
 
-    /// Guards the configuration. True when values are in danger, or may be: then nothing else is done.
+    fn tell_trouble(&mut self, why: &RotateError) {
+        self.tell(&why.to_string(), |why| {
+            warn!(MESSAGE_ID = news::ROTATION, "{why}")
+        });
+    }
+
     fn watch(
         &mut self,
         held: &Held,

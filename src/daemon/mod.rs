@@ -19,7 +19,7 @@ use crate::adapters::watch::{Hint, Watch, WatchError};
 use crate::config::Config;
 use crate::domain::{Digest, NodePath};
 use crate::plan::{Selected, Verdict};
-use crate::reconcile::{Intent, Looked, Passed, pass};
+use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
 use crate::rotate::{RotateError, status};
 use encryption::{Keeper, Situation};
 use news::News;
@@ -246,24 +246,30 @@ impl Daemon<'_> {
             of_keeper,
             ..
         } = self;
-        let held = match Held::take(&node.here(&node.layout.run), Duration::ZERO) {
-            Ok(held) => held,
-            Err(LockError::Busy { .. }) => return Ok(None),
-            Err(error) => return Err(StoreError::Unreadable(error.to_string())),
+        let Some(held) = lock(node)? else {
+            return Ok(None);
         };
         let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
         self.failed.retain(|_, (until, _)| *until > began);
+        let settling = self.pace.is_settling(began);
+        let now = node.clock.now().wall;
+        let paused = paused(node, now);
+        let situation = Situation {
+            config: &settings.config,
+            paused: paused.as_deref(),
+            settling,
+        };
+        let recovered = recover(node, &held, journal.state());
+        // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
+        let in_flight = journal.state().in_flight.is_some();
+        let mut endangered = !in_flight && !finishing && keeper.guard(&held, &mut journal, &situation);
         let intent = Intent {
-            settling: self.pace.is_settling(began),
-            failed: self
-                .failed
-                .iter()
-                .map(|(change, (_, why))| (*change, why.clone()))
-                .collect(),
+            settling,
+            endangered,
+            failed: reasons(&self.failed),
             finishing,
             ..Intent::default()
         };
-        let now = node.clock.now().wall;
         let was_to_load = encryption::is_to_load(journal.state());
         let mut found_news = false;
         let mut passed = pass(
@@ -278,16 +284,15 @@ impl Daemon<'_> {
             },
         )?;
         passed.found_news = found_news;
+        passed.recovered.extend(recovered);
         if was_to_load && let Err(error) = keeper.restarted(&held, &mut journal, &passed.outcomes) {
             news.tell_trouble(Some(error.to_string()));
         }
         if !finishing {
-            let situation = Situation {
-                config: &settings.config,
-                paused: passed.looked.paused.as_deref(),
-                settling: intent.settling,
-            };
-            let again = keeper.pass(&held, &mut journal, &situation);
+            if in_flight {
+                endangered = keeper.guard(&held, &mut journal, &situation);
+            }
+            let again = keeper.pass(&held, &mut journal, &situation, endangered);
             passed.look_again = passed.look_again.into_iter().chain(again).min();
             passed.goes_on |= journal.state().in_flight.is_some();
         }
@@ -325,6 +330,23 @@ impl Daemon<'_> {
             let _: Wake = wakeups.wait(self.until_due().max(LEAST_WAIT));
             self.pace.look_now();
         }
+    }
+}
+
+/// Why each change failed.
+fn reasons(failed: &BTreeMap<Digest, (u64, String)>) -> BTreeMap<Digest, String> {
+    failed
+        .iter()
+        .map(|(change, (_, why))| (*change, why.clone()))
+        .collect()
+}
+
+/// The lock; `None` while another Holdfast holds it.
+fn lock(node: &Node) -> Result<Option<Held>, StoreError> {
+    match Held::take(&node.here(&node.layout.run), Duration::ZERO) {
+        Ok(held) => Ok(Some(held)),
+        Err(LockError::Busy { .. }) => Ok(None),
+        Err(error) => Err(StoreError::Unreadable(error.to_string())),
     }
 }
 

@@ -314,6 +314,7 @@ fn asked(
         failed: &BTreeMap::new(),
         retry: false,
         settling: false,
+        endangered: false,
         paused: paused.map(str::to_owned),
     };
     bounce_now(component, observation, etcd, &circumstances)

@@ -35,6 +35,9 @@ pub struct Circumstances<'a> {
     pub retry: bool,
     /// True while the node's files have just changed: an edit waits until they are quiet.
     pub settling: bool,
+    /// True while stored values are in danger, or may be: what mends them comes before every other restart, and a restart may load what
+    /// endangers them.
+    pub endangered: bool,
     /// Why Holdfast is paused, if it is.
     pub paused: Option<String>,
 }

@@ -30,6 +30,7 @@ struct Case {
     journal: JournalState,
     asked: bool,
     settling: bool,
+    endangered: bool,
     failed: BTreeMap<Digest, String>,
     paused: Option<String>,
 }
@@ -47,6 +48,7 @@ impl Default for Case {
             },
             asked: false,
             settling: false,
+            endangered: false,
             failed: BTreeMap::new(),
             paused: None,
         }
@@ -64,6 +66,7 @@ impl Case {
             failed: &self.failed,
             retry: false,
             settling: self.settling,
+            endangered: self.endangered,
             paused: self.paused.clone(),
         };
         build(&selected(&self.config), findings, observation, &circumstances)
@@ -266,6 +269,21 @@ fn files_that_have_just_changed_hold_back_restarts_only() {
     };
     let plan = case.plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &healthy());
     assert!(matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })));
+}
+
+#[test]
+fn values_in_danger_hold_back_restarts_only() {
+    let case = Case {
+        endangered: true,
+        ..Case::default()
+    };
+    let plan = case.plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &healthy());
+    assert!(matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })));
+    let why: Vec<String> = plan.withheld.iter().map(|held| held.reason.to_string()).collect();
+    assert!(
+        matches!(why.as_slice(), [why] if why.starts_with("encryption at rest comes first")),
+        "{why:?}"
+    );
 }
 
 fn refusal(flag: Option<RefusedFlag>, image: &str, change: Digest) -> Refusal {

@@ -190,6 +190,7 @@ mod tests {
             failed: &BTreeMap::new(),
             retry: false,
             settling: false,
+            endangered: false,
             paused: None,
         };
         enable_now(wanted, node, etcd, &circumstances)

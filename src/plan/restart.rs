@@ -17,7 +17,8 @@ pub(super) fn why_not(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
-    why_not_mended(observation, circumstances)
+    endangered(circumstances)
+        .or_else(|| why_not_mended(observation, circumstances))
         .or_else(|| outside_window(circumstances))
         .or_else(|| kubeadm_runs(observation))
         .or_else(|| unhealthy(component, observation))
@@ -67,6 +68,13 @@ fn settling(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
     let why = "the node's files have just changed; waiting until they are quiet";
     circumstances
         .settling
+        .then(|| WithheldReason::Waiting(why.to_owned()))
+}
+
+fn endangered(circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
+    let why = "encryption at rest comes first: stored values need what is gone from its configuration, or may need it";
+    circumstances
+        .endangered
         .then(|| WithheldReason::Waiting(why.to_owned()))
 }
 
