@@ -123,12 +123,8 @@ fn the_daemon_puts_back_what_stored_values_need_and_walks_rotations() {
     a_command_hands_its_rotation_over(&node);
 }
 
-/// As a `kubeadm upgrade` drops it. What is written meanwhile is in plaintext.
-fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
-    // Holdfast is stopped meanwhile, so that something is written.
-    node.sh("systemctl stop holdfast");
-    // Drift that restarts another component waits for it.
-    node.sh("sed -i -e '/--profiling=/d' /etc/kubernetes/manifests/kube-scheduler.yaml");
+/// The API server writes a secret in plaintext.
+fn drop_the_flag(node: &Node) {
     node.sh(&format!(
         "grep -v -e --encryption-provider-config {MANIFEST} > /root/flagless && chmod 0600 /root/flagless && mv {MANIFEST} /root/old; sleep 2; \
          pkill -9 -x kube-apiserver; sleep 3; mv /root/flagless {MANIFEST}"
@@ -137,6 +133,15 @@ fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
         let create = "kubectl --request-timeout=3s create secret generic plain --from-literal=a=in-the-clear";
         node.run(&["sh", "-c", create]).code == 0
     });
+}
+
+/// As a `kubeadm upgrade` drops it. What is written meanwhile is in plaintext.
+fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
+    // Holdfast is stopped meanwhile, so that something is written.
+    node.sh("systemctl stop holdfast");
+    // Drift that restarts another component waits for it.
+    node.sh("sed -i -e '/--profiling=/d' /etc/kubernetes/manifests/kube-scheduler.yaml");
+    drop_the_flag(node);
     node.sh("systemctl reset-failed holdfast 2>/dev/null || true");
     node.start_daemon();
     await_words(node, "kube-apiserver is given its configuration back", SOON);
@@ -182,5 +187,36 @@ fn a_command_hands_its_rotation_over(node: &Node) {
     node.await_that("the new key is second", READY, |node| node.read(CONFIG) != before);
     let (_, status) = node.json(&["encryption", "status"]);
     assert_eq!(status["rotation"]["stage"], "C1 [old, new]", "{status:#}");
+    reads_everything(node);
+    the_flag_is_lost_between_two_keys(node);
+}
+
+/// F25: neither key's configuration reads plaintext. The same rotation takes out what was written meanwhile.
+fn the_flag_is_lost_between_two_keys(node: &Node) {
+    assert!(!node.read(CONFIG).contains("identity"));
+    node.sh("systemctl stop holdfast; kubectl delete secret plain");
+    drop_the_flag(node);
+    node.sh("systemctl reset-failed holdfast 2>/dev/null || true");
+    node.start_daemon();
+    node.await_that("the stage reads plaintext", SOON, |node| {
+        node.read(CONFIG).contains("identity")
+    });
+    node.await_that("the flag is back", READY, |node| {
+        node.path(MANIFEST).exists() && node.read(MANIFEST).contains("--encryption-provider-config=")
+    });
+    node.await_that("the API server is ready", READY, Node::is_ready);
+    node.await_that("the same rotation is over", Duration::from_secs(600), |node| {
+        let (_, status) = node.json(&["encryption", "status"]);
+        status["rotation"].is_null()
+    });
+    let config = node.read(CONFIG);
+    assert!(
+        !config.contains("identity") && config.matches("secret:").count() == 1,
+        "one key is left"
+    );
+    let (code, verified) = node.json(&["encryption", "verify"]);
+    assert_eq!(code, 0, "{verified:#}");
+    let plain = node.sh("kubectl get secret plain -o jsonpath='{.data.a}' | base64 -d");
+    assert_eq!(plain, "in-the-clear");
     reads_everything(node);
 }

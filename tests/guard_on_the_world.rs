@@ -7,10 +7,12 @@
     reason = "a test fails loudly, and edits files as an administrator does"
 )]
 
+#[path = "guard_on_the_world/flag_lost.rs"]
+mod flag_lost;
 mod world;
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use holdfast::domain::{Component, Provider};
 use holdfast::rotate::{Answer, Guard, Guarded, Pace, Rotator, To, plaintext_among_encrypted, put_in_place};
 use holdfast::rotation::{Consent, Stage};
 use world::encrypted::{Cluster, Loads};
-use world::{node_at, one_node};
+use world::{World, node_at, one_node};
 
 const CONFIG: &str = "etc/kubernetes/enc/enc.yaml";
 const SECRETS: [&str; 2] = ["default/a", "kube-system/b"];
@@ -49,9 +51,13 @@ impl Guarding {
     }
 
     fn before_the_first_look(loads: Loads) -> Self {
+        Self::on(loads, |root| node_at(root, Arc::new(Mutex::new(one_node()))))
+    }
+
+    fn on(loads: Loads, node: impl FnOnce(&Path) -> Node) -> Self {
         let cluster = Cluster::new(loads, &SECRETS, None);
         cluster.serving();
-        let node = node_at(cluster.world.root(), Arc::new(Mutex::new(one_node())));
+        let node = node(cluster.world.root());
         // It lives as long as the test does.
         let node: &'static Node = Box::leak(Box::new(node));
         let held = Held::take(&node.here(&node.layout.run), Duration::from_secs(5)).expect("nobody holds it");
@@ -74,6 +80,12 @@ impl Guarding {
         guard
             .look(held, journal, acts, false)
             .expect("it can be looked at")
+    }
+
+    fn await_that(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let holds = |_: &World| is_so(self);
+        let came = self.cluster.world.wait_until(Duration::from_secs(30), holds);
+        assert!(came, "{what}: not within 30 s");
     }
 
     fn path(&self) -> PathBuf {
@@ -408,7 +420,7 @@ fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
             .any(|one| one.contains("lost --encryption-provider-config"))
     );
     assert!(prepared.is_mending());
-    put_in_place(on.node, &on.held, &prepared).expect("it can be written");
+    put_in_place(on.node, &on.held, &mut on.journal, &prepared).expect("it can be written");
     // Plaintext of meanwhile stays readable.
     assert_eq!(on.cluster.on_disk().names().len(), 2);
     std::fs::write(&manifest, text).expect("writable");

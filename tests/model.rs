@@ -102,6 +102,27 @@ fn one_node_whose_file_somebody_else_edits() {
 }
 
 #[test]
+fn one_node_that_loses_its_configuration_and_writes_plaintext() {
+    let mut scenario = plain(1, if is_full() { 2 } else { 1 });
+    scenario.budget = Budget {
+        asks: 1,
+        rollbacks: 1,
+        crashes: some(0),
+        daemon_crashes: some(0),
+        losses: some(1),
+        ..Budget::default()
+    };
+    check(&scenario);
+    for (found, new) in [(&[Key::Plain][..], Key::New), (&[Key::Old][..], Key::Plain)] {
+        check(&Scenario {
+            found: found.to_vec(),
+            news: vec![new],
+            ..scenario.clone()
+        });
+    }
+}
+
+#[test]
 fn two_nodes_one_of_which_falls_silent_or_crashes() {
     let mut scenario = plain(2, 1);
     scenario.flights = if is_full() { 2 } else { 1 };

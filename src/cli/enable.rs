@@ -189,8 +189,8 @@ fn from_nothing(
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }
-    with_journal(node, |held, _| {
-        Ok(put_in_place(node, held, prepared).map_err(Box::new)?)
+    with_journal(node, |held, journal| {
+        Ok(put_in_place(node, held, journal, prepared).map_err(Box::new)?)
     })?;
     say(&format!("{} is written\n", prepared.wanted.file))?;
     if let Some(class) = restart(arguments, setup, how, prepared)? {

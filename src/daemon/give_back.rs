@@ -52,7 +52,7 @@ impl Keeper<'_> {
                 REST_MS / 60_000
             )));
         }
-        put_in_place(node, held, prepared)?;
+        put_in_place(node, held, journal, prepared)?;
         let change = look(journal.state(), true).map_err(withheld)?;
         let begun = reconcile::begin(node, held, journal, &change)?;
         self.brake.done(node.clock.now().since_boot_ms);

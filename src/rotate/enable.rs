@@ -2,26 +2,29 @@
 //! its one restart changes nothing that is stored; or, where its manifest has lost the flag while values are encrypted, the configuration
 //! that reads them.
 
+use std::collections::BTreeMap;
+
 use zeroize::Zeroizing;
 
 use super::{PATIENCE, RotateError, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
+use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held as Lock;
-use crate::at_rest::{Configured, Present};
+use crate::at_rest::Configured;
 use crate::census::{Census, Held};
 use crate::domain::{Digest, Fact, InvalidPath, KeyId, Mode, NodePath, Reason};
-use crate::encryption::edit::NewKey;
 use crate::encryption::{
     EncryptionConfig, Entry, MAX_BYTES, ProviderEntry, ResourcePattern, SharedChain, parse, write,
 };
+use crate::journal::Record;
 use crate::observe::at_rest;
 use crate::plan::Enabling;
-use crate::rotation::{Generation, Rotation};
+use crate::rotation::{Event, Generation, Rotation, Stage};
 
 /// The folder and the file, below `/etc/kubernetes`, as in the Kubernetes documents ("Encrypting Confidential Data at Rest").
-const FOLDER: &str = "enc";
-const FILE: &str = "enc.yaml";
+pub(super) const FOLDER: &str = "enc";
+pub(super) const FILE: &str = "enc.yaml";
 
 /// What is to be done before the walk to a key can begin.
 #[derive(Debug, Clone)]
@@ -29,9 +32,9 @@ pub struct Prepared {
     /// What the API server is told.
     pub wanted: Enabling,
     /// The file's content.
-    bytes: Zeroizing<Vec<u8>>,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
     /// What the file is now.
-    found: Option<Digest>,
+    pub(super) found: Option<Digest>,
     /// Which resources it covers.
     pub resources: Vec<String>,
     /// How many values of those resources are stored in plaintext.
@@ -40,6 +43,8 @@ pub struct Prepared {
     pub encrypted: u64,
     /// The rotation whose configuration the manifest has lost; its values are not counted.
     pub lost_by: Option<String>,
+    /// What each of its stages becomes, if the API server may have written plaintext meanwhile.
+    pub(super) stages: BTreeMap<Stage, Zeroizing<Vec<u8>>>,
 }
 
 impl Prepared {
@@ -90,7 +95,7 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
     if found.is_some() {
         fits(&candidate, resources, encrypted)?;
     }
-    let config = reading_plaintext(candidate.config)?;
+    let config = reading_plaintext(candidate.config);
     let entries = config.entries.iter();
     let covered = entries.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
     Ok(Prepared {
@@ -105,117 +110,19 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
         plaintext,
         encrypted,
         lost_by: None,
+        stages: BTreeMap::new(),
     })
 }
 
-/// The configuration of a rotation under way, whose flag the manifest has lost: it goes back as it is.
-///
-/// # Errors
-/// When it does not lie where `enable` puts it, or is another.
-pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
-    let folder = below(&node.layout.kubernetes, FOLDER)?;
-    let file = below(&folder, FILE)?;
-    let bytes = match node.files.read(&file, MAX_BYTES) {
-        Fact::Known(content) => Zeroizing::new(content.bytes),
-        Fact::Absent => Zeroizing::new(Vec::new()),
-        Fact::Unknown(why) => return Err(RotateError::Unknown(why)),
-    };
-    let digest = Digest::of(&bytes);
-    if rotation.place(Generation::File(digest)).is_none() {
-        return Err(RotateError::NotHere(format!(
-            "kube-apiserver has lost its --encryption-provider-config while rotation {} is under way, and {file} is not a configuration \
-             of it: put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)",
-            rotation.id
-        )));
-    }
-    let covered = parse(&bytes).map(|config| {
-        let entries = config.entries.iter();
-        let patterns = entries.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
-        patterns.collect()
-    });
-    Ok(Prepared {
-        wanted: Enabling {
-            folder,
-            file,
-            plaintext: false,
-        },
-        resources: covered.unwrap_or_default(),
-        found: Some(digest),
-        bytes,
-        plaintext: 0,
-        encrypted: 0,
-        lost_by: Some(rotation.id.clone()),
-    })
-}
-
-/// What gives an API server back the configuration that its manifest no longer leads to: as it is while a rotation is under way, and else
-/// reading plaintext, too, if the API server ran without the flag.
-///
-/// `encrypted`: how many values need it.
-///
-/// # Errors
-/// When the file is not one that reads what `former` read, or Holdfast does not mount its folder.
-pub(super) fn mending(
-    node: &Node,
-    former: &Configured,
-    present: &Present,
-    rotation: Option<&Rotation>,
-    encrypted: u64,
-) -> Result<Prepared, RotateError> {
-    let by_hand = "put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)";
-    let file = former.file.clone();
-    let folder = file
-        .parent()
-        .filter(|folder| *folder != node.layout.kubernetes && folder.as_str() != "/")
-        .ok_or_else(|| {
-            RotateError::NotHere(format!(
-                "{file} lies in a folder that is not given to a container; {by_hand}"
-            ))
-        })?;
-    let (found, there) = lies_there(node, &file)?;
-    let reads_all = |config: &EncryptionConfig| {
-        let keys = former.config.keys();
-        keys.map(|(provider, key)| (key.id(provider), key))
-            .all(|(id, key)| config.key(&id) == Some(key))
-    };
-    let config = there.filter(reads_all).unwrap_or_else(|| former.config.clone());
-    let is_ours =
-        |digest: Digest| rotation.is_some_and(|rotation| rotation.place(Generation::File(digest)).is_some());
-    let (config, bytes) = match found.filter(|digest| is_ours(*digest)) {
-        Some(digest) => (config, key_store::config(node, digest)?),
-        None if rotation.is_some() => (former.config.clone(), key_store::config(node, former.digest)?),
-        None => {
-            let config = match present {
-                Present::NoFlag => reading_plaintext(config)?,
-                Present::As(_)
-                | Present::NotMounted { .. }
-                | Present::NoFile { .. }
-                | Present::Refused { .. }
-                | Present::Unknown(_) => config,
-            };
-            let bytes = bytes_of(node, &file, &config);
-            (config, bytes)
-        }
-    };
-    let covered = config.entries.iter();
-    let covered = covered.flat_map(|entry| entry.resources.iter().map(ToString::to_string));
-    Ok(Prepared {
-        resources: covered.collect(),
-        wanted: Enabling {
-            folder,
-            file,
-            plaintext: false,
-        },
-        bytes,
-        found,
-        plaintext: 0,
-        encrypted,
-        lost_by: rotation.map(|rotation| rotation.id.clone()),
-    })
+pub(super) fn covered(config: &EncryptionConfig) -> Vec<String> {
+    let entries = config.entries.iter();
+    entries
+        .flat_map(|entry| entry.resources.iter().map(ToString::to_string))
+        .collect()
 }
 
 /// What the file has, if it says that already: whoever wrote it may have had reasons for its form.
-fn bytes_of(node: &Node, file: &NodePath, config: &EncryptionConfig) -> Zeroizing<Vec<u8>> {
+pub(super) fn bytes_of(node: &Node, file: &NodePath, config: &EncryptionConfig) -> Zeroizing<Vec<u8>> {
     if let Fact::Known(content) = node.files.read(file, MAX_BYTES) {
         let bytes = Zeroizing::new(content.bytes);
         if parse(&bytes).is_ok_and(|there| there == *config) {
@@ -225,14 +132,27 @@ fn bytes_of(node: &Node, file: &NodePath, config: &EncryptionConfig) -> Zeroizin
     write(config)
 }
 
-/// Puts the file in its place: mode 0600, in a folder of mode 0700.
+/// Puts the file in its place: mode 0600, in a folder of mode 0700. While a rotation is under way, the journal is told what its stages have
+/// become: after the file, which nobody loads yet, and before the manifest.
 ///
 /// # Errors
 /// When somebody else can write there, the file has changed since, or the system refuses.
-pub fn put_in_place(node: &Node, lock: &Lock, prepared: &Prepared) -> Result<(), RotateError> {
+pub fn put_in_place(
+    node: &Node,
+    lock: &Lock,
+    journal: &mut JournalStore,
+    prepared: &Prepared,
+) -> Result<(), RotateError> {
     let Prepared {
-        wanted, bytes, found, ..
+        wanted,
+        bytes,
+        found,
+        stages,
+        ..
     } = prepared;
+    for bytes in stages.values() {
+        key_store::keep_config(node, lock, bytes)?;
+    }
     node.files.make_own_folder(&wanted.folder)?;
     match found {
         None => node.files.create(lock, &wanted.file, bytes)?,
@@ -243,16 +163,35 @@ pub fn put_in_place(node: &Node, lock: &Lock, prepared: &Prepared) -> Result<(),
         }
         Some(_) => {}
     }
-    look::only_roots(node, &wanted.file)
+    look::only_roots(node, &wanted.file)?;
+    let rotation = journal.state().rotations.rotation.as_ref();
+    let as_known = |rotation: &Rotation| {
+        let mut stages = stages.iter();
+        let is = |(stage, bytes): (&Stage, &Zeroizing<Vec<u8>>)| {
+            rotation.generation(*stage) == Some(Generation::File(Digest::of(bytes)))
+        };
+        stages.all(is) && rotation.old.reads(&KeyId::Identity)
+    };
+    if stages.is_empty() || rotation.is_none_or(as_known) {
+        return Ok(());
+    }
+    let generations = stages
+        .iter()
+        .map(|(stage, bytes)| (*stage, Generation::File(Digest::of(bytes))));
+    let event = Event::PlaintextRead {
+        generations: generations.collect(),
+    };
+    journal.append(lock, node.clock.now(), Record::PlaintextOwed { owed: true })?;
+    Ok(journal.append(lock, node.clock.now(), Record::Rotation { event })?)
 }
 
-fn below(folder: &NodePath, name: &str) -> Result<NodePath, RotateError> {
+pub(super) fn below(folder: &NodePath, name: &str) -> Result<NodePath, RotateError> {
     folder
         .join(name)
         .map_err(|error: InvalidPath| RotateError::Unknown(Reason::new(error.to_string())))
 }
 
-fn lies_there(
+pub(super) fn lies_there(
     node: &Node,
     file: &NodePath,
 ) -> Result<(Option<Digest>, Option<EncryptionConfig>), RotateError> {
@@ -326,22 +265,16 @@ fn readable(census: &Census, file: &NodePath) -> Result<(u64, u64), RotateError>
 }
 
 /// An API server without the flag writes plaintext until its last moment: that must stay readable, whether there is any yet or not. The
-/// walk takes it out by proof.
-fn reading_plaintext(config: EncryptionConfig) -> Result<EncryptionConfig, RotateError> {
+/// walk takes it out by proof. It comes last, as everywhere: no key's place changes.
+pub(super) fn reading_plaintext(mut config: EncryptionConfig) -> EncryptionConfig {
     let reads = |entry: &Entry| {
         let mut providers = entry.providers.iter();
         providers.any(|provider| matches!(provider, ProviderEntry::Identity))
     };
-    let without = config
-        .entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| !reads(entry));
-    let without: std::collections::BTreeSet<usize> = without.map(|(index, _)| index).collect();
-    if without.is_empty() {
-        return Ok(config);
+    for entry in config.entries.iter_mut().filter(|entry| !reads(entry)) {
+        entry.providers.push(ProviderEntry::Identity);
     }
-    Ok(config.with_read_key(&without, &NewKey::Identity)?)
+    config
 }
 
 #[cfg(test)]
@@ -370,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_is_in_plaintext_stays_readable_and_what_reads_it_already_stays_as_it_is() {
-        let chain = |config: EncryptionConfig| match reading_plaintext(config).unwrap().shared_chain() {
+        let chain = |config: EncryptionConfig| match reading_plaintext(config).shared_chain() {
             SharedChain::Shared(chain) => chain,
             SharedChain::Differing | SharedChain::NoEntry => panic!("they share one"),
         };

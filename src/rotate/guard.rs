@@ -6,8 +6,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::brake::Brake;
-use super::enable::mending;
 use super::evidence::running;
+use super::mending::mending;
 use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;

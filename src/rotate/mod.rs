@@ -8,6 +8,7 @@ mod forget;
 mod guard;
 mod key_store;
 mod look;
+mod mending;
 mod put_back;
 mod reencrypt;
 mod render;
@@ -34,11 +35,12 @@ use crate::rotation::{
     Stuck, Words,
 };
 pub use brake::Brake;
-pub use enable::{Prepared, lost, prepare, put_in_place};
+pub use enable::{Prepared, prepare, put_in_place};
 pub use forget::{Forgetting, NotForgotten, forget, look_for_forgetting};
 pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
+pub use mending::lost;
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;

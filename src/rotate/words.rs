@@ -36,6 +36,10 @@ pub(super) fn told(event: &Event) -> String {
         Event::Verified { revision } => {
             format!("proven at etcd revision {revision}: nothing is left under the retiring key")
         }
+        Event::PlaintextRead { .. } => {
+            "each configuration of the rotation reads plaintext, too, as the API server may have written some"
+                .to_owned()
+        }
         Event::Finished => "the rotation is complete".to_owned(),
         Event::Aborted { why } => format!("the rotation is given up: {why}"),
         Event::Begun { .. }

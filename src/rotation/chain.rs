@@ -77,6 +77,16 @@ impl Chain {
         chain
     }
 
+    /// The same chain that can also read plaintext, last of all; itself when it can already.
+    #[must_use]
+    pub fn reading_plaintext(&self) -> Self {
+        let mut chain = self.clone();
+        if !chain.reads(&KeyId::Identity) {
+            chain.others.push(KeyId::Identity);
+        }
+        chain
+    }
+
     /// The same chain with `key` as the one that writes.
     #[must_use]
     pub fn writing(&self, key: &KeyId) -> Self {

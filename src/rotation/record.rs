@@ -1,6 +1,6 @@
 //! The events of a rotation, as the journal holds them, and the one table of what may follow what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Barrier, Chain, Consent, Direction, Ended, Generation, History, NodeName, Outcome, Revision, Rotation,
@@ -85,6 +85,12 @@ pub enum Event {
     Parked {
         /// Why.
         why: String,
+    },
+    /// A server ran without its configuration, and may have written plaintext: every configuration of the rotation has become one that
+    /// reads that, too.
+    PlaintextRead {
+        /// What each stage is from now on: that which was found, and those that were intended.
+        generations: BTreeMap<Stage, Generation>,
     },
     /// The walk is done.
     Finished,
@@ -198,6 +204,9 @@ pub fn record(history: &History, event: &Event, at: &Instant) -> Result<History,
         }
         (Some(rotation), Event::CutAllowed) => rotation.cut = Consent::Auto,
         (Some(rotation), Event::RollbackAsked) if may_turn(rotation) => turn(rotation),
+        (Some(rotation), Event::PlaintextRead { generations }) if names_all(rotation, generations) => {
+            read_plaintext(rotation, generations, at);
+        }
         (Some(rotation), Event::Parked { why }) => rotation.parked = Some(why.clone()),
         (Some(rotation), Event::Finished) if is_done(rotation) => {
             let outcome = match rotation.direction {
@@ -227,7 +236,10 @@ pub fn record(history: &History, event: &Event, at: &Instant) -> Result<History,
 const fn is_intent(event: &Event) -> bool {
     matches!(
         event,
-        Event::Begun { .. } | Event::ConfigIntended { .. } | Event::RollbackAsked
+        Event::Begun { .. }
+            | Event::ConfigIntended { .. }
+            | Event::RollbackAsked
+            | Event::PlaintextRead { .. }
     )
 }
 
@@ -247,9 +259,10 @@ fn begun(id: &str, found: Generation, old: &Chain, new: &KeyId, cut: Consent) ->
         goal: Stage::Old,
         epoch: 0,
         key_intended: false,
-        generations: std::collections::BTreeMap::new(),
-        written: std::collections::BTreeMap::new(),
-        noted: std::collections::BTreeMap::new(),
+        generations: BTreeMap::new(),
+        written: BTreeMap::new(),
+        ends_reading_plaintext: false,
+        noted: BTreeMap::new(),
         barrier: None,
         refused: None,
         parked: None,
@@ -284,6 +297,33 @@ fn turn(rotation: &mut Rotation) {
     rotation.refused = None;
     // How far each node came is counted along the new way.
     rotation.written.clear();
+}
+
+fn names_all(rotation: &Rotation, generations: &BTreeMap<Stage, Generation>) -> bool {
+    let is_known = |stage: &Stage| *stage == Stage::Old || rotation.generations.contains_key(stage);
+    let mut all = rotation.generations.keys().chain([&Stage::Old]);
+    all.all(|stage| generations.contains_key(stage)) && generations.keys().all(is_known)
+}
+
+/// Plaintext is one of the keys that the walk moves values away from and takes out by proof, as if the rotation had begun with it; where
+/// the cut was intended already, it stays for the next rotation.
+fn read_plaintext(rotation: &mut Rotation, generations: &BTreeMap<Stage, Generation>, at: &Instant) {
+    let last = rotation.direction.last();
+    rotation.ends_reading_plaintext |= rotation.goal == last && !rotation.chain(last).reads(&KeyId::Identity);
+    rotation.old = rotation.old.reading_plaintext();
+    for (stage, generation) in generations {
+        if *stage == Stage::Old {
+            rotation.found = *generation;
+        }
+        if let Some(former) = rotation.generations.get_mut(stage) {
+            *former = *generation;
+        }
+    }
+    // What was proven is not proven of plaintext, and the files are not there for as long as those before them were.
+    rotation.barrier = None;
+    for noted in rotation.noted.values_mut() {
+        *noted = at.clone();
+    }
 }
 
 fn is_done(rotation: &Rotation) -> bool {
@@ -359,10 +399,26 @@ mod tests {
             ),
             ("cut-allowed", Event::CutAllowed),
             ("rollback", Event::RollbackAsked),
+            ("plaintext-read", reading_plaintext(stage)),
             ("parked", Event::Parked { why: why.clone() }),
             ("finished", Event::Finished),
             ("aborted", Event::Aborted { why }),
         ]
+    }
+
+    /// Every stage up to this one has become one that reads plaintext.
+    fn reading_plaintext(goal: Stage) -> Event {
+        let stages = [Stage::Old, Stage::ReadNew, Stage::WriteNew, Stage::New];
+        let stages = stages.into_iter().filter(|stage| *stage <= goal);
+        Event::PlaintextRead {
+            generations: stages.map(|stage| (stage, with_plaintext(stage))).collect(),
+        }
+    }
+
+    fn with_plaintext(stage: Stage) -> Generation {
+        Generation::File(crate::domain::Digest::of(
+            format!("{stage} and plaintext").as_bytes(),
+        ))
     }
 
     fn legal(history: &History, stage: Stage) -> Vec<&'static str> {
@@ -376,7 +432,7 @@ mod tests {
     #[test]
     fn in_each_stage_only_the_listed_events_may_follow() {
         let always = |mut names: Vec<&'static str>| {
-            names.extend(["cut-allowed", "parked", "put-back"]);
+            names.extend(["cut-allowed", "parked", "put-back", "plaintext-read"]);
             names.sort_unstable();
             names
         };
@@ -405,6 +461,61 @@ mod tests {
             sorted(&at_stage(Stage::New), Stage::New),
             always(vec!["written", "loaded", "barrier-lost", "verified"])
         );
+    }
+
+    #[test]
+    fn plaintext_that_may_have_been_written_is_a_key_that_the_walk_takes_out() {
+        let after = |stage| {
+            let mut events = events_to(stage);
+            events.push(reading_plaintext(stage));
+            history(&events).rotation.unwrap()
+        };
+        let plain = KeyId::Identity;
+        for stage in [Stage::Old, Stage::ReadNew, Stage::WriteNew] {
+            let rotation = after(stage);
+            assert_eq!(rotation.place(with_plaintext(stage)), Some(stage));
+            assert_eq!(
+                rotation.place(generation(stage)),
+                None,
+                "nobody may put that back"
+            );
+            assert_eq!(
+                rotation.chain(stage).keys().last(),
+                Some(&plain),
+                "where the configuration has it"
+            );
+            assert!(rotation.retiring().contains(&plain));
+            assert_eq!(rotation.chain(Stage::New), chain(&[NEW]));
+            assert_eq!(rotation.barrier, None);
+        }
+        // The cut was intended on a proof that does not speak of plaintext.
+        let cut = after(Stage::New);
+        assert_eq!(cut.chain(Stage::New), chain(&[NEW]).reading_plaintext());
+        assert!(!cut.retiring().contains(&plain));
+        // What was found reads it too, so that the way back may end there.
+        let mut events = events_to(Stage::WriteNew);
+        events.extend([reading_plaintext(Stage::WriteNew), Event::RollbackAsked]);
+        let back = history(&events).rotation.unwrap();
+        assert_eq!(back.generation(Stage::Old), Some(with_plaintext(Stage::Old)));
+        assert_eq!(back.chain(Stage::Old), chain(&[OLD]).reading_plaintext());
+        assert_eq!(back.retiring(), BTreeSet::from([key(NEW)]));
+    }
+
+    #[test]
+    fn each_configuration_and_no_other_becomes_one_that_reads_plaintext() {
+        let history = history(&events_to(Stage::WriteNew));
+        for (goal, fits) in [
+            (Stage::ReadNew, false),
+            (Stage::WriteNew, true),
+            (Stage::New, false),
+        ] {
+            assert_eq!(follows(&history, &reading_plaintext(goal)), fits, "{goal}");
+        }
+        // What was decided before is void.
+        let event = reading_plaintext(Stage::WriteNew);
+        let after = record(&history, &event, &at(9)).unwrap();
+        assert_eq!(after.epoch, history.epoch + 1);
+        assert_eq!(after.rotation.unwrap().noted[&node("a")], at(9));
     }
 
     #[test]

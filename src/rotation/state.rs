@@ -74,6 +74,9 @@ pub struct Rotation {
     pub generations: BTreeMap<Stage, Generation>,
     /// The last stage that was durably written on each node.
     pub written: BTreeMap<NodeName, Stage>,
+    /// The last stage reads plaintext, too: a server without its configuration may have written some when the cut was made already.
+    #[serde(default)]
+    pub ends_reading_plaintext: bool,
     /// Since when it is known to be there durably.
     #[serde(default)]
     pub noted: BTreeMap<NodeName, Instant>,
@@ -152,6 +155,8 @@ impl Rotation {
             Stage::Old => self.old.clone(),
             Stage::ReadNew => self.old.also_reading(&self.new),
             Stage::WriteNew => self.old.also_reading(&self.new).writing(&self.new),
+            // On the way back it is `old` that does.
+            Stage::New if self.ends_reading_plaintext => Chain::of(self.new.clone()).reading_plaintext(),
             Stage::New => Chain::of(self.new.clone()),
         }
     }
@@ -159,10 +164,14 @@ impl Rotation {
     /// The keys that values are moved away from, and that leave the configuration at the end of the walk.
     #[must_use]
     pub fn retiring(&self) -> BTreeSet<KeyId> {
-        match self.direction {
+        let mut retiring: BTreeSet<KeyId> = match self.direction {
             Direction::Forward => self.old.keys().filter(|key| **key != self.new).cloned().collect(),
             Direction::Back => BTreeSet::from([self.new.clone()]),
+        };
+        if self.ends_reading_plaintext {
+            retiring.remove(&KeyId::Identity);
         }
+        retiring
     }
 
     /// True once the new key may have been the first of any server: it may have written.

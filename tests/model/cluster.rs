@@ -107,6 +107,8 @@ pub struct Budget {
     pub ages: u8,
     /// Censuses that nobody asked for.
     pub scans: u8,
+    /// Times that a server is given a manifest without its configuration.
+    pub losses: u8,
 }
 
 /// What is modelled, and its bounds.
@@ -212,6 +214,8 @@ pub struct State {
     pub silent: Option<u8>,
     /// Whose file somebody else wrote, and what was there.
     pub edited: Option<(u8, Id)>,
+    /// The node whose server is given no configuration: it writes plaintext, until Holdfast gives it back.
+    pub flagless: Option<u8>,
     /// Somebody else wrote a file: what servers do since is not ours to answer for.
     pub is_tainted: bool,
     /// What a transition itself did wrong.
@@ -219,6 +223,11 @@ pub struct State {
 }
 
 impl State {
+    /// True when the node's server is given no configuration.
+    pub fn is_flagless(&self, node: usize) -> bool {
+        self.flagless.map(usize::from) == Some(node)
+    }
+
     /// What was written before a drain has ended is not late for it.
     pub fn settle(&mut self) {
         let seen = match &mut self.scan {
@@ -391,6 +400,7 @@ impl Model {
             budget: self.scenario.budget,
             silent: None,
             edited: None,
+            flagless: None,
             is_tainted: false,
             wrong: None,
         }

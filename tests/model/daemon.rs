@@ -72,7 +72,7 @@ impl Model {
     fn view(&self, state: &State, node: usize) -> NodeView {
         let generation = |id| self.configs.with(id, |config| config.generation);
         NodeView {
-            disk: Fact::Known(self.configs.with(state.nodes[node].disk, |config| OnDisk {
+            disk: Fact::Known(self.configs.with(self.at_start(state, node), |config| OnDisk {
                 generation: config.generation,
                 chain: config.chain.clone(),
             })),

@@ -1,6 +1,6 @@
 //! What happens to a cluster that nobody decided: crashes, reloads, writes, joins, other people's hands.
 
-use holdfast::rotation::{Chain, Consent, Event, History, Request, begin, rollback};
+use holdfast::rotation::{Chain, Consent, Event, History, Request, Stage, begin, rollback};
 
 use crate::cluster::{Config, Flight, Id, Key, Member, Model, NODES, Scan, State, before};
 use crate::daemon::begin_scan;
@@ -31,6 +31,10 @@ pub enum Action {
     DaemonCrash,
     Edit(usize),
     Unedit,
+    /// A manifest without the flag, as of `kubeadm upgrade`.
+    LoseFlag(usize),
+    /// What the guard does about it.
+    GiveBack,
     BeginScan,
     EndScan,
     /// The pages were read at two revisions.
@@ -50,6 +54,7 @@ impl Model {
         self.times(state, &mut all);
         self.members(state, &mut all);
         self.edits(state, &mut all);
+        self.losses(state, &mut all);
         self.operator(state, &mut all);
         all
     }
@@ -60,10 +65,12 @@ impl Model {
                 _ if server.member != Member::Yes => {}
                 None => all.push((
                     Action::Start(node),
-                    with(state, |after| after.nodes[node].run = Some(server.disk)),
+                    with(state, |after| {
+                        after.nodes[node].run = Some(self.at_start(after, node))
+                    }),
                 )),
                 Some(run) => {
-                    if run != server.disk {
+                    if run != server.disk && !state.is_flagless(node) {
                         let reload = |after: &mut State| after.nodes[node].run = Some(server.disk);
                         all.push((Action::Reload(node), with(state, reload)));
                     }
@@ -331,6 +338,62 @@ impl Model {
         }
     }
 
+    fn losses(&self, state: &State, all: &mut Vec<(Action, State)>) {
+        if state.flagless.is_some() {
+            all.push((Action::GiveBack, with(state, |after| self.give_back(after))));
+            return;
+        }
+        let is_under_way = |history: &History| history.rotation.is_some();
+        if state.budget.losses == 0 || !self.journals.with(state.journal, is_under_way) {
+            return;
+        }
+        for node in (0..NODES).filter(|node| state.nodes[*node].member == Member::Yes) {
+            let lose = |after: &mut State| {
+                after.budget.losses -= 1;
+                after.flagless = u8::try_from(node).ok();
+                after.nodes[node].run = Some(self.at_start(after, node));
+            };
+            all.push((Action::LoseFlag(node), with(state, lose)));
+        }
+    }
+
+    /// The file of the stage that lies there, reading plaintext; then the journal; then the manifest, with which the server starts.
+    fn give_back(&self, state: &mut State) {
+        let Some(node) = state.flagless.take().map(usize::from) else {
+            return;
+        };
+        let reading = |chain: &Chain| Config::file(&chain.reading_plaintext());
+        let there = self.configs.get(state.nodes[node].disk);
+        // It was given up meanwhile, before anything was written.
+        let mut given = reading(&there.chain);
+        if let Some(rotation) = self.journals.get(state.journal).rotation {
+            let Some(stage) = rotation.place(there.generation) else {
+                state.wrong = Some("a file of nobody's lies there when the flag is given back");
+                return;
+            };
+            let file = |stage: Stage| reading(&rotation.chain(stage));
+            let stages = rotation.generations.keys().copied().chain([Stage::Old]);
+            let generations = stages.map(|stage| (stage, file(stage).generation)).collect();
+            if !self.note(state, &Event::PlaintextRead { generations }) {
+                state.wrong = Some("I9: the journal refuses that plaintext is read");
+            }
+            given = file(stage);
+        }
+        let disk = self.configs.keep(given);
+        state.nodes[node].disk = disk;
+        state.nodes[node].synced = disk;
+        state.nodes[node].run = None;
+    }
+
+    /// What a server loads that starts now.
+    pub fn at_start(&self, state: &State, node: usize) -> Id {
+        if state.is_flagless(node) {
+            self.configs.keep(Config::plain())
+        } else {
+            state.nodes[node].disk
+        }
+    }
+
     fn operator(&self, state: &State, all: &mut Vec<(Action, State)>) {
         let is_asked = |history: &History| {
             let rotation = history.rotation.as_ref();
@@ -387,6 +450,7 @@ impl Model {
                     | Action::Commit(_)
                     | Action::List
                     | Action::EndScan
+                    | Action::GiveBack
             )
         };
         self.happenings(state)

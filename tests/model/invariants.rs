@@ -7,7 +7,7 @@ impl Model {
     pub fn violation(&self, state: &State) -> Option<String> {
         let wrong = || state.wrong.map(str::to_owned);
         // What servers do with somebody else's file is not ours to answer for; what the daemon then does was looked at.
-        if state.is_tainted {
+        if state.is_tainted || state.flagless.is_some() {
             return wrong();
         }
         let members = || state.nodes.iter().filter(|node| node.member == Member::Yes);

@@ -307,6 +307,11 @@ impl Shared {
         if !is_new && !reloads {
             return;
         }
+        let is_told = |flag: &String| flag.starts_with("--encryption-provider-config=");
+        if !running.argv.iter().any(is_told) {
+            state.write_plaintext(running.pid, &self.etcd);
+            return;
+        }
         let Ok(bytes) = std::fs::read(self.root.join(CONFIG)) else {
             return;
         };
@@ -360,9 +365,20 @@ impl Shared {
 }
 
 impl State {
+    /// A process without the flag reads and writes plaintext only.
+    fn write_plaintext(&mut self, pid: i32, etcd: &Handle) {
+        let config = AtRest {
+            hash: String::new(),
+            providers: vec![None],
+        };
+        self.write_own(&config, etcd);
+        self.seen.clear();
+        self.serving = Some((pid, config));
+    }
+
     /// It is loaded, every stored value must be readable, and something is written with it.
     fn load(&mut self, pid: i32, config: AtRest, etcd: &Handle) {
-        let mut store = etcd.store();
+        let store = etcd.store();
         for (key, value) in values(&store) {
             if config.open(&value).is_none() {
                 let (under, names) = (key_of(&value), config.names());
@@ -371,13 +387,15 @@ impl State {
                 ));
             }
         }
-        store.put(
-            OWN.as_bytes(),
-            Some(&config.seal(br#"{"kind":"Secret","metadata":{"name":"own"}}"#)),
-        );
         drop(store);
-        etcd.changed();
+        self.write_own(&config, etcd);
         self.serving = Some((pid, config));
+    }
+
+    fn write_own(&self, config: &AtRest, etcd: &Handle) {
+        let own = config.seal(br#"{"kind":"Secret","metadata":{"name":"own"}}"#);
+        etcd.store().put(OWN.as_bytes(), Some(&own));
+        etcd.changed();
     }
 }
 
