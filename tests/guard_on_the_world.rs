@@ -394,6 +394,28 @@ fn other_bytes_under_a_name_in_use_are_put_back_while_the_server_runs_with_the_f
 }
 
 #[test]
+fn a_server_that_has_loaded_the_edit_and_does_not_look_again_is_owed_a_restart() {
+    let mut on = Guarding::of(Loads::AtStart);
+    // One that still runs with what is put back need not be restarted.
+    on.edit(&on.with_keys(&[("other", b'o')]));
+    on.mends("nobody has loaded it");
+    assert_eq!(on.journal.state().load_owed, None);
+    let mut on = Guarding::of(Loads::AtStart);
+    on.edit(&on.with_keys(&[("other", b'o')]));
+    on.cluster.crash_api_server();
+    on.await_that("the edit is loaded", |on| {
+        on.cluster
+            .loaded()
+            .is_some_and(|loaded| loaded.names() == ["other"])
+    });
+    let how = on.mends("it is loaded");
+    assert!(how.contains("is to be restarted"), "{how}");
+    let known = on.journal.state().encryption.as_ref().map(|known| known.digest);
+    assert!(known.is_some());
+    assert_eq!(on.journal.state().load_owed, known);
+}
+
+#[test]
 fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
     let mut on = Guarding::new();
     let manifest = on.cluster.world.manifest(Component::ApiServer);

@@ -26,9 +26,9 @@ use crate::rotate::{
 use crate::rotation::{Consent, Direction, Rotation};
 
 /// What is awaited takes seconds to minutes.
-const POLL: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 /// What stands still until somebody sees to it is looked at again this often.
-const PARKED_POLL: Duration = Duration::from_secs(15);
+pub(super) const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
 const RETRY_MS: u64 = 3_600_000;
 const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
@@ -38,7 +38,7 @@ const TELL_EVERY_MS: u64 = 30_000;
 /// What the daemon remembers of encryption at rest between passes; it can all be had again.
 pub(super) struct Keeper<'a> {
     pub(super) node: &'a Node,
-    guard: Guard<'a>,
+    pub(super) guard: Guard<'a>,
     rotator: Rotator<'a>,
     /// What was told last of the walk.
     told: String,
@@ -133,6 +133,10 @@ impl<'a> Keeper<'a> {
             self.tell_trouble(&why);
             Some(POLL)
         })
+    }
+
+    pub(super) fn tell_waiting(&mut self, what: &str) {
+        self.tell(what, |what| warn!(MESSAGE_ID = news::ENCRYPTION, "{what}"));
     }
 
     fn tell_trouble(&mut self, why: &RotateError) {
@@ -260,6 +264,11 @@ impl<'a> Keeper<'a> {
         journal: &mut JournalStore,
         situation: &Situation<'_>,
     ) -> Result<Option<Duration>, RotateError> {
+        if let Some(digest) = journal.state().load_owed
+            && situation.acts().is_ok()
+        {
+            return self.load(held, journal, situation.config, digest);
+        }
         if let Some(rotation) = journal.state().rotations.rotation.clone() {
             return self.walk(held, journal, situation.config, &rotation);
         }

@@ -1,12 +1,16 @@
-//! Gives an API server that lost its configuration the same again, with one restart, even while kubeadm runs.
+//! The restarts by which an API server comes to what stored values need: it is given back the configuration that its manifest lost, even while
+//! kubeadm runs, and loads a file that was put back and that it does not look at again by itself.
+
+use std::time::Duration;
 
 use tracing::info;
 
-use super::encryption::Keeper;
+use super::encryption::{Keeper, PARKED_POLL, POLL};
 use super::news;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::config::Config;
+use crate::domain::{Component, Digest};
 use crate::journal::{JournalState, Record};
 use crate::plan::WithheldReason;
 use crate::reconcile;
@@ -58,5 +62,53 @@ impl Keeper<'_> {
         self.brake.done(node.clock.now().since_boot_ms);
         info!(MESSAGE_ID = news::ENCRYPTION, "begun: {}", begun.what);
         Ok(())
+    }
+
+    /// Restarts the API server for a file that was put back, whatever the hour.
+    pub(super) fn load(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        digest: Digest,
+    ) -> Result<Option<Duration>, RotateError> {
+        let node = self.node;
+        let settled = Record::LoadOwed { owed: None };
+        let known = journal.state().encryption.as_ref();
+        let is_needed = known.is_some_and(|known| {
+            // One that sees the file alone may run with this, and load the edit at its next look.
+            known.digest == digest && (known.mounted_alone || !self.guard.runs(digest))
+        });
+        if !is_needed {
+            journal.append(held, node.clock.now(), settled)?;
+            return Ok(Some(Duration::ZERO));
+        }
+        let told = |why: &str| {
+            format!("kube-apiserver must be restarted to load what was put back, and is not yet: {why}")
+        };
+        if self.brake.rests(node.clock.now().since_boot_ms) {
+            let why = format!(
+                "it was restarted {OFTEN} times within an hour; that goes on after {} min. Find out who writes its configuration",
+                REST_MS / 60_000
+            );
+            self.tell_waiting(&told(&why));
+            return Ok(Some(PARKED_POLL));
+        }
+        let looked = reconcile::look_for_bounce(node, config, journal.state(), Component::ApiServer, true);
+        let plan = match looked {
+            Ok(plan) => plan,
+            Err(why) => {
+                self.tell_waiting(&told(&why.to_string()));
+                return Ok(Some(if why.is_temporary() { POLL } else { PARKED_POLL }));
+            }
+        };
+        let begun = reconcile::begin(node, held, journal, &plan.change)?;
+        self.brake.done(node.clock.now().since_boot_ms);
+        journal.append(held, node.clock.now(), settled)?;
+        info!(
+            MESSAGE_ID = news::ENCRYPTION,
+            "begun: {}, which loads what was put back", begun.what
+        );
+        Ok(Some(Duration::ZERO))
     }
 }

@@ -87,6 +87,11 @@ pub enum Record {
         /// True until they are looked for, and a rotation that rewrites them is begun or none are found.
         owed: bool,
     },
+    /// The configuration that was put back, and that the API server does not load by itself: it is to be restarted for it.
+    LoadOwed {
+        /// Which; nothing, when the restart was begun or is not needed any more.
+        owed: Option<Digest>,
+    },
     /// The node refused the change: the former content is in place, the change is not tried again until its inputs change.
     Refused {
         /// The change.

@@ -21,6 +21,8 @@ pub struct JournalState {
     pub encryption: Option<KnownEncryption>,
     /// True while values may be in plaintext because the API server had lost its configuration.
     pub plaintext_owed: bool,
+    /// The configuration that the API server is to be restarted for.
+    pub load_owed: Option<Digest>,
     /// True when the API server did not bear a restart during a rotation, and nothing of the rotation was recorded since: whoever had it
     /// restarted was killed before it could put the configuration of before back.
     pub load_refused: bool,
@@ -108,6 +110,10 @@ impl JournalState {
             (Record::PlaintextOwed { owed }, in_flight) => {
                 self.in_flight = in_flight;
                 self.plaintext_owed = *owed;
+            }
+            (Record::LoadOwed { owed }, in_flight) => {
+                self.in_flight = in_flight;
+                self.load_owed = *owed;
             }
             (Record::Rotation { event }, in_flight) => {
                 self.in_flight = in_flight;
@@ -248,7 +254,7 @@ impl JournalState {
                     }
                 }
                 // The last of each says all.
-                Record::Encryption { .. } | Record::PlaintextOwed { .. } => {}
+                Record::Encryption { .. } | Record::PlaintextOwed { .. } | Record::LoadOwed { .. } => {}
                 Record::Started { .. }
                 | Record::Draining { .. }
                 | Record::CleanedUp { .. }
@@ -284,6 +290,7 @@ fn last_of_encryption(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     [
         last(|record| matches!(record, Record::Encryption { .. })),
         last(|record| matches!(record, Record::PlaintextOwed { .. })),
+        last(|record| matches!(record, Record::LoadOwed { .. })),
     ]
     .into_iter()
     .flatten()

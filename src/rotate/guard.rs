@@ -335,12 +335,15 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// True when the API server is proven to run with the former configuration.
-    fn runs(&self, manifest: &Manifest, former: &Configured) -> bool {
-        let Ok(api) = at_rest::client(self.node, manifest) else {
+    /// True when the API server says that it runs with that configuration.
+    pub fn runs(&self, digest: Digest) -> bool {
+        let Fact::Known(manifest) = at_rest::manifest(self.node) else {
             return false;
         };
-        self.runtime.block_on(at_rest::loaded(&api)) == Fact::Known(former.digest)
+        let Ok(api) = at_rest::client(self.node, &manifest) else {
+            return false;
+        };
+        self.runtime.block_on(at_rest::loaded(&api)) == Fact::Known(digest)
     }
 
     /// Writes what makes the values readable again; what was there is kept.
@@ -352,10 +355,7 @@ impl<'a> Guard<'a> {
         present: &Present,
         census: &Census,
     ) -> Result<Answer, RotateError> {
-        let runs_former = match at_rest::manifest(self.node) {
-            Fact::Known(manifest) => self.runs(&manifest, former),
-            Fact::Absent | Fact::Unknown(_) => false,
-        };
+        let runs_former = self.runs(former.digest);
         let (bytes, how) = match repair(&former.config, present.config(), census, runs_former) {
             Repair::PutBack => (
                 key_store::config(self.node, former.digest)?,
@@ -401,7 +401,9 @@ impl<'a> Guard<'a> {
             self.adopt(held, journal, &configured)?;
             // A server that sees the file alone sees the edit if that was made in place, and never a file that is renamed over it.
             if configured.mounted_alone || !configured.reload && !runs_former {
-                note += "; kube-apiserver does not load it by itself: restart it with `holdfast bounce kube-apiserver`";
+                let owed = Some(configured.digest);
+                self.record(held, journal, Record::LoadOwed { owed })?;
+                note += "; kube-apiserver does not load it by itself, and is to be restarted";
             }
         }
         self.brake.done(self.node.clock.now().since_boot_ms);
