@@ -188,13 +188,20 @@ fn a_command_hands_its_rotation_over(node: &Node) {
     let (_, status) = node.json(&["encryption", "status"]);
     assert_eq!(status["rotation"]["stage"], "C1 [old, new]", "{status:#}");
     reads_everything(node);
-    the_flag_is_lost_between_two_keys(node);
 }
 
 /// F25: neither key's configuration reads plaintext. The same rotation takes out what was written meanwhile.
-fn the_flag_is_lost_between_two_keys(node: &Node) {
+#[test]
+#[ignore = "a campaign: minutes on the test bed"]
+fn campaign_of_a_flag_that_is_lost_between_two_keys() {
+    let node = &Node::fresh();
+    set_up(node);
+    node.configure("mode: enforce\n");
+    node.start_daemon();
+    await_words(node, "encryption at rest is watched from now on", SOON);
+    a_command_hands_its_rotation_over(node);
     assert!(!node.read(CONFIG).contains("identity"));
-    node.sh("systemctl stop holdfast; kubectl delete secret plain");
+    node.sh("systemctl stop holdfast");
     drop_the_flag(node);
     node.sh("systemctl reset-failed holdfast 2>/dev/null || true");
     node.start_daemon();
@@ -249,9 +256,6 @@ fn a_file_that_is_mounted_alone_is_put_back_and_loaded_by_one_restart() {
         now.len() == 1 && now != before
     });
     node.await_that("the API server is ready", READY, Node::is_ready);
-    reads_everything(&node);
-    // The edit is not loaded a minute later either.
-    std::thread::sleep(Duration::from_secs(75));
     reads_everything(&node);
     assert_eq!(node.processes("kube-apiserver").len(), 1);
     assert!(node.read(CONFIG).contains("key1"));

@@ -357,3 +357,25 @@ fn of_very_many_finished_changes_the_newest_are_kept() {
     assert_eq!(state.finished.len(), FINISHED_KEPT);
     assert_eq!(state.finished.front().map(|(_, when)| when.clone()), Some(at(3)));
 }
+
+#[test]
+fn of_what_is_owed_the_last_word_counts_also_after_compaction() {
+    let plaintext = |owed| Record::PlaintextOwed { owed };
+    let load = |owed| Record::LoadOwed { owed };
+    let journal = [
+        entry(1, plaintext(true)),
+        entry(2, load(Some(change("a")))),
+        entry(3, plaintext(false)),
+        started(4, "begun"),
+        entry(5, load(Some(change("b")))),
+    ];
+    let state = JournalState::replay(&journal).unwrap();
+    assert_eq!(
+        (state.plaintext_owed, state.load_owed),
+        (false, Some(change("b")))
+    );
+    assert!(state.in_flight.is_some());
+    let compacted = JournalState::compact(&journal, at(50).wall);
+    assert_eq!(JournalState::replay(&compacted), Ok(state));
+    assert_eq!(compacted.len(), 3);
+}
