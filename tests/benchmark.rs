@@ -34,7 +34,10 @@ const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-sched
 
 fn run(root: &TempDir, words: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    command.args(words.split(' ')).arg("--root").arg(root.path());
+    command
+        .args(words.split_whitespace())
+        .arg("--root")
+        .arg(root.path());
     command.env("NO_COLOR", "1").output().expect("the program runs")
 }
 

@@ -246,13 +246,17 @@ impl FromStr for ControlName {
         if let Some((edition, number)) = lower.split_once(':')
             && let Some(edition) = Benchmark::from_name(edition)
         {
-            let number_like = number.contains('.') && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            return match edition {
-                Benchmark::Stig => stig_name(number).ok_or_else(invalid),
-                Benchmark::Nsa => Err(invalid()),
-                _ if number_like => Ok(Self::Cis(edition, number.to_owned())),
-                _ => Err(invalid()),
+            let is_number = number.contains('.') && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let name = match edition {
+                Benchmark::Cis8
+                | Benchmark::Cis9
+                | Benchmark::Cis10
+                | Benchmark::Cis11
+                | Benchmark::Cis12 => is_number.then(|| Self::Cis(edition, number.to_owned())),
+                Benchmark::Stig => stig_name(number),
+                Benchmark::Nsa => None,
             };
+            return name.ok_or_else(invalid);
         }
         match stig_name(&lower) {
             Some(name) => Ok(name),

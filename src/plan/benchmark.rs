@@ -3,9 +3,9 @@
 use super::select::Selected;
 use crate::controls::{Benchmark, Remedy, catalogue};
 
-/// The benchmark asks for another value than the configuration, by which `apply` goes.
+/// The benchmark asks for another value than the configuration.
 const GOES_BY_THE_CONFIGURATION: &str =
-    "this value in the configuration (controls): `holdfast apply` goes by the value there, which is another";
+    "this value under controls in the configuration, by which `holdfast apply` goes: not by a benchmark";
 
 /// The controls of a benchmark among those that the configuration selects, in its order, with its values: the operator's stand for what
 /// they want, not for what the benchmark asks.
@@ -49,10 +49,10 @@ mod tests {
     }
 
     fn ceiling(selected: &Selected) -> Mode {
-        match selected.control.requirement {
-            Requirement::Mode { ceiling, .. } => ceiling,
-            _ => panic!("{} is about a mode", selected.control.id),
-        }
+        let Requirement::Mode { ceiling, .. } = selected.control.requirement else {
+            panic!("{} is about a mode", selected.control.id);
+        };
+        ceiling
     }
 
     #[test]

@@ -66,9 +66,13 @@ pub(super) fn heading_text(benchmark: Benchmark, findings: &[Finding], colour: C
     text
 }
 
-/// Every id of a control, benchmark by benchmark; editions with the same number are one.
+/// Every id of a control, a benchmark a line; editions with the same number are one.
 pub(super) fn ids_text(id: &ControlId) -> String {
-    let mut lines = cis_lines(id);
+    let mut lines = Vec::new();
+    let cis = cis_numbers(id);
+    if !cis.is_empty() {
+        lines.push(cis.join("; "));
+    }
     let stig = Benchmark::Stig.ids(id).into_iter().map(|rule| {
         let number = stig_id(&rule).unwrap_or_default();
         format!("{rule} ({number})")
@@ -84,10 +88,10 @@ pub(super) fn ids_text(id: &ControlId) -> String {
     if !sections.is_empty() {
         lines.push(format!("NSA/CISA 1.2: {}", sections.join(", ")));
     }
-    lines.join("; ")
+    lines.join("\n")
 }
 
-/// In what benchmarks differ on a control, each difference once.
+/// In what benchmarks differ on a control, a difference a line.
 pub(super) fn differences_text(id: &ControlId) -> String {
     let mut told: Vec<(Vec<&str>, &str)> = Vec::new();
     for benchmark in Benchmark::ALL {
@@ -102,10 +106,10 @@ pub(super) fn differences_text(id: &ControlId) -> String {
     let lines = told
         .iter()
         .map(|(names, note)| format!("{}: {note}", names.join(", ")));
-    lines.collect::<Vec<_>>().join("; ")
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-fn cis_lines(id: &ControlId) -> Vec<String> {
+fn cis_numbers(id: &ControlId) -> Vec<String> {
     // First edition, last edition, number.
     let mut runs: Vec<(Benchmark, Benchmark, String)> = Vec::new();
     for edition in Benchmark::CIS {

@@ -139,18 +139,18 @@ fn every_id_of_a_control_is_explained() {
     let ids = |id: &str| ids_text(&id.parse().unwrap());
     assert_eq!(
         ids("CIS-1.2.16"),
-        "CIS 1.8: 1.2.17; CIS 1.9 to 1.12: 1.2.16; DISA STIG V2R6: V-242402 (CNTR-K8-000610), V-242465 (CNTR-K8-003320); \
+        "CIS 1.8: 1.2.17; CIS 1.9 to 1.12: 1.2.16\nDISA STIG V2R6: V-242402 (CNTR-K8-000610), V-242465 (CNTR-K8-003320)\n\
          NSA/CISA 1.2: Kubernetes native audit logging configuration"
     );
     assert_eq!(
         ids("X-API-01"),
-        "DISA STIG, withdrawn: V-242386, V-242388; NSA/CISA 1.2: Control plane hardening"
+        "DISA STIG, withdrawn: V-242386, V-242388\nNSA/CISA 1.2: Control plane hardening"
     );
     assert_eq!(ids("CIS-1.2.30"), "CIS 1.11 to 1.12: 1.2.30");
     assert_eq!(ids("HF-FOLDER-1"), "");
     let text = explain_text(&samples::control("CIS-1.1.20"), Colour::Never);
     assert!(
-        text.contains("\nIds\n  CIS 1.8 to 1.12: 1.1.20; DISA STIG V2R6: V-242466 "),
+        text.contains("\nIds\n  CIS 1.8 to 1.12: 1.1.20\n  DISA STIG V2R6: V-242466 "),
         "{text}"
     );
     assert!(

@@ -61,11 +61,11 @@ pub fn explain_text(control: &Control, colour: Colour) -> String {
     ];
     let parts = parts.into_iter().filter(|(_, body)| !body.is_empty());
     for (name, body) in parts {
-        text += &format!(
-            "\n{}\n{}",
-            colour.paint(paint::STRONG, name),
-            wrapped(&printable(&body), "  ", WIDTH)
-        );
+        let body: String = body
+            .lines()
+            .map(|line| wrapped(&printable(line), "  ", WIDTH))
+            .collect();
+        text += &format!("\n{}\n{body}", colour.paint(paint::STRONG, name));
     }
     text += &format!(
         "\n{}\n",

@@ -420,6 +420,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a report as a whole")]
     fn findings_carry_counts_verdicts_evidence_and_mends() {
         let heading = Heading {
             paused: Some("until then: why".to_owned()),

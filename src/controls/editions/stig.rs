@@ -147,3 +147,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("V-254801", "CNTR-K8-002001", &["CIS-5.2.1", "X-API-08"]),
     rule("V-274882", "CNTR-K8-001162", &["CIS-1.2.27"]),
 ];
+
+#[cfg(test)]
+#[path = "stig_tests.rs"]
+mod tests;
