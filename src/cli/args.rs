@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::{InvalidDuration, parse_duration};
-use crate::domain::{Component, ControlId};
+use crate::controls::{Benchmark, ControlName};
+use crate::domain::Component;
 use crate::report::{Colour, ExitClass};
 
 /// Keeps a Kubernetes control-plane host hardened: says what is not as it should be, mends it, and watches it.
@@ -53,7 +54,7 @@ pub struct Global {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Hold every control against the node, and change nothing.
-    Check,
+    Check(Check),
     /// Show what apply would change, with a diff for each edit, and change nothing.
     Plan(Scope),
     /// Mend what can be mended, after showing the plan and asking; acts in every mode.
@@ -74,6 +75,15 @@ pub enum Command {
     Bounce(Bounce),
     /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
     Recover,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
+pub struct Check {
+    /// Only the controls of this benchmark, under its ids, judged by what it asks: cis-1.8, cis-1.9, cis-1.10, cis-1.11, cis-1.12,
+    /// stig or nsa.
+    #[arg(long, value_name = "NAME", value_parser = benchmark)]
+    pub benchmark: Option<Benchmark>,
 }
 
 /// Arguments of `encryption`.
@@ -233,8 +243,8 @@ pub struct Bounce {
 /// Arguments of `explain`.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Explain {
-    /// Its id: CIS-1.2.15, or 1.2.15.
-    pub control: ControlId,
+    /// Its id: CIS-1.2.15 or 1.2.15, cis-1.8:1.2.16 in another edition, V-242381 or CNTR-K8-000220.
+    pub control: ControlName,
 }
 
 /// Arguments of `pause`.
@@ -281,6 +291,7 @@ Exit codes:
 
 Examples:
   holdfast check                                    what is not as it should be
+  holdfast check --benchmark cis-1.10               by what an edition asks, under its numbers
   holdfast explain CIS-1.2.15                       why it matters, and what its remedy costs
   holdfast plan                                     what would be changed, with diffs
   holdfast apply                                    change it, after asking
@@ -328,7 +339,7 @@ impl Command {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Check => "check",
+            Self::Check(_) => "check",
             Self::Plan(_) => "plan",
             Self::Apply(_) => "apply",
             Self::Run(_) => "run",
@@ -344,7 +355,7 @@ impl Command {
 
     const fn takes_root(&self) -> bool {
         match self {
-            Self::Check | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
+            Self::Check(_) | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
             Self::Apply(_)
             | Self::Run(_)
             | Self::Pause(_)
@@ -372,6 +383,13 @@ impl When {
 
 fn duration(text: &str) -> Result<Duration, InvalidDuration> {
     parse_duration(text)
+}
+
+fn benchmark(text: &str) -> Result<Benchmark, String> {
+    Benchmark::from_name(text).ok_or_else(|| {
+        let names = Benchmark::ALL.map(Benchmark::name);
+        format!("it is one of {}", names.join(", "))
+    })
 }
 
 fn component(text: &str) -> Result<Component, String> {
@@ -419,7 +437,7 @@ mod tests {
                 output: Output::Json,
                 color: When::Never,
             },
-            command: Command::Check,
+            command: Command::Check(Check::default()),
         };
         for line in [
             "--config /tmp/c.yaml --root /mnt --output json --color never check",
@@ -450,9 +468,24 @@ mod tests {
         assert_eq!(
             command("explain 1.2.15"),
             Command::Explain(Explain {
-                control: "CIS-1.2.15".parse().unwrap()
+                control: ControlName::Ours("CIS-1.2.15".parse().unwrap())
             })
         );
+        assert_eq!(
+            command("explain cis-1.8:1.2.13"),
+            Command::Explain(Explain {
+                control: ControlName::Cis(Benchmark::Cis8, "1.2.13".to_owned())
+            })
+        );
+        for benchmark in Benchmark::ALL {
+            let line = format!("check --benchmark {}", benchmark.name());
+            assert_eq!(
+                read(&line).unwrap().command,
+                Command::Check(Check {
+                    benchmark: Some(benchmark)
+                })
+            );
+        }
         assert_eq!(
             command("pause --for 2h30m --reason upgrade"),
             Command::Pause(Pause {
@@ -481,6 +514,9 @@ mod tests {
             "chekc",
             "check --colour never",
             "check --output yaml",
+            "check --benchmark cis-1.7",
+            "check --benchmark",
+            "plan --benchmark stig",
             "explain",
             "explain nonsense",
             "pause --for 2h",
@@ -505,6 +541,10 @@ mod tests {
         let words = |line: &str| read(line).unwrap_err().to_string();
         assert!(words("chekc").contains("'check'"));
         assert!(words("pause --for soon --reason x").contains("write it like 90s, 3m, 2h30m or 90d"));
+        assert!(
+            words("check --benchmark cis-2.0")
+                .contains("it is one of cis-1.8, cis-1.9, cis-1.10, cis-1.11, cis-1.12, stig, nsa")
+        );
         assert!(words("explain nonsense").contains("write it like CIS-1.2.15"));
         assert!(words("apply --root /mnt").contains("--root is for commands that change nothing"));
     }

@@ -21,10 +21,10 @@ use std::process::ExitCode;
 use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::system_log::{self, Sink};
-use crate::controls::{Control, catalogue};
+use crate::controls::{Benchmark, Control, ControlName, catalogue};
 use crate::daemon;
-use crate::domain::ControlId;
 use crate::journal::JournalState;
+use crate::plan::select_for;
 use crate::reconcile::{self, Intent, Looked};
 use crate::report::{self, Colour, ExitClass, Heading};
 use args::{Arguments, Command, Output, Scope};
@@ -77,7 +77,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
     match &arguments.command {
-        Command::Check => check(arguments),
+        Command::Check(what) => check(arguments, what.benchmark),
         Command::Plan(scope) => plan(arguments, *scope),
         Command::Apply(how) => apply::apply(arguments, how),
         Command::Run(how) => run_daemon(arguments, how.log.as_deref()),
@@ -91,13 +91,19 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
     }
 }
 
-fn check(arguments: &Arguments) -> Result<ExitClass, CliError> {
+fn check(arguments: &Arguments, benchmark: Option<Benchmark>) -> Result<ExitClass, CliError> {
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let journal = peek(&node)?;
-    let looked = reconcile::check(&node, &settings.config, &settings.selected, &journal);
+    let own = settings.selected;
+    let selected = benchmark.map_or_else(|| own.clone(), |benchmark| select_for(benchmark, &own));
+    let looked = reconcile::check(&node, &settings.config, &selected, &journal);
+    let heading = Heading {
+        benchmark,
+        ..heading(&looked)
+    };
     say(&match arguments.global.output {
-        Output::Text => report::findings_text(&looked.findings, &heading(&looked), colour(arguments)),
-        Output::Json => report::findings_json(&looked.findings, &heading(&looked)),
+        Output::Text => report::findings_text(&looked.findings, &heading, colour(arguments)),
+        Output::Json => report::findings_json(&looked.findings, &heading),
     })?;
     Ok(report::exit_code(&looked.findings))
 }
@@ -154,19 +160,24 @@ fn controls(arguments: &Arguments) -> Result<ExitClass, CliError> {
     Ok(ExitClass::Compliant)
 }
 
-fn explain(arguments: &Arguments, id: &ControlId) -> Result<ExitClass, CliError> {
-    let control = named(arguments, id)?;
-    say(&match arguments.global.output {
-        Output::Text => report::explain_text(&control, colour(arguments)),
-        Output::Json => report::explain_json(&control),
+fn explain(arguments: &Arguments, name: &ControlName) -> Result<ExitClass, CliError> {
+    let controls = named(arguments, name)?;
+    say(&match (controls.as_slice(), arguments.global.output) {
+        ([control], Output::Text) => report::explain_text(control, colour(arguments)),
+        ([control], Output::Json) => report::explain_json(control),
+        // A rule about several files, say: the reader chooses.
+        (several, Output::Text) => report::controls_text(several, colour(arguments)),
+        (several, Output::Json) => report::controls_json(several),
     })?;
     Ok(ExitClass::Compliant)
 }
 
-/// The control of that id: of the catalogue, or one that the configuration's required flags make.
-fn named(arguments: &Arguments, id: &ControlId) -> Result<Control, CliError> {
-    if let Some(control) = catalogue().into_iter().find(|control| control.id == *id) {
-        return Ok(control);
+/// The controls of that name: of the catalogue, or one that the configuration's required flags make. At least one.
+fn named(arguments: &Arguments, name: &ControlName) -> Result<Vec<Control>, CliError> {
+    let mut controls = catalogue();
+    controls.retain(|control| name.is_of(&control.id));
+    if !controls.is_empty() {
+        return Ok(controls);
     }
     let setup = Setup::new(&arguments.global)?;
     let selected = setup
@@ -174,15 +185,14 @@ fn named(arguments: &Arguments, id: &ControlId) -> Result<Control, CliError> {
         .selected
         .into_iter()
         .map(|selected| selected.control);
-    let unknown = || {
-        CliError::Usage(format!(
-            "there is no control {id}; `holdfast controls` lists them"
-        ))
-    };
-    selected
-        .into_iter()
-        .find(|control| control.id == *id)
-        .ok_or_else(unknown)
+    controls = selected.filter(|control| name.is_of(&control.id)).collect();
+    if controls.is_empty() {
+        let why = name.why_none().map_or_else(String::new, |why| format!(": {why}"));
+        return Err(CliError::Usage(format!(
+            "there is no control {name}{why}; `holdfast controls` lists them"
+        )));
+    }
+    Ok(controls)
 }
 
 /// What an explicit command means: it acts in every mode.
@@ -198,6 +208,7 @@ fn intent(scope: Scope) -> Intent {
 fn heading(looked: &Looked) -> Heading {
     Heading {
         paused: looked.paused.clone(),
+        benchmark: None,
     }
 }
 

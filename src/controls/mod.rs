@@ -4,6 +4,7 @@
 //! and its test. Documentation is generated from the catalogue.
 
 mod constraint;
+pub mod editions;
 mod files;
 mod flags;
 mod folder;
@@ -11,6 +12,7 @@ mod folder;
 use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
+pub use editions::{Benchmark, ControlName, Difference};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 

@@ -3,6 +3,7 @@
 //! Everything here is pure and total: the same input gives the same plan, and a finding or a plan can be compared
 //! as a value.
 
+mod benchmark;
 mod bounce;
 mod bounce_now;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod restarting;
 mod select;
 mod targets;
 
+pub use benchmark::select_for;
 pub use bounce::FORGET;
 pub use bounce_now::{BouncePlan, bounce_now};
 pub use build::{Circumstances, build};

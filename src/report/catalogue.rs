@@ -1,7 +1,7 @@
 //! The catalogue of controls, and one control explained, for people.
 
 use super::paint::{self, Colour, printable, wrapped};
-use super::words;
+use super::{benchmark, words};
 use crate::controls::Control;
 
 /// One line a control: id, what may be done about a drift, our slug, title.
@@ -56,13 +56,16 @@ pub fn explain_text(control: &Control, colour: Colour) -> String {
         ("What must hold", words::requirement(&control.requirement)),
         ("Remedy", words::remedy(control)),
         ("Sources", control.sources.to_owned()),
+        ("Ids", benchmark::ids_text(&control.id)),
+        ("Under --benchmark", benchmark::differences_text(&control.id)),
     ];
+    let parts = parts.into_iter().filter(|(_, body)| !body.is_empty());
     for (name, body) in parts {
-        text += &format!(
-            "\n{}\n{}",
-            colour.paint(paint::STRONG, name),
-            wrapped(&printable(&body), "  ", WIDTH)
-        );
+        let body: String = body
+            .lines()
+            .map(|line| wrapped(&printable(line), "  ", WIDTH))
+            .collect();
+        text += &format!("\n{}\n{body}", colour.paint(paint::STRONG, name));
     }
     text += &format!(
         "\n{}\n",
@@ -139,6 +142,9 @@ Remedy
 
 Sources
   CIS Kubernetes Benchmark 1.12; kubernetes apiserver/pkg/server/options
+
+Ids
+  CIS 1.8 to 1.12: 1.4.1
 
 In /etc/holdfast/config.yaml
   controls:

@@ -1,7 +1,8 @@
 //! The findings of a check, for people.
 
 use super::paint::{self, Colour, Shade, printable};
-use super::{Heading, words};
+use super::{Heading, benchmark, words};
+use crate::controls::Benchmark;
 use crate::plan::{Evidence, Finding, Verdict};
 
 /// How many findings came to what.
@@ -68,21 +69,24 @@ const SHOWN: usize = 12;
 /// The findings by section, what is wrong with each, the counts, and what to do next.
 #[must_use]
 pub fn findings_text(findings: &[Finding], heading: &Heading, colour: Colour) -> String {
-    let width = findings
+    let asked_by = heading.benchmark;
+    let labels = findings
         .iter()
-        .map(|finding| finding.id().as_str().len())
-        .max()
-        .unwrap_or(0);
+        .map(|finding| benchmark::label(asked_by, finding.id()));
+    let width = labels.map(|label| label.len()).max().unwrap_or(0);
     let mut sections: Vec<(String, String)> = Vec::new();
     for finding in findings {
-        let title = words::section(&finding.control);
-        let text = one(finding, width, colour);
+        let title = benchmark::section(asked_by, &finding.control);
+        let text = one(finding, asked_by, width, colour);
         match sections.iter_mut().find(|(known, _)| *known == title) {
             Some((_, body)) => body.push_str(&text),
             None => sections.push((title, text)),
         }
     }
     let mut report = heading.text(colour);
+    if let Some(asked_by) = asked_by {
+        report += &benchmark::heading_text(asked_by, findings, colour);
+    }
     for (title, body) in sections {
         report += &format!("{}\n{body}\n", colour.paint(paint::STRONG, &title));
     }
@@ -93,14 +97,17 @@ pub fn findings_text(findings: &[Finding], heading: &Heading, colour: Colour) ->
     report
 }
 
-fn one(finding: &Finding, width: usize, colour: Colour) -> String {
+fn one(finding: &Finding, asked_by: Option<Benchmark>, width: usize, colour: Colour) -> String {
     let verdict = format!("{:<14}", finding.verdict.name());
     let mut text = format!(
         "  {} {:width$}  {}\n",
         colour.paint(shade(finding.verdict), &verdict),
-        finding.id(),
+        benchmark::label(asked_by, finding.id()),
         printable(&finding.control.title)
     );
+    if let Some(note) = benchmark::note(asked_by, finding.id()) {
+        text += &format!("      {} {note}\n", colour.paint(paint::FAINT, "note:"));
+    }
     let told: Vec<&Evidence> = finding
         .evidence
         .iter()
@@ -270,6 +277,7 @@ Manifests folder
     fn a_pause_stands_above_all_and_cannot_fool_the_terminal() {
         let heading = Heading {
             paused: Some("until 2026-11-24T03:00:00Z: disk\u{1b}".to_owned()),
+            ..Heading::default()
         };
         let text = findings_text(&[], &heading, Colour::Never);
         assert_eq!(

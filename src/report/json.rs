@@ -3,6 +3,10 @@
 //!
 //! Every report is one object with `schemaVersion` and `report` (`findings`, `plan`, `apply`, `bounce`, `controls`, `control`); the first
 //! two have `paused` (a text or null). Ids, modes, owners and digests are texts; modes have four octal digits.
+//!
+//! Each control has `ids`: its ids by benchmark (`cis-1.8` to `cis-1.12`, `stig`, `stig-id`, `stig-withdrawn`, `nsa`), each a list; what
+//! does not ask for it is left out. `findings` has `benchmark` (its name, or null). With one, each finding has `benchmarkIds`, and `note`,
+//! a text that says in what the benchmark differs on it, or null.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +15,10 @@ use serde_json::{Value, json};
 
 use super::paint::is_unprintable;
 use super::plan::step_words;
-use super::{Heading, Summary, exit_code, words};
+use super::{Heading, Summary, benchmark, exit_code, words};
 use crate::apply::{Outcome, Result as Outcomes};
-use crate::controls::Control;
+use crate::controls::editions::all_ids;
+use crate::controls::{Benchmark, Control};
 use crate::domain::{Component, ControlId, Digest, NodePath};
 use crate::journal::{KnownManifest, RefusedFlag};
 use crate::manifest::unified_diff;
@@ -37,14 +42,20 @@ struct Report<'a, T> {
 #[serde(rename_all = "camelCase")]
 struct FindingsBody<'a> {
     exit_code: u8,
+    benchmark: Option<&'static str>,
     summary: Summary,
     findings: Vec<FindingBody<'a>>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct FindingBody<'a> {
     #[serde(flatten)]
     control: ControlBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    benchmark_ids: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Option<&'static str>>,
     verdict: Verdict,
     evidence: Vec<EvidenceBody<'a>>,
 }
@@ -57,6 +68,7 @@ struct ControlBody<'a> {
     /// `safe`, `restarts`, `conditional`, `quarantine` or `report-only`.
     remedy: &'static str,
     restarts: Option<Component>,
+    ids: BTreeMap<&'static str, Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -130,8 +142,12 @@ pub fn findings_json(findings: &[Finding], heading: &Heading) -> String {
         paused: Some(&heading.paused),
         body: FindingsBody {
             exit_code: exit_code(findings).code(),
+            benchmark: heading.benchmark.map(Benchmark::name),
             summary: Summary::of(findings),
-            findings: findings.iter().map(finding).collect(),
+            findings: findings
+                .iter()
+                .map(|one| finding(one, heading.benchmark))
+                .collect(),
         },
     })
 }
@@ -271,12 +287,15 @@ fn control_body(control: &Control) -> ControlBody<'_> {
         title: &control.title,
         remedy: words::remedy_class(control.remedy),
         restarts: control.restarts(),
+        ids: all_ids(&control.id),
     }
 }
 
-fn finding(finding: &Finding) -> FindingBody<'_> {
+fn finding(finding: &Finding, asked_by: Option<Benchmark>) -> FindingBody<'_> {
     FindingBody {
         control: control_body(&finding.control),
+        benchmark_ids: asked_by.map(|benchmark| benchmark.ids(finding.id())),
+        note: asked_by.map(|_| benchmark::note(asked_by, finding.id())),
         verdict: finding.verdict,
         evidence: finding.evidence.iter().map(evidence).collect(),
     }
@@ -401,9 +420,11 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a report as a whole")]
     fn findings_carry_counts_verdicts_evidence_and_mends() {
         let heading = Heading {
             paused: Some("until then: why".to_owned()),
+            ..Heading::default()
         };
         let report = value(&findings_json(&samples::findings()[..2], &heading));
         assert_eq!(
@@ -413,6 +434,7 @@ mod tests {
                 "report": "findings",
                 "paused": "until then: why",
                 "exitCode": 2,
+                "benchmark": null,
                 "summary": {
                     "controls": 2, "pass": 1, "drift": 1, "unknown": 0, "notApplicable": 0, "excepted": 0, "mendable": 1
                 },
@@ -423,6 +445,11 @@ mod tests {
                         "title": "kube-apiserver manifest belongs to root",
                         "remedy": "safe",
                         "restarts": null,
+                        "ids": {
+                            "cis-1.8": ["1.1.2"], "cis-1.9": ["1.1.2"], "cis-1.10": ["1.1.2"], "cis-1.11": ["1.1.2"],
+                            "cis-1.12": ["1.1.2"], "stig": ["V-242405", "V-242444"],
+                            "stig-id": ["CNTR-K8-000860", "CNTR-K8-003110"]
+                        },
                         "verdict": "pass",
                         "evidence": [
                             { "object": "/m", "verdict": "pass", "expected": "this", "actual": "that", "mend": null }
@@ -434,6 +461,11 @@ mod tests {
                         "title": "kube-scheduler manifest is 0600 or stricter",
                         "remedy": "safe",
                         "restarts": null,
+                        "ids": {
+                            "cis-1.8": ["1.1.5"], "cis-1.9": ["1.1.5"], "cis-1.10": ["1.1.5"], "cis-1.11": ["1.1.5"],
+                            "cis-1.12": ["1.1.5"], "stig": ["V-242408"], "stig-id": ["CNTR-K8-000900"],
+                            "stig-withdrawn": ["V-242458"]
+                        },
                         "verdict": "drift",
                         "evidence": [{
                             "object": "/etc/kubernetes/manifests/kube-scheduler.yaml",

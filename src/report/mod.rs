@@ -2,6 +2,7 @@
 //! out; who prints it decides on colour.
 
 mod at_rest;
+mod benchmark;
 mod bounce;
 mod catalogue;
 mod config_error;
@@ -28,11 +29,15 @@ pub use paint::{Colour, printable};
 pub use plan::plan_text;
 pub use rotation::{rotation_json, rotation_text};
 
+use crate::controls::Benchmark;
+
 /// What stands above every report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heading {
     /// Why Holdfast is paused and until when, if it is: `until 2026-11-24T03:00:00Z: disk swap`.
     pub paused: Option<String>,
+    /// The benchmark whose controls are reported, under its ids.
+    pub benchmark: Option<Benchmark>,
 }
 
 impl Heading {
