@@ -136,7 +136,7 @@ fn setting(node: &Node) -> Result<ControlSetting, Problem> {
 fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Problem> {
     let id = &control.id;
     match &control.requirement {
-        Requirement::Mode { .. } => check_mode(id, value, node),
+        Requirement::Mode { .. } | Requirement::Access { .. } => check_mode(id, value, node),
         Requirement::Flag {
             rule: FlagRule::Is { default, .. },
             ..
@@ -166,6 +166,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
         }
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
+        | Requirement::Gone { .. }
         | Requirement::Folder(_) => Err(Problem::at(node.at, format!("{id} takes no value"))
             .hint(format!("`holdfast explain {id}` says what it asks"))),
     }

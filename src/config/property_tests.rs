@@ -15,7 +15,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 fn any_setting(requirement: Requirement) -> impl Strategy<Value = ControlSetting> {
-    let of_mode = matches!(requirement, Requirement::Mode { .. });
+    let of_mode = matches!(requirement, Requirement::Mode { .. } | Requirement::Access { .. });
     let value = if of_mode { "0[0-7]{3}" } else { "[01]" };
     let modes = prop::option::of(prop_oneof![
         Just(Action::Off),

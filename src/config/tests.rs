@@ -335,7 +335,10 @@ fn every_value_that_is_taken_here_is_taken_by_the_plan() {
         .into_iter()
         .filter(crate::controls::Control::takes_value)
     {
-        let of_mode = matches!(control.requirement, Requirement::Mode { .. });
+        let of_mode = matches!(
+            control.requirement,
+            Requirement::Mode { .. } | Requirement::Access { .. }
+        );
         let value = if of_mode { "\"0400\"" } else { "\"1\"" };
         let config = parse(&format!("controls: {{ {}: {{ value: {value} }} }}", control.id)).unwrap();
         assert!(crate::plan::select(&config).is_ok(), "{}", control.id);

@@ -8,6 +8,7 @@ pub mod editions;
 mod files;
 mod flags;
 mod folder;
+mod places;
 
 use std::borrow::Cow;
 
@@ -82,6 +83,20 @@ pub enum Requirement {
         /// The account.
         account: Account,
     },
+    /// This owner, and no permission bit outside `ceiling`; a folder may also be entered by who may read it.
+    Access {
+        /// Which files.
+        target: Target,
+        /// The widest mode allowed.
+        ceiling: Mode,
+        /// The owner.
+        owner: Owner,
+    },
+    /// Nothing is there.
+    Gone {
+        /// Which files.
+        target: Target,
+    },
     /// A flag of a component.
     Flag {
         /// The component.
@@ -106,6 +121,24 @@ pub enum Target {
     Matching(Vec<PathPattern>),
     /// A folder and all that lies below it.
     Tree(NodePath),
+    /// Files, folders and sockets, by name and by pattern.
+    Entries {
+        /// By name.
+        paths: Vec<NodePath>,
+        /// By pattern.
+        patterns: Vec<PathPattern>,
+    },
+    /// The files of the node that these flags of a component name.
+    FlagFiles {
+        /// The component.
+        component: Component,
+        /// The flags.
+        flags: Vec<FlagName>,
+    },
+    /// The folder of the static-pod manifests.
+    ManifestsFolder,
+    /// All that lies in etcd's data folder below `member`.
+    EtcdMembers,
     /// etcd's data folder: `--data-dir` of its manifest, else `/var/lib/etcd`.
     EtcdData,
     /// The kubelet's unit and its drop-ins.
@@ -183,6 +216,7 @@ pub fn catalogue() -> Vec<Control> {
         .into_iter()
         .chain(flags::controls())
         .chain(folder::controls())
+        .chain(places::controls())
         .collect();
     controls.sort_by_key(|control| sort_key(&control.id));
     controls
@@ -235,6 +269,7 @@ impl Control {
         matches!(
             &self.requirement,
             Requirement::Mode { .. }
+                | Requirement::Access { .. }
                 | Requirement::Flag {
                     rule: FlagRule::Is { .. } | FlagRule::AtLeast { .. },
                     ..
@@ -320,13 +355,9 @@ mod tests {
             ids.collect::<Vec<_>>()
         };
         let flags = ["1.4.1", "1.4.2", "3.2.1"];
-        let guard = [
-            "X-FILE-02",
-            "X-FILE-03",
-            "X-FILE-07",
-            "HF-FOLDER-1",
-            "HF-FOLDER-2",
-        ];
+        let guard = ["HF-FOLDER-1", "HF-FOLDER-2"];
+        // The two in between are settings of the kubelet.
+        let files: Vec<u32> = (1..=19).filter(|n| ![4, 5].contains(n)).collect();
         let promised: BTreeSet<String> = cis("1.1", 21)
             .into_iter()
             .chain(cis("4.1", 10))
@@ -339,6 +370,8 @@ mod tests {
             .chain(cis("2", 6))
             .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10]))
             .chain(of("X-ETCD", &[1, 2, 3, 4, 5, 6]))
+            .chain(of("X-FILE", &files))
+            .chain(of("X-CRED", &[1, 8]))
             .chain(flags.iter().map(|number| format!("CIS-{number}")))
             .chain(guard.iter().map(|id| (*id).to_owned()))
             .collect();

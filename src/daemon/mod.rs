@@ -18,7 +18,7 @@ use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
 use crate::config::Config;
 use crate::domain::{Digest, NodePath};
-use crate::plan::{Selected, Verdict};
+use crate::plan::{Selected, Verdict, always_written};
 use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
 use crate::rotate::{RotateError, status};
 use encryption::{Keeper, Situation};
@@ -360,8 +360,12 @@ fn guarded_folders(node: &Node, looked: Option<&Looked>, of_keeper: &[NodePath])
             .filter_map(NodePath::parent),
     );
     let Some(looked) = looked else { return folders };
-    folders.extend(looked.observation.files.keys().filter_map(NodePath::parent));
-    for (pattern, listing) in &looked.observation.listings {
+    let always = always_written(&node.layout, &looked.observation.manifests);
+    let files = looked.observation.files.keys();
+    let files = files.filter(|path| !always.files.contains(path));
+    folders.extend(files.filter_map(NodePath::parent));
+    let listings = looked.observation.listings.iter();
+    for (pattern, listing) in listings.filter(|(pattern, _)| !always.patterns.contains(pattern)) {
         folders.insert(pattern.folder.clone());
         let listed = listing.known().into_iter().flatten();
         folders.extend(listed.filter_map(|(path, _)| path.parent()));

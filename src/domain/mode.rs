@@ -34,6 +34,12 @@ impl Mode {
         self.0 & !ceiling.0 == 0
     }
 
+    /// The mode of a folder that whoever may read may also enter.
+    #[must_use]
+    pub const fn of_folder(self) -> Self {
+        Self(self.0 | (self.0 & 0o444) >> 2)
+    }
+
     /// The mode without the bits outside `ceiling`; it never gains one.
     #[must_use]
     pub const fn tightened_to(self, ceiling: Self) -> Self {

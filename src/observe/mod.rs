@@ -107,7 +107,10 @@ pub fn look_at_values(
 
 fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
     match &control.requirement {
-        Requirement::Mode { target, .. } | Requirement::Owner { target, .. } => {
+        Requirement::Mode { target, .. }
+        | Requirement::Owner { target, .. }
+        | Requirement::Access { target, .. }
+        | Requirement::Gone { target } => {
             look_at_target(node, target, observation);
         }
         Requirement::OwnerAccount { target, account } => {

@@ -130,9 +130,26 @@ pub(crate) fn edit_file(observation: &mut Observation, name: &str, edit: impl Fn
     }
 }
 
-const FOLDERS: [(&str, u32); 2] = [("/etc/kubernetes/pki", 0o755), ("/var/lib/etcd", 0o700)];
+/// The folders of the kubelet's Debian package are open to the group root.
+const FOLDERS: [(&str, u32); 14] = [
+    ("/", 0o755),
+    ("/etc", 0o755),
+    ("/etc/cni/net.d", 0o755),
+    ("/etc/kubernetes", 0o775),
+    ("/etc/kubernetes/manifests", 0o775),
+    ("/etc/kubernetes/pki", 0o755),
+    ("/etc/kubernetes/pki/etcd", 0o755),
+    ("/opt/cni/bin", 0o755),
+    ("/usr", 0o755),
+    ("/usr/bin", 0o755),
+    ("/var", 0o755),
+    ("/var/lib", 0o755),
+    ("/var/lib/etcd", 0o700),
+    ("/var/lib/kubelet", 0o775),
+];
 
-const FILES: [(&str, u32); 12] = [
+const FILES: [(&str, u32); 21] = [
+    ("/etc/default/kubelet", 0o644),
     ("/etc/kubernetes/manifests/etcd.yaml", 0o600),
     ("/etc/kubernetes/manifests/kube-apiserver.yaml", 0o600),
     ("/etc/kubernetes/manifests/kube-controller-manager.yaml", 0o600),
@@ -143,16 +160,37 @@ const FILES: [(&str, u32); 12] = [
     ("/etc/kubernetes/controller-manager.conf", 0o600),
     ("/etc/kubernetes/kubelet.conf", 0o600),
     ("/etc/kubernetes/pki/ca.crt", 0o644),
+    ("/etc/kubernetes/pki/ca.key", 0o600),
+    ("/etc/kubernetes/pki/etcd/ca.key", 0o600),
+    ("/etc/kubernetes/pki/front-proxy-ca.key", 0o600),
+    ("/usr/bin/containerd", 0o755),
+    ("/usr/bin/kubeadm", 0o755),
+    ("/usr/bin/kubectl", 0o755),
+    ("/usr/bin/kubelet", 0o755),
     ("/usr/lib/systemd/system/kubelet.service", 0o644),
     ("/var/lib/kubelet/config.yaml", 0o644),
+    ("/var/lib/kubelet/kubeadm-flags.env", 0o644),
 ];
 
-const ABSENT: [&str; 5] = [
+const SOCKET: &str = "/run/containerd/containerd.sock";
+
+const ABSENT: [&str; 16] = [
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/sysconfig/kubelet",
+    "/run/crio/crio.sock",
     "/etc/systemd/system/kubelet.service",
     "/etc/kubernetes/kube-proxy.conf",
     "/etc/kubernetes/kube-proxy.kubeconfig",
     "/etc/kubernetes/proxy.conf",
     "/var/lib/kube-proxy/kubeconfig",
+    "/usr/bin/containerd-shim-runc-v2",
+    "/usr/bin/crio",
+    "/usr/local/bin/containerd",
+    "/usr/local/bin/containerd-shim-runc-v2",
+    "/usr/local/bin/crio",
+    "/usr/local/bin/kubeadm",
+    "/usr/local/bin/kubectl",
+    "/usr/local/bin/kubelet",
 ];
 
 const CERTIFICATES: [&str; 3] = [
@@ -211,7 +249,37 @@ fn listings() -> Listings {
         listing("/etc/cni/net.d/*.conflist", Fact::Known(nothing())),
         listing("/etc/cni/net.d/*-kubeconfig", Fact::Known(nothing())),
         listing("/etc/cni/net.d/*", Fact::Known(nothing())),
+        listing("/etc/kubernetes/tmp/kubeadm-*", Fact::Absent),
+        listing(
+            "/opt/cni/bin/*",
+            Fact::Known(files(&["/opt/cni/bin/bridge"], 0o755)),
+        ),
+        listing(
+            "/var/lib/kubelet/pki/kubelet-client-2*.pem",
+            Fact::Known(files(
+                &["/var/lib/kubelet/pki/kubelet-client-2026-06-01-00-00-00.pem"],
+                0o600,
+            )),
+        ),
+        listing(
+            "/var/lib/kubelet/pki/kubelet-server-2*.pem",
+            Fact::Known(nothing()),
+        ),
+        listing(
+            "/var/lib/kubelet/pki/*.key",
+            Fact::Known(files(&["/var/lib/kubelet/pki/kubelet.key"], 0o600)),
+        ),
+        listing("/var/lib/etcd/member/**/*", Fact::Known(etcd_members())),
     ]
+    .into()
+}
+
+fn etcd_members() -> BTreeMap<NodePath, Fact<FileFacts>> {
+    [
+        ("/var/lib/etcd/member/snap", FileKind::Directory, 0o700),
+        ("/var/lib/etcd/member/snap/db", FileKind::Regular, 0o600),
+    ]
+    .map(|(name, kind, mode)| (path(name), Fact::Known(facts(name, kind, mode))))
     .into()
 }
 
@@ -225,6 +293,8 @@ pub(crate) fn fresh_node() -> Observation {
     for (name, mode) in FOLDERS {
         files.insert(path(name), Fact::Known(facts(name, FileKind::Directory, mode)));
     }
+    let socket = facts(SOCKET, FileKind::Special, 0o660);
+    files.insert(path(SOCKET), Fact::Known(socket));
     for name in ABSENT {
         files.insert(path(name), Fact::Absent);
     }

@@ -1,7 +1,7 @@
 //! Controls held against an observation.
 
 use super::finding::{Evidence, Finding, Verdict};
-use super::judge_files::{Wanted, files};
+use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
 use super::{judge_flags, judge_folder};
 use crate::config::{Config, Exception};
@@ -64,6 +64,15 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             observation,
             context.layout,
         ),
+        Requirement::Access {
+            target,
+            ceiling,
+            owner,
+        } => [Wanted::Owner(*owner), Wanted::Mode(*ceiling)]
+            .iter()
+            .flat_map(|wanted| files(target, wanted, control.remedy, observation, context.layout))
+            .collect(),
+        Requirement::Gone { target } => gone(target, observation, context.layout),
         Requirement::Flag {
             component,
             name,

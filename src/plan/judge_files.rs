@@ -11,6 +11,7 @@ use crate::domain::{
 };
 
 /// What must hold of a file.
+#[derive(Clone, Copy)]
 pub(super) enum Wanted<'a> {
     /// No permission bit outside this mode.
     Mode(Mode),
@@ -47,8 +48,31 @@ pub(super) fn files(
             Err(reason) => unknown(look.object, expected.clone(), &reason),
             Ok((path, facts)) => match unfit(target, wanted, &facts) {
                 Some(reason) => unknown(look.object, expected.clone(), &reason),
-                None => held(&path, &facts, wanted, remedy, observation),
+                None => held(&path, &facts, &wanted.of(facts.kind, target), remedy, observation),
             },
+        })
+        .collect()
+}
+
+/// The evidence about files that are not to be there: one piece for each that is, or one for all.
+pub(super) fn gone(target: &Target, observation: &Observation, layout: &Layout) -> Vec<Evidence> {
+    const EXPECTED: &str = "not there";
+    let looks = match looks(target, observation, layout) {
+        Fact::Known(looks) => looks,
+        Fact::Absent => return Vec::new(),
+        Fact::Unknown(reason) => return vec![unknown(name_of(target, layout), EXPECTED, &reason)],
+    };
+    if looks.is_empty() {
+        return vec![piece(name_of(target, layout), Verdict::Pass, EXPECTED, EXPECTED)];
+    }
+    looks
+        .into_iter()
+        .map(|look| match look.file {
+            Err(reason) => unknown(look.object, EXPECTED, &reason),
+            Ok((_, facts)) => {
+                let actual = format!("a {} of {}, mode {}", facts.kind.noun(), facts.owner, facts.mode);
+                piece(look.object, Verdict::Drift, EXPECTED, actual)
+            }
         })
         .collect()
 }
@@ -108,8 +132,10 @@ fn once_each(looks: Vec<Look>) -> Vec<Look> {
 /// Why these facts say nothing about what must hold, if they do not.
 fn unfit(target: &Target, wanted: &Wanted<'_>, facts: &FileFacts) -> Option<Reason> {
     let expected = match target {
-        Target::EtcdData => FileKind::Directory,
+        Target::EtcdData | Target::ManifestsFolder => FileKind::Directory,
+        Target::Entries { .. } | Target::EtcdMembers => facts.kind,
         Target::Manifest(_)
+        | Target::FlagFiles { .. }
         | Target::Files(_)
         | Target::Matching(_)
         | Target::Tree(_)
@@ -240,6 +266,18 @@ impl Evidence {
     }
 }
 
+impl Wanted<'_> {
+    /// The same for a file of that kind: what may read one of etcd's folders may enter it.
+    fn of(&self, kind: FileKind, target: &Target) -> Self {
+        match (self, kind, target) {
+            (Self::Mode(ceiling), FileKind::Directory, Target::EtcdMembers) => {
+                Self::Mode(ceiling.of_folder())
+            }
+            _ => *self,
+        }
+    }
+}
+
 impl std::fmt::Display for Wanted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -256,6 +294,17 @@ fn name_of(target: &Target, layout: &Layout) -> String {
         Target::Files(paths) => joined(paths),
         Target::Matching(patterns) => joined(patterns),
         Target::Tree(folder) => folder.to_string(),
+        Target::Entries { paths, patterns } => {
+            let names: Vec<String> = [joined(paths), joined(patterns)].into();
+            names
+                .into_iter()
+                .filter(|names| !names.is_empty())
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        Target::FlagFiles { component, flags } => format!("file of {component} {}", joined(flags)),
+        Target::ManifestsFolder => layout.manifests.to_string(),
+        Target::EtcdMembers => "files of etcd".to_owned(),
         Target::EtcdData => "etcd data folder".to_owned(),
         Target::KubeletUnit => "kubelet unit".to_owned(),
         Target::KubeletConfig => "kubelet configuration file".to_owned(),

@@ -60,11 +60,24 @@ fn a_fresh_kubeadm_node_drifts_in_exactly_the_measured_rows() {
             "CIS-3.2.1",
             "CIS-4.1.1",
             "CIS-4.1.9",
+            "X-CRED-01",
+            "X-CRED-08",
+            "X-FILE-01",
+            "X-FILE-08",
+            "X-FILE-19",
         ]
     );
     assert_eq!(
         ids_with(&findings, Verdict::NotApplicable),
-        ["CIS-1.1.9", "CIS-1.1.10", "CIS-4.1.3", "CIS-4.1.4"]
+        [
+            "CIS-1.1.9",
+            "CIS-1.1.10",
+            "CIS-4.1.3",
+            "CIS-4.1.4",
+            "X-FILE-12",
+            "X-FILE-13",
+            "X-FILE-14"
+        ]
     );
     assert!(ids_with(&findings, Verdict::Unknown).is_empty());
 }

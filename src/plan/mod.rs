@@ -26,6 +26,8 @@ mod judge_files;
 mod judge_flags;
 mod judge_folder;
 #[cfg(test)]
+mod judge_places_tests;
+#[cfg(test)]
 mod judge_tests;
 mod last_words;
 mod redact;
@@ -47,4 +49,4 @@ pub use judge_constraint::expected as expected_constraint;
 pub use last_words::fault_in;
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};
-pub use targets::{Asked, documents_of, paths_of};
+pub use targets::{Asked, always_written, documents_of, paths_of};

@@ -86,13 +86,25 @@ fn required_flag(component: Component, name: &FlagName, value: &str) -> Control 
     }
 }
 
+fn mode_of(value: &str) -> Result<Mode, String> {
+    value
+        .parse()
+        .map_err(|error: crate::domain::InvalidMode| error.to_string())
+}
+
 fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, String> {
     match requirement {
         Requirement::Mode { target, .. } => {
-            let ceiling: Mode = value
-                .parse()
-                .map_err(|error: crate::domain::InvalidMode| error.to_string())?;
+            let ceiling = mode_of(value)?;
             Ok(Requirement::Mode { target, ceiling })
+        }
+        Requirement::Access { target, owner, .. } => {
+            let ceiling = mode_of(value)?;
+            Ok(Requirement::Access {
+                target,
+                ceiling,
+                owner,
+            })
         }
         Requirement::Flag {
             component,
@@ -136,6 +148,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         }
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
+        | Requirement::Gone { .. }
         | Requirement::Folder(_) => Err("this control takes no value".to_owned()),
     }
 }

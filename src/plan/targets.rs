@@ -49,6 +49,13 @@ pub fn paths_of(
             patterns: patterns.clone(),
         }),
         Target::Tree(folder) => parsed([folder.as_str()], [format!("{folder}/**/*")]),
+        Target::Entries { paths, patterns } => Fact::Known(Asked {
+            files: paths.clone(),
+            patterns: patterns.clone(),
+        }),
+        Target::FlagFiles { component, flags } => flag_files(*component, flags, manifests),
+        Target::EtcdMembers => etcd_members(layout, manifests),
+        Target::ManifestsFolder => known_files([layout.manifests.clone()]),
         Target::EtcdData => etcd_data(layout, manifests).and_then(|folder| known_files([folder])),
         Target::KubeletUnit => parsed(
             UNIT_FOLDERS.map(|folder| format!("{folder}/kubelet.service")),
@@ -116,6 +123,64 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     }
 }
 
+/// What is written all the time on this node, so that a watch would tell of nothing else: etcd's files, and the audit log.
+#[must_use]
+pub fn always_written(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {
+    let log: Option<FlagName> = "audit-log-path".parse().ok();
+    let nothing = || Asked {
+        files: Vec::new(),
+        patterns: Vec::new(),
+    };
+    let [log, members] = [
+        flag_files(Component::ApiServer, log.as_slice(), manifests),
+        etcd_members(layout, manifests),
+    ]
+    .map(|asked| asked.known().cloned().unwrap_or_else(nothing));
+    Asked {
+        files: log.files,
+        patterns: members.patterns,
+    }
+}
+
+fn etcd_members(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<Asked> {
+    etcd_data(layout, manifests).and_then(|folder| parsed(NOTHING, [format!("{folder}/member/**/*")]))
+}
+
+/// The files of the node that flags of a component name; `Absent` when it has no manifest or none of the flags.
+fn flag_files(
+    component: Component,
+    flags: &[FlagName],
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Fact<Asked> {
+    let manifest = match manifests.get(&component) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Fact::Absent,
+        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
+        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
+    };
+    let line = match command_line(component, &manifest.pod) {
+        Ok(line) => line,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    let mut files = Vec::new();
+    for flag in flags {
+        // The audit log may be the standard output, and a value may be empty: neither is a file.
+        if matches!(line.scalar(flag), None | Some("" | "-")) {
+            continue;
+        }
+        match path_of_flag(manifest, &line, flag.as_str()) {
+            Fact::Known(path) => files.push(path),
+            Fact::Absent => {}
+            Fact::Unknown(reason) => return Fact::Unknown(reason),
+        }
+    }
+    if files.is_empty() {
+        Fact::Absent
+    } else {
+        known_files(files)
+    }
+}
+
 /// The path of the node that a flag's value names, by the container's mounts.
 fn path_of_flag(manifest: &Manifest, line: &CommandLine, flag: &str) -> Fact<NodePath> {
     let is_it = |name: &FlagName| name.as_str() == flag;
@@ -170,7 +235,7 @@ fn parsed<F: AsRef<str>, P: AsRef<str>>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{ETCD, SCHEDULER, fresh_node, path, replace_manifest};
+    use super::super::fixtures::{API_SERVER, ETCD, SCHEDULER, fresh_node, path, replace_manifest};
     use super::*;
     use crate::controls::catalogue;
     use crate::domain::Observation;
@@ -248,6 +313,26 @@ mod tests {
             asked(&Target::KubeletConfig, &node),
             Fact::unknown("cannot read it")
         );
+    }
+
+    #[test]
+    fn etcds_files_and_the_audit_log_are_written_all_the_time() {
+        let mut node = fresh_node();
+        let members = ["/var/lib/etcd/member/**/*".parse().unwrap()];
+        let written = always_written(&Layout::kubeadm(), &node.manifests);
+        assert_eq!(
+            (written.files.as_slice(), written.patterns.as_slice()),
+            (&[][..], &members[..])
+        );
+        let text = API_SERVER.replace(
+            "--etcd-servers",
+            "--audit-log-path=/etc/kubernetes/pki/audit.log\n    - --etcd-servers",
+        );
+        replace_manifest(&mut node, Component::ApiServer, &text);
+        node.manifests.insert(Component::Etcd, Fact::unknown("not YAML"));
+        let written = always_written(&Layout::kubeadm(), &node.manifests);
+        assert_eq!(written.files, [path("/etc/kubernetes/pki/audit.log")]);
+        assert_eq!(written.patterns, []);
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
 CIS 1.1  Files of the control plane
   CIS-1.1.5  safe         file.manifest.kube-scheduler.mode  kube-scheduler manifest is 0600 or stricter
 
-Manifests folder
+More files
   X-FILE-02  quarantine   folder.no-unknown-manifest         no unknown file lies in the manifests folder
 ";
         assert!(text.starts_with(expected), "{text}");

@@ -238,7 +238,7 @@ CIS 4.1  Files of the kubelet
   unknown        CIS-4.1.1   kubelet unit and drop-ins are 0600 or stricter
       /x: not known: that (expected this)
 
-Manifests folder
+More files
   drift          X-FILE-02   no unknown file lies in the manifests folder
       evil\\u{1b}[2J.yaml: expected no unknown manifest, found unknown
       remedy: only reported; see manifests.known and manifests.quarantine in the configuration

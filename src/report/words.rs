@@ -6,7 +6,10 @@ use crate::plan::expected_constraint;
 
 /// The section of a report that a control belongs to.
 pub(super) fn section(control: &Control) -> String {
-    let number = control.id.as_str().strip_prefix("CIS-").unwrap_or("");
+    let id = control.id.as_str();
+    let Some(number) = id.strip_prefix("CIS-") else {
+        return beyond_cis(id).to_owned();
+    };
     let section: Vec<&str> = number.split('.').take(2).collect();
     let title = match section.as_slice() {
         ["1", "1"] => "Files of the control plane",
@@ -17,19 +20,25 @@ pub(super) fn section(control: &Control) -> String {
         ["3", _] => "Control plane configuration",
         ["4", "1"] => "Files of the kubelet",
         ["4", "2"] => "Kubelet",
-        [""] => {
-            return match control.requirement {
-                Requirement::Folder(_) => "Manifests folder",
-                Requirement::Flag { .. } => "Flags that the configuration requires",
-                Requirement::Mode { .. } | Requirement::Owner { .. } | Requirement::OwnerAccount { .. } => {
-                    "Other files"
-                }
-            }
-            .to_owned();
-        }
         _ => "Other controls",
     };
     format!("CIS {}  {title}", section.join("."))
+}
+
+/// The section of a control that no benchmark lists.
+fn beyond_cis(id: &str) -> &'static str {
+    const SECTIONS: [(&str, &str); 8] = [
+        ("X-API-", "More of the API server"),
+        ("X-CRED-", "Credentials and certificates"),
+        ("X-ETCD-", "More of etcd"),
+        ("X-FILE-", "More files"),
+        ("X-NET-", "Network"),
+        ("X-VER-", "Versions"),
+        ("HF-CERT-", "Credentials and certificates"),
+        ("HF-FOLDER-", "Manifests folder"),
+    ];
+    let section = SECTIONS.iter().find(|(prefix, _)| id.starts_with(prefix));
+    section.map_or("Flags that the configuration requires", |(_, title)| *title)
 }
 
 /// One word for what may be done about a drift.
@@ -110,6 +119,15 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
         Requirement::OwnerAccount { target, account } => {
             format!("{}: owner {account}.", target_words(target))
         }
+        Requirement::Access {
+            target,
+            ceiling,
+            owner,
+        } => format!(
+            "{}: owner {owner}, and mode {ceiling} or stricter.",
+            target_words(target)
+        ),
+        Requirement::Gone { target } => format!("{}: not there.", target_words(target)),
         Requirement::Flag {
             component,
             name,
@@ -163,6 +181,20 @@ fn target_words(target: &Target) -> String {
             .map(PathPattern::to_string)
             .collect::<Vec<_>>()
             .join(", "),
+        Target::Entries { paths, patterns } => {
+            let paths = paths.iter().map(ToString::to_string);
+            let names = paths.chain(patterns.iter().map(ToString::to_string));
+            names.collect::<Vec<_>>().join(", ")
+        }
+        Target::FlagFiles { component, flags } => {
+            let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+            format!("The files that {} of {component} name", flags.join(", "))
+        }
+        Target::EtcdMembers => {
+            "All that lies below member in etcd's data folder (folders: may be entered by who may read them)"
+                .to_owned()
+        }
+        Target::ManifestsFolder => "The folder of the static-pod manifests".to_owned(),
         Target::Tree(folder) => format!("{folder} and all that lies below it"),
         Target::EtcdData => "etcd's data folder (--data-dir of its manifest, else /var/lib/etcd)".to_owned(),
         Target::KubeletUnit => "The kubelet's systemd unit and its drop-ins".to_owned(),
@@ -196,7 +228,7 @@ pub(super) fn configuration(control: &Control) -> String {
         );
     }
     let value = match &control.requirement {
-        Requirement::Mode { ceiling, .. } => Some(ceiling.to_string()),
+        Requirement::Mode { ceiling, .. } | Requirement::Access { ceiling, .. } => Some(ceiling.to_string()),
         Requirement::Flag {
             rule: FlagRule::Is { value, .. },
             ..
@@ -211,6 +243,7 @@ pub(super) fn configuration(control: &Control) -> String {
         }
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
+        | Requirement::Gone { .. }
         | Requirement::Folder(_) => None,
     };
     let value = value.map_or_else(String::new, |value| {

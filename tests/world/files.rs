@@ -44,6 +44,9 @@ const KEY_PAIRS: [&str; 10] = [
     "etcd/healthcheck-client",
 ];
 
+/// The kubelet's Debian package leaves these open to the group root.
+const PACKAGED: [&str; 3] = ["etc/kubernetes", MANIFESTS, "var/lib/kubelet"];
+
 const KUBECONFIGS: [(&str, &str); 5] = [
     ("admin.conf", "kubernetes-admin"),
     ("super-admin.conf", "kubernetes-super-admin"),
@@ -59,6 +62,10 @@ pub fn write_all(root: &Path, ports: &[(Component, Port)]) {
     }
     for folder in PRIVATE_FOLDERS {
         make_folder(root, folder, 0o700);
+    }
+    for folder in PACKAGED {
+        let mode = Permissions::from_mode(0o775);
+        std::fs::set_permissions(root.join(folder), mode).expect("a folder of ours");
     }
     write_accounts(root);
     write_kubelet(root);
