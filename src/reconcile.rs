@@ -14,7 +14,7 @@ use crate::journal::JournalState;
 use crate::observe::{Request, ask_for_restart, look_at_values, observe};
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
-    WithheldReason, bounce_now, build, enable_now, judge,
+    WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
 };
 
 /// How a look at the node is meant.
@@ -159,6 +159,22 @@ pub fn look_for_bounce(
     };
     asked_for(node, config, journal, any_time, false, |circumstances| {
         bounce_now(component, &observation, &etcd, circumstances)
+    })
+}
+
+/// How the API server would be restarted now to load what its stored values need, or why it would not.
+///
+/// # Errors
+/// Why it is not restarted.
+pub fn look_for_load(
+    node: &Node,
+    config: &Config,
+    journal: &JournalState,
+) -> Result<BouncePlan, WithheldReason> {
+    let observation = before_restart(node, journal, Component::ApiServer);
+    let etcd = node.cluster.etcd(&node.files, &observation.manifests);
+    asked_for(node, config, journal, true, false, |circumstances| {
+        bounce_to_mend(&observation, &etcd, circumstances)
     })
 }
 

@@ -259,4 +259,24 @@ fn a_file_that_is_mounted_alone_is_put_back_and_loaded_by_one_restart() {
     reads_everything(&node);
     assert_eq!(node.processes("kube-apiserver").len(), 1);
     assert!(node.read(CONFIG).contains("key1"));
+
+    // One that has started with the edit is not ready, and is restarted all the same.
+    node.sh("systemctl stop holdfast");
+    node.write(CONFIG, &dropped);
+    node.sh("pkill -9 -x kube-apiserver");
+    node.await_that("it runs with the edit", READY, |node| {
+        let version = node.run(&["kubectl", "--request-timeout=3s", "get", "--raw", "/version"]);
+        let secret = node.run(&["kubectl", "--request-timeout=3s", "get", "secret", "s1"]);
+        version.code == 0 && secret.code != 0
+    });
+    node.start_daemon();
+    node.await_that("everything is read again", READY, |node| {
+        node.read(CONFIG).contains("key1")
+            && node
+                .run(&["kubectl", "--request-timeout=3s", "get", "secret", "s1"])
+                .code
+                == 0
+    });
+    node.await_that("the API server is ready", READY, Node::is_ready);
+    reads_everything(&node);
 }

@@ -415,9 +415,8 @@ fn a_server_that_has_loaded_the_edit_and_does_not_look_again_is_owed_a_restart()
     assert_eq!(on.journal.state().load_owed, known);
 }
 
-#[test]
-fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
-    let mut on = Guarding::new();
+/// Its manifest without the flag; as it was before.
+fn lose_the_flag(on: &Guarding) -> (PathBuf, String) {
     let manifest = on.cluster.world.manifest(Component::ApiServer);
     let text = std::fs::read_to_string(&manifest).expect("it is there");
     let flagless: String = text
@@ -426,6 +425,42 @@ fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
         .map(|line| format!("{line}\n"))
         .collect();
     std::fs::write(&manifest, flagless).expect("writable");
+    (manifest, text)
+}
+
+#[test]
+fn what_may_be_written_in_plaintext_is_owed_whoever_gives_the_flag_back() {
+    let mut on = Guarding::new();
+    let (manifest, text) = lose_the_flag(&on);
+    // In audit nothing is done about it.
+    let found = on.look(Err("in audit".to_owned()));
+    assert!(
+        matches!(
+            found,
+            Guarded::Endangered {
+                answer: Answer::Left(_),
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+    assert!(on.journal.state().plaintext_owed);
+    on.await_that("its process runs without", |on| {
+        on.guard.writes_plaintext().is_some()
+    });
+    std::fs::write(&manifest, text).expect("writable");
+    let found = on.look(Ok(()));
+    assert!(matches!(found, Guarded::InOrder), "{found:?}");
+    assert!(on.journal.state().plaintext_owed);
+    on.await_that("its process runs with one again", |on| {
+        on.guard.writes_plaintext().is_none()
+    });
+}
+
+#[test]
+fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
+    let mut on = Guarding::new();
+    let (manifest, text) = lose_the_flag(&on);
     std::fs::remove_file(on.path()).expect("it was there");
     let found = on.look(Ok(()));
     let Guarded::Endangered {

@@ -18,7 +18,8 @@ use crate::plan::{Change, Deed, ManifestEdit, WithheldReason};
 use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
 use crate::rotate::{
-    Prepared, RotateError, To, Upgrade, bring_in_line, lost, prepare, put_in_place, upgrade,
+    Prepared, RotateError, To, Upgrade, bring_in_line, lost, plaintext_among_encrypted, prepare,
+    put_in_place, upgrade,
 };
 use crate::rotation::{Consent, Rotation};
 
@@ -33,7 +34,9 @@ pub(super) fn enable(arguments: &Arguments, how: &Enable) -> Result<ExitClass, C
         }
         (Some(configured), None) => already(arguments, how, &setup, &configured),
         (None, Some(rotation)) => {
-            let prepared = lost(node, &rotation).map_err(Box::new)?;
+            let known = super::peek(node)?.encryption;
+            let reload = known.is_none_or(|known| known.reload);
+            let prepared = lost(node, &rotation, reload).map_err(Box::new)?;
             from_nothing(arguments, how, &setup, &prepared, Some(rotation))
         }
         (None, None) => {
@@ -96,9 +99,9 @@ fn already(
             return Ok(ExitClass::Drift);
         }
     };
-    if writes == Some(KeyId::Identity) {
+    if let Some(why) = remains(&setup.node, writes.as_ref())? {
         say(&format!(
-            "{} is in use and writes plaintext. What remains:\n{}{}{}",
+            "{} is in use and {why}. What remains:\n{}{}{}",
             configured.file,
             of_kubeadm(upgrade.as_ref()),
             the_walk(how),
@@ -130,6 +133,21 @@ fn already(
     }
     tell_kubeadm(&setup.node, upgrade.as_ref())?;
     Ok(ExitClass::Compliant)
+}
+
+/// Why a walk to a key remains. Whoever gave the API server its configuration back may have been ended before what was written meanwhile is
+/// rewritten.
+fn remains(node: &Node, writes: Option<&KeyId>) -> Result<Option<String>, CliError> {
+    match writes {
+        Some(KeyId::Identity) => Ok(Some("writes plaintext".to_owned())),
+        Some(KeyId::Key { .. }) if super::peek(node)?.plaintext_owed => {
+            let values = plaintext_among_encrypted(node).map_err(Box::new)?;
+            let told =
+                format!("{values} value(s) were written in plaintext while kube-apiserver had lost it");
+            Ok((values > 0).then_some(told))
+        }
+        Some(KeyId::Key { .. }) | None => Ok(None),
+    }
 }
 
 /// What kubeadm is to be told, for the plan.

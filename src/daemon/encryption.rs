@@ -44,6 +44,8 @@ pub(super) struct Keeper<'a> {
     told: String,
     /// What was told last of what endangers values.
     danger: Option<String>,
+    /// Why it was told last not to be watched.
+    unwatched: Option<String>,
     /// The differences that were told last: a file that stays broken while no value needs it is told once.
     changed: Vec<String>,
     /// On giving the API server its configuration back.
@@ -67,7 +69,7 @@ pub(super) struct Situation<'c> {
 
 impl Situation<'_> {
     /// Whether what endangers values is mended; why not.
-    fn acts(&self) -> Result<(), String> {
+    pub(super) fn acts(&self) -> Result<(), String> {
         match (self.paused, self.config.mode) {
             (Some(why), _) => Err(format!("nothing is done about it: Holdfast is paused: {why}")),
             (None, Action::Enforce) => Ok(()),
@@ -88,6 +90,7 @@ impl<'a> Keeper<'a> {
             rotator: Rotator::new(node)?.minding(hints),
             told: String::new(),
             danger: None,
+            unwatched: None,
             changed: Vec::new(),
             brake: give_back::brake(),
             restarted_for: None,
@@ -157,11 +160,16 @@ impl<'a> Keeper<'a> {
             .guard
             .look(held, journal, situation.acts(), situation.settling)?;
         match guarded {
+            Guarded::InOrder if journal.state().encryption.is_none() => {
+                self.danger = None;
+                Ok(false)
+            }
             Guarded::InOrder => Ok(self.danger.is_some() && !self.is_over(journal)),
             Guarded::Adopted(known) => {
                 let who = known
                     .write_key
                     .map_or_else(|| "several keys".to_owned(), |key| key.to_string());
+                self.unwatched = None;
                 info!(
                     MESSAGE_ID = news::ENCRYPTION,
                     "encryption at rest is watched from now on: {}, {who} writes", known.file
@@ -169,9 +177,7 @@ impl<'a> Keeper<'a> {
                 Ok(false)
             }
             Guarded::Unwatched(why) => {
-                let told =
-                    format!("encryption at rest is not watched, as its configuration cannot be read: {why}");
-                self.tell_danger(told);
+                self.tell_unwatched(why);
                 Ok(false)
             }
             Guarded::Changed(differences) => {
@@ -272,9 +278,17 @@ impl<'a> Keeper<'a> {
         if let Some(rotation) = journal.state().rotations.rotation.clone() {
             return self.walk(held, journal, situation.config, &rotation);
         }
-        if self.way.take().is_some() {
+        if let Some((_, direction)) = self.way.take() {
             // What the next one asks for is another restart.
             self.restarted_for = None;
+            if direction == Direction::Back && journal.state().plaintext_owed {
+                // Who turned it back had a reason.
+                self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
+                self.tell_waiting(
+                    "values may still be in plaintext from when kube-apiserver had lost its configuration; they are counted and rewritten \
+                     in an hour, or by `holdfast encryption rotate`",
+                );
+            }
         }
         let now = self.node.clock.now();
         if situation.config.mode != Action::Enforce
@@ -306,17 +320,30 @@ impl<'a> Keeper<'a> {
         config: &Config,
         known: &KnownEncryption,
     ) -> Result<Option<Duration>, RotateError> {
+        if let Some(why) = self.guard.writes_plaintext() {
+            debug!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
+            );
+            return Ok(Some(POLL));
+        }
         let values = plaintext_among_encrypted(self.node)?;
         if values > 0 {
             let why = format!(
                 "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
             );
-            if !self.begin(held, journal, config, known, &why)? {
-                return Ok(Some(POLL));
-            }
+            // It is owed until none is counted, however the rotation ends.
+            self.begin(held, journal, config, known, &why)?;
+            return Ok(Some(POLL));
         }
         let settled = Record::PlaintextOwed { owed: false };
         journal.append(held, self.node.clock.now(), settled)?;
+        info!(
+            MESSAGE_ID = news::ENCRYPTION,
+            "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a rotation \
+             takes that out (`holdfast encryption rotate`)",
+            known.file
+        );
         Ok(Some(Duration::ZERO))
     }
 
@@ -484,6 +511,16 @@ impl<'a> Keeper<'a> {
                 differences.join("; ")
             );
             self.changed = differences;
+        }
+    }
+
+    fn tell_unwatched(&mut self, why: String) {
+        if self.unwatched.as_ref() != Some(&why) {
+            error!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "encryption at rest is not watched, as its configuration cannot be read: {why}"
+            );
+            self.unwatched = Some(why);
         }
     }
 

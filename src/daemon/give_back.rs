@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::encryption::{Keeper, PARKED_POLL, POLL};
+use super::encryption::{Keeper, PARKED_POLL, POLL, Situation};
 use super::news;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::config::Config;
-use crate::domain::{Component, Digest};
+use crate::domain::Digest;
 use crate::journal::{JournalState, Record};
 use crate::plan::WithheldReason;
 use crate::reconcile;
@@ -64,7 +64,12 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Restarts the API server for a file that was put back, whatever the hour.
+    /// True when the API server is to be restarted for a file that was put back, and may be: nothing else is restarted before.
+    pub(super) fn owes_load(&self, journal: &JournalState, situation: &Situation<'_>) -> bool {
+        journal.load_owed.is_some() && situation.acts().is_ok()
+    }
+
+    /// Restarts the API server for a file that was put back, whatever the hour. The end of a restart settles it.
     pub(super) fn load(
         &mut self,
         held: &Held,
@@ -73,14 +78,13 @@ impl Keeper<'_> {
         digest: Digest,
     ) -> Result<Option<Duration>, RotateError> {
         let node = self.node;
-        let settled = Record::LoadOwed { owed: None };
         let known = journal.state().encryption.as_ref();
         let is_needed = known.is_some_and(|known| {
             // One that sees the file alone may run with this, and load the edit at its next look.
             known.digest == digest && (known.mounted_alone || !self.guard.runs(digest))
         });
         if !is_needed {
-            journal.append(held, node.clock.now(), settled)?;
+            journal.append(held, node.clock.now(), Record::LoadOwed { owed: None })?;
             return Ok(Some(Duration::ZERO));
         }
         let told = |why: &str| {
@@ -94,8 +98,7 @@ impl Keeper<'_> {
             self.tell_waiting(&told(&why));
             return Ok(Some(PARKED_POLL));
         }
-        let looked = reconcile::look_for_bounce(node, config, journal.state(), Component::ApiServer, true);
-        let plan = match looked {
+        let plan = match reconcile::look_for_load(node, config, journal.state()) {
             Ok(plan) => plan,
             Err(why) => {
                 self.tell_waiting(&told(&why.to_string()));
@@ -104,7 +107,10 @@ impl Keeper<'_> {
         };
         let begun = reconcile::begin(node, held, journal, &plan.change)?;
         self.brake.done(node.clock.now().since_boot_ms);
-        journal.append(held, node.clock.now(), settled)?;
+        if let Some(why) = begun.failed() {
+            self.tell_waiting(&told(why));
+            return Ok(Some(POLL));
+        }
         info!(
             MESSAGE_ID = news::ENCRYPTION,
             "begun: {}, which loads what was put back", begun.what

@@ -263,9 +263,10 @@ impl Daemon<'_> {
         // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
         let in_flight = journal.state().in_flight.is_some();
         let mut endangered = !in_flight && !finishing && keeper.guard(&held, &mut journal, &situation);
+        let owes_load = keeper.owes_load(journal.state(), &situation);
         let intent = Intent {
             settling,
-            endangered,
+            endangered: endangered || owes_load,
             failed: reasons(&self.failed),
             finishing,
             ..Intent::default()

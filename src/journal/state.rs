@@ -222,6 +222,10 @@ impl JournalState {
     }
 
     fn finish(&mut self, begun: InFlight, entry: &Entry) {
+        // What is to be loaded is on the disk before a restart is begun for it.
+        if begun.act.restarts() == Some(Component::ApiServer) {
+            self.load_owed = None;
+        }
         if self.finished.len() >= FINISHED_KEPT {
             self.finished.pop_front();
         }
@@ -284,13 +288,17 @@ impl JournalState {
     }
 }
 
-/// The last entry of each kind that speaks of encryption at rest.
+/// The last entry of each kind that speaks of encryption at rest. What is owed no more is left out: a Holdfast that does not know such a debt
+/// then reads the journal as long as there is none.
 fn last_of_encryption(entries: &[Entry]) -> impl Iterator<Item = Entry> {
+    let state = JournalState::replay(entries).unwrap_or_default();
     let last = |is: fn(&Record) -> bool| entries.iter().rev().find(|entry| is(&entry.record)).cloned();
+    let plaintext = || last(|record| matches!(record, Record::PlaintextOwed { .. }));
+    let load = || last(|record| matches!(record, Record::LoadOwed { .. }));
     [
         last(|record| matches!(record, Record::Encryption { .. })),
-        last(|record| matches!(record, Record::PlaintextOwed { .. })),
-        last(|record| matches!(record, Record::LoadOwed { .. })),
+        state.plaintext_owed.then(plaintext).flatten(),
+        state.load_owed.and_then(|_| load()),
     ]
     .into_iter()
     .flatten()

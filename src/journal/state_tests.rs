@@ -157,9 +157,8 @@ fn a_compacted_journal_says_in_one_entry_what_a_rotation_came_to() {
     assert_eq!(again, compacted);
 }
 
-/// The records of a bounce that was refused.
-fn refused_bounce(component: Component) -> [Record; 2] {
-    let act = Act::Bounce(crate::journal::BouncedManifest {
+fn bounce(component: Component) -> Act {
+    Act::Bounce(crate::journal::BouncedManifest {
         component,
         path: "/m".parse().unwrap(),
         digest: change("m"),
@@ -168,7 +167,12 @@ fn refused_bounce(component: Component) -> [Record; 2] {
         processes: vec![],
         pods: vec![],
         drain_ms: None,
-    });
+    })
+}
+
+/// The records of a bounce that was refused.
+fn refused_bounce(component: Component) -> [Record; 2] {
+    let act = bounce(component);
     let (change, controls) = (change("bounce"), vec![]);
     [
         Record::Started {
@@ -377,5 +381,57 @@ fn of_what_is_owed_the_last_word_counts_also_after_compaction() {
     assert!(state.in_flight.is_some());
     let compacted = JournalState::compact(&journal, at(50).wall);
     assert_eq!(JournalState::replay(&compacted), Ok(state));
-    assert_eq!(compacted.len(), 3);
+    // What is owed no more is not in it.
+    assert_eq!(compacted.len(), 2);
+}
+
+#[test]
+fn what_is_to_be_loaded_is_settled_by_a_restart_that_succeeds_and_by_nothing_else() {
+    let owed = entry(
+        1,
+        Record::LoadOwed {
+            owed: Some(change("file")),
+        },
+    );
+    let begun = |second| {
+        entry(
+            second,
+            Record::Started {
+                change: change("b"),
+                controls: vec![],
+                act: bounce(Component::ApiServer),
+            },
+        )
+    };
+    let after = |ends: &[Entry]| {
+        let journal: Vec<Entry> = std::iter::once(owed.clone())
+            .chain(ends.iter().cloned())
+            .collect();
+        let state = JournalState::replay(&journal).unwrap();
+        let compacted = JournalState::compact(&journal, at(0).wall);
+        assert_eq!(
+            JournalState::replay(&compacted).unwrap().load_owed,
+            state.load_owed
+        );
+        state.load_owed
+    };
+    let finished = |name: &str| Record::Finished { change: change(name) };
+    assert_eq!(after(&[begun(2)]), Some(change("file")));
+    assert_eq!(after(&[begun(2), entry(3, finished("b"))]), None);
+    assert_eq!(
+        after(&[started(2, "a"), entry(3, finished("a"))]),
+        Some(change("file")),
+        "a mode"
+    );
+    let abandoned = Record::Abandoned {
+        change: change("b"),
+        why: "nobody acts".to_owned(),
+    };
+    assert_eq!(after(&[begun(2), entry(3, abandoned)]), Some(change("file")));
+    let refused = Record::Refused {
+        change: change("b"),
+        fault: fault(),
+        recovered: false,
+    };
+    assert_eq!(after(&[begun(2), entry(3, refused)]), Some(change("file")));
 }

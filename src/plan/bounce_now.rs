@@ -29,11 +29,36 @@ pub fn bounce_now(
     etcd: &Fact<EtcdState>,
     circumstances: &Circumstances<'_>,
 ) -> Result<BouncePlan, WithheldReason> {
+    let why = restart::why_not(component, observation, circumstances);
+    bounced(component, observation, etcd, circumstances, why)
+}
+
+/// The bounce by which an API server loads what its stored values need: healthy or not, as one that cannot read them is not ready; whatever
+/// the hour, and while kubeadm runs, too.
+///
+/// # Errors
+/// Why it is refused: what is unknown refuses it, too.
+pub fn bounce_to_mend(
+    observation: &Observation,
+    etcd: &Fact<EtcdState>,
+    circumstances: &Circumstances<'_>,
+) -> Result<BouncePlan, WithheldReason> {
+    let why = restart::why_not_mended(observation, circumstances);
+    bounced(Component::ApiServer, observation, etcd, circumstances, why)
+}
+
+fn bounced(
+    component: Component,
+    observation: &Observation,
+    etcd: &Fact<EtcdState>,
+    circumstances: &Circumstances<'_>,
+    why_not: Option<WithheldReason>,
+) -> Result<BouncePlan, WithheldReason> {
     if let Some(why) = &circumstances.paused {
         return Err(WithheldReason::Paused(why.clone()));
     }
     let unhealthy = |why: String| WithheldReason::Unhealthy(why);
-    if let Some(why) = restart::why_not(component, observation, circumstances) {
+    if let Some(why) = why_not {
         return Err(why);
     }
     let manifest = match not_asked(observation.manifests.get(&component)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::bounce_now::bounce_now;
+use super::bounce_now::{bounce_now, bounce_to_mend};
 use super::build::Circumstances;
 use super::fixtures::{edit_folder, entry, fresh_node, manifest_text, replace_manifest};
 use super::in_flight::{Limits, Step, next_step};
@@ -320,6 +320,43 @@ fn asked(
     bounce_now(component, observation, etcd, &circumstances)
         .map(|plan| plan.bounce.early)
         .map_err(|why| why.kind())
+}
+
+#[test]
+fn what_loads_what_values_need_waits_for_no_health_and_no_kubeadm_but_for_all_else() {
+    let to_mend = |observation: &Observation, etcd: &Fact<EtcdState>| {
+        let circumstances = Circumstances {
+            config: &Config::default(),
+            journal: &JournalState::default(),
+            now: at(10_000),
+            asked: true,
+            any_time: false,
+            failed: &BTreeMap::new(),
+            retry: false,
+            settling: false,
+            endangered: true,
+            paused: None,
+        };
+        let plan = bounce_to_mend(observation, etcd, &circumstances);
+        plan.map(|plan| plan.bounce.component).map_err(|why| why.kind())
+    };
+    let mut unready = ready();
+    let failing = Health::Failing(crate::domain::Reason::new("informer-sync"));
+    unready.health.insert(Component::ApiServer, Fact::Known(failing));
+    unready.kubeadm = Fact::Known(vec![process(7, &[], "kubeadm")]);
+    asked(Component::ApiServer, &unready, &well(), None).unwrap_err();
+    assert_eq!(to_mend(&unready, &well()), Ok(Component::ApiServer));
+    let alarmed = Fact::Known(EtcdState {
+        has_leader: true,
+        alarms: vec!["NOSPACE".to_owned()],
+    });
+    assert_eq!(to_mend(&unready, &alarmed), Err("unhealthy"));
+    let mut several = unready;
+    several.control_plane = Fact::Known(ControlPlane {
+        nodes: BTreeSet::from(["a".to_owned(), "b".to_owned()]),
+        source: "nodes",
+    });
+    assert_eq!(to_mend(&several, &well()), Err("several-control-plane-nodes"));
 }
 
 #[test]

@@ -22,16 +22,19 @@ pub struct Enabling {
     pub folder: NodePath,
     /// True when it writes plaintext and no more: then the former manifest may go back whatever was written.
     pub plaintext: bool,
+    /// True when the API server is to load a changed file by itself.
+    pub reload: bool,
 }
 
 impl Enabling {
     /// The flags that it needs, with their values.
     #[must_use]
-    pub fn flags(&self) -> [(&'static str, String); 2] {
-        [
-            ("encryption-provider-config", self.file.to_string()),
-            ("encryption-provider-config-automatic-reload", "true".to_owned()),
-        ]
+    pub fn flags(&self) -> Vec<(&'static str, String)> {
+        let file = ("encryption-provider-config", self.file.to_string());
+        let reload = ("encryption-provider-config-automatic-reload", "true".to_owned());
+        std::iter::once(file)
+            .chain(self.reload.then_some(reload))
+            .collect()
     }
 }
 
@@ -154,6 +157,7 @@ mod tests {
             file: "/etc/kubernetes/enc/enc.yaml".parse().unwrap(),
             folder: "/etc/kubernetes/enc".parse().unwrap(),
             plaintext: true,
+            reload: true,
         }
     }
 

@@ -38,7 +38,7 @@ mod targets;
 
 pub use benchmark::select_for;
 pub use bounce::FORGET;
-pub use bounce_now::{BouncePlan, bounce_now};
+pub use bounce_now::{BouncePlan, bounce_now, bounce_to_mend};
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestBounce, ManifestEdit, Plan, Withheld, WithheldReason};
 pub use enable_now::{Enabling, VOLUME, enable_now};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use super::mending::plaintext_read;
 use super::{PATIENCE, RotateError, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
@@ -20,7 +21,7 @@ use crate::encryption::{
 use crate::journal::Record;
 use crate::observe::at_rest;
 use crate::plan::Enabling;
-use crate::rotation::{Event, Generation, Rotation, Stage};
+use crate::rotation::{Generation, Rotation, Stage};
 
 /// The folder and the file, below `/etc/kubernetes`, as in the Kubernetes documents ("Encrypting Confidential Data at Rest").
 pub(super) const FOLDER: &str = "enc";
@@ -102,6 +103,7 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
         wanted: Enabling {
             folder,
             plaintext: config.shared_chain() == SharedChain::Shared(vec![KeyId::Identity]),
+            reload: true,
             file,
         },
         resources: covered.collect(),
@@ -153,6 +155,10 @@ pub fn put_in_place(
     for bytes in stages.values() {
         key_store::keep_config(node, lock, bytes)?;
     }
+    // It is known that there may be some before anything makes it readable.
+    if prepared.is_mending() && !journal.state().plaintext_owed {
+        journal.append(lock, node.clock.now(), Record::PlaintextOwed { owed: true })?;
+    }
     node.files.make_own_folder(&wanted.folder)?;
     match found {
         None => node.files.create(lock, &wanted.file, bytes)?,
@@ -175,13 +181,7 @@ pub fn put_in_place(
     if stages.is_empty() || rotation.is_none_or(as_known) {
         return Ok(());
     }
-    let generations = stages
-        .iter()
-        .map(|(stage, bytes)| (*stage, Generation::File(Digest::of(bytes))));
-    let event = Event::PlaintextRead {
-        generations: generations.collect(),
-    };
-    journal.append(lock, node.clock.now(), Record::PlaintextOwed { owed: true })?;
+    let event = plaintext_read(stages);
     Ok(journal.append(lock, node.clock.now(), Record::Rotation { event })?)
 }
 

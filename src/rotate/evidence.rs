@@ -127,29 +127,36 @@ fn of_process(
 ) -> Result<Evidence, Reason> {
     // Before the look, so that its age makes it no younger than it is.
     let now = node.clock.now();
-    let table = node.processes.look()?;
-    let processes = table.of_component(Component::ApiServer, manifest.pod.uid.as_deref());
-    let process = match processes.as_slice() {
-        [one] => one,
-        [] => return Err(Reason::new("no process of it was found")),
-        several => {
-            return Err(Reason::new(format!(
-                "{} processes of it run: the former one has not ended",
-                several.len()
-            )));
-        }
-    };
-    let (file, reloads) = told(process)?;
+    let process = only_process(node, manifest)?;
+    let (file, reloads) = told(&process)?;
     Ok(Evidence {
         reported: Fact::Absent,
         reloads,
-        seen: seen(node, process, &file),
+        seen: seen(node, &process, &file),
         started: Instant {
             since_boot_ms: now.since_boot_ms.saturating_sub(process.age_ms),
             ..now
         },
         files,
     })
+}
+
+/// That the one process of the API server was started with a configuration; why it is not seen to be so.
+pub(super) fn runs_with_one(node: &Node, manifest: &Manifest) -> Result<(), Reason> {
+    told(&only_process(node, manifest)?).map(drop)
+}
+
+fn only_process(node: &Node, manifest: &Manifest) -> Result<Process, Reason> {
+    let table = node.processes.look()?;
+    let mut processes = table.of_component(Component::ApiServer, manifest.pod.uid.as_deref());
+    match (processes.pop(), processes.len()) {
+        (Some(one), 0) => Ok(one),
+        (None, _) => Err(Reason::new("no process of it was found")),
+        (Some(_), more) => Err(Reason::new(format!(
+            "{} processes of it run: the former one has not ended",
+            more + 1
+        ))),
+    }
 }
 
 /// The file that the process was told to use, by its own name for it, and whether it loads it again by itself.

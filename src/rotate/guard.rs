@@ -6,8 +6,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::brake::Brake;
-use super::evidence::running;
-use super::mending::mending;
+use super::evidence::{running, runs_with_one};
+use super::mending::{mending, unrecorded};
 use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
@@ -151,6 +151,13 @@ impl<'a> Guard<'a> {
             self.adopt(held, journal, configured)?;
             return Ok(Guarded::InOrder);
         }
+        if let Present::As(configured) = &present
+            && let Some(event) = unrecorded(self.node, journal.state(), configured.digest)?
+        {
+            self.record(held, journal, Record::Rotation { event })?;
+            self.adopt(held, journal, configured)?;
+            return Ok(Guarded::InOrder);
+        }
         let now = self.node.clock.now();
         let judged = self.judged.take().filter(|judged| judged.present == present);
         let is_judged = |judged: &Judged| now.since_boot_ms < judged.until_ms;
@@ -194,6 +201,11 @@ impl<'a> Guard<'a> {
                 });
             }
         };
+        // Until its end the API server writes plaintext, whoever gives it its flag back, and when.
+        let writes_plaintext = matches!(present, Present::NoFlag) && known.write_key != Some(KeyId::Identity);
+        if writes_plaintext && !journal.state().plaintext_owed {
+            self.record(held, journal, Record::PlaintextOwed { owed: true })?;
+        }
         let differences = differences(&former, present);
         if let Present::Unknown(why) = present {
             let why = why.to_string();
@@ -244,7 +256,13 @@ impl<'a> Guard<'a> {
     fn accept(&self, held: &Held, journal: &mut JournalStore, present: &Present) -> Result<(), RotateError> {
         match present {
             Present::As(configured) => self.adopt(held, journal, configured).map(drop),
-            Present::NoFlag => self.record(held, journal, Record::Encryption { known: None }),
+            Present::NoFlag => {
+                self.record(held, journal, Record::Encryption { known: None })?;
+                if journal.state().plaintext_owed {
+                    self.record(held, journal, Record::PlaintextOwed { owed: false })?;
+                }
+                Ok(())
+            }
             Present::NotMounted { .. }
             | Present::NoFile { .. }
             | Present::Refused { .. }
@@ -335,6 +353,15 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Why the API server may still write plaintext: it is not seen to run with a configuration.
+    pub fn writes_plaintext(&self) -> Option<Reason> {
+        match at_rest::manifest(self.node) {
+            Fact::Known(manifest) => runs_with_one(self.node, &manifest).err(),
+            Fact::Absent => Some(Reason::new("it has no manifest")),
+            Fact::Unknown(why) => Some(why),
+        }
+    }
+
     /// True when the API server says that it runs with that configuration.
     pub fn runs(&self, digest: Digest) -> bool {
         let Fact::Known(manifest) = at_rest::manifest(self.node) else {
@@ -377,6 +404,12 @@ impl<'a> Guard<'a> {
                 return Ok(Answer::Left(by_hand("there is no file to write")));
             }
         };
+        // Before the file is written: then it looks as if nothing had been.
+        if must_restart(former, present, runs_former) {
+            let owed = Some(Digest::of(&bytes));
+            self.record(held, journal, Record::LoadOwed { owed })?;
+            note += "; kube-apiserver does not load it by itself, and is to be restarted";
+        }
         match found {
             Some(digest) => {
                 // It may hold a key that is nowhere else, under which something was written already.
@@ -387,7 +420,7 @@ impl<'a> Guard<'a> {
                     if present.config().is_some() {
                         key_store::keep_config(self.node, held, &bytes)?;
                     } else if let Err(why) = key_store::keep_refused(self.node, held, &bytes) {
-                        note = format!("; no copy of what was there could be kept: {why}");
+                        note += &format!("; no copy of what was there could be kept: {why}");
                     }
                 }
                 look::only_roots(self.node, file)?;
@@ -399,12 +432,6 @@ impl<'a> Guard<'a> {
             && let Present::As(configured) = at_rest::present(self.node, &manifest)
         {
             self.adopt(held, journal, &configured)?;
-            // A server that sees the file alone sees the edit if that was made in place, and never a file that is renamed over it.
-            if configured.mounted_alone || !configured.reload && !runs_former {
-                let owed = Some(configured.digest);
-                self.record(held, journal, Record::LoadOwed { owed })?;
-                note += "; kube-apiserver does not load it by itself, and is to be restarted";
-            }
         }
         self.brake.done(self.node.clock.now().since_boot_ms);
         // The same edit, made once more, is another.
@@ -494,6 +521,20 @@ fn by_hand(why: &str) -> String {
         "it is left as it is: {why}. Put back by hand what is missing; /var/lib/holdfast/retained has each configuration that was known, \
          and `holdfast encryption keys` names its keys"
     )
+}
+
+/// True when the API server does not come to what is put back by itself. One that sees the file alone sees the edit if that was made in place, and
+/// never a file that is renamed over it.
+const fn must_restart(former: &Configured, present: &Present, runs_former: bool) -> bool {
+    let configured = match present {
+        Present::As(configured) => configured,
+        Present::Refused { .. }
+        | Present::NoFile { .. }
+        | Present::NoFlag
+        | Present::NotMounted { .. }
+        | Present::Unknown(_) => former,
+    };
+    configured.mounted_alone || !configured.reload && !runs_former
 }
 
 fn is_as_known(known: &KnownEncryption, present: &Present) -> bool {

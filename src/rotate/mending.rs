@@ -13,16 +13,18 @@ use crate::adapters::Node;
 use crate::at_rest::{Configured, Present};
 use crate::domain::{Digest, Fact, Reason};
 use crate::encryption::{EncryptionConfig, MAX_BYTES, parse, write};
+use crate::journal::JournalState;
 use crate::plan::Enabling;
-use crate::rotation::{Generation, Rotation, Stage};
+use crate::rotation::{Event, Generation, Rotation, Stage};
 
 const BY_HAND: &str = "put the flag, the volume and the mount back as they were (/var/lib/holdfast/backups, /etc/kubernetes/tmp)";
 
-/// The configuration of a rotation under way, whose flag the manifest has lost, reading plaintext, too.
+/// The configuration of a rotation under way, whose flag the manifest has lost, reading plaintext, too. `reload`: the API server was told to load
+/// it by itself.
 ///
 /// # Errors
 /// When it does not lie where `enable` puts it, or is another.
-pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
+pub fn lost(node: &Node, rotation: &Rotation, reload: bool) -> Result<Prepared, RotateError> {
     let folder = below(&node.layout.kubernetes, FOLDER)?;
     let file = below(&folder, FILE)?;
     let found = match node.files.read(&file, MAX_BYTES) {
@@ -45,6 +47,7 @@ pub fn lost(node: &Node, rotation: &Rotation) -> Result<Prepared, RotateError> {
             folder,
             file,
             plaintext: false,
+            reload,
         },
         resources: parse(&bytes).as_ref().map(covered).unwrap_or_default(),
         found,
@@ -114,6 +117,7 @@ pub(super) fn mending(
             folder,
             file,
             plaintext: false,
+            reload: former.reload,
         },
         bytes,
         found,
@@ -139,6 +143,34 @@ fn of_rotation(
             .get(&stage)
             .map_or_else(|| key_store::config(node, digest), |bytes| Ok(bytes.clone())),
         None => key_store::config(node, former),
+    }
+}
+
+/// What the journal is to be told when whoever wrote one of the rotation's configurations so that it reads plaintext, too, was killed before
+/// that: otherwise nobody knows this file. `None` for any other.
+pub(super) fn unrecorded(
+    node: &Node,
+    journal: &JournalState,
+    on_disk: Digest,
+) -> Result<Option<Event>, RotateError> {
+    let rotation = journal.rotations.rotation.as_ref();
+    let Some(rotation) = rotation.filter(|_| journal.plaintext_owed) else {
+        return Ok(None);
+    };
+    if rotation.place(Generation::File(on_disk)).is_some() {
+        return Ok(None);
+    }
+    let stages = reading_plaintext_at_each(node, rotation)?;
+    Ok(stage_of(rotation, &stages, on_disk).map(|_| plaintext_read(&stages)))
+}
+
+/// What the journal is told of stages that have come to read plaintext, too.
+pub(super) fn plaintext_read(stages: &BTreeMap<Stage, Zeroizing<Vec<u8>>>) -> Event {
+    let generations = stages
+        .iter()
+        .map(|(stage, bytes)| (*stage, Generation::File(Digest::of(bytes))));
+    Event::PlaintextRead {
+        generations: generations.collect(),
     }
 }
 

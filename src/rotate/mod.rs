@@ -305,6 +305,9 @@ impl<'a> Rotator<'a> {
         }
         let seen = look::look(self, Some(&rotation))?;
         self.sweep(held, &seen.configured)?;
+        if let Some(event) = mending::unrecorded(self.node, journal.state(), seen.configured.digest)? {
+            return self.note(held, journal, &seen.configured, event);
+        }
         if let Some(passed) = self.silent(held, journal, &rotation, &seen)? {
             return Ok(passed);
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use holdfast::adapters::clock::Clock;
+use holdfast::adapters::journal_store::JournalStore;
 use holdfast::domain::{Component, Provider};
 use holdfast::rotate::{
     Answer, Guard, Guarded, Pace, Passed, Rotator, To, plaintext_among_encrypted, put_in_place,
@@ -171,6 +172,33 @@ fn in_each_stage_before_the_cut_the_same_rotation_takes_plaintext_out_again() {
             0
         );
     }
+}
+
+/// Who gave the flag back was killed between the file and the journal, and somebody else put the manifest back.
+#[test]
+fn a_stage_that_reads_plaintext_and_that_the_journal_does_not_know_is_still_the_rotations() {
+    let mut walking = Walking::between_two_keys();
+    walking.walk_to(Stage::ReadNew);
+    walking.lose_the_flag_and_be_given_it_back();
+    let on = &mut walking.on;
+    let journal = on.node.here(&on.node.layout.state).join("journal");
+    let whole = std::fs::read_to_string(&journal).expect("it is there");
+    let told = |line: &&str| !line.contains("plaintext-read");
+    let lines: Vec<&str> = whole.lines().collect();
+    let kept: Vec<&str> = lines.iter().copied().take_while(told).collect();
+    assert_eq!(kept.len(), lines.len() - 1, "{whole}");
+    std::fs::write(&journal, kept.join("\n") + "\n").expect("writable");
+    on.journal = JournalStore::open(&on.node.files, &on.node.layout, &on.held, on.node.clock.now())
+        .expect("a journal that ends earlier");
+    assert!(on.journal.state().plaintext_owed);
+    walking.walk_to_the_end();
+    let disk = walking.on.cluster.on_disk();
+    let names = disk.names();
+    assert!(
+        matches!(names.as_slice(), [new] if *new != "old" && *new != "identity"),
+        "{names:?}"
+    );
+    walking.all_is_under(names[0], &[]);
 }
 
 #[test]
