@@ -7,7 +7,9 @@
 pub mod adapters;
 pub mod apply;
 pub mod at_rest;
+pub mod audit;
 pub mod census;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod controls;

@@ -13,7 +13,7 @@ use super::syntax::quote;
 use super::tree::{Content, Key, Node};
 use super::values::{entries, expected, fill, insert_once, scalar, text};
 use super::{ControlSetting, Exception};
-use crate::controls::{Control, FlagRule, Remedy, Requirement, catalogue};
+use crate::controls::{CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue};
 use crate::domain::{Component, ControlId, FlagName, Mode};
 
 type RequiredFlags = BTreeMap<Component, BTreeMap<FlagName, String>>;
@@ -160,10 +160,24 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
                 format!("{id} takes a whole number, not {}", quote(value)),
             )),
         },
+        Requirement::Certificates(CertificateRule::TimeLeft { .. }) => match value.parse::<u16>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Problem::at(
+                node.at,
+                format!(
+                    "{id} takes a number of days up to {}, not {}",
+                    u16::MAX,
+                    quote(value)
+                ),
+            )),
+        },
         Requirement::Flag {
             rule: FlagRule::IsSet | FlagRule::Meets(_),
             ..
         }
+        | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::EncryptsSecrets
+        | Requirement::AuditPolicy
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
         | Requirement::Gone { .. }

@@ -1,6 +1,7 @@
 //! The words of the trade as types. Parsing is the only way to make one from text; nothing here does IO.
 
 mod boot;
+mod certificate;
 mod component;
 mod control_id;
 mod digest;
@@ -16,6 +17,7 @@ mod owner;
 mod static_pod;
 
 pub use boot::{BootId, Instant};
+pub use certificate::{Certificate, FirstProvider, PublicKey};
 pub use component::Component;
 pub use control_id::{ControlId, InvalidControlId};
 pub use digest::{Digest, InvalidDigest};

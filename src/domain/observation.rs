@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Account, Component, Digest, Fact, FileFacts, NodePath, Owner, PathPattern, Reason, StaticPod};
+use super::{
+    Account, Certificate, Component, Digest, Fact, FileFacts, FirstProvider, NodePath, Owner, PathPattern,
+    Reason, StaticPod,
+};
 
 /// Everything that the chosen controls and the change in flight ask of the node. A map holds an entry for each
 /// thing that was asked; what was not asked is not in it.
@@ -26,6 +29,10 @@ pub struct Observation {
     pub pod_cgroups: BTreeSet<String>,
     /// Structured files that a flag or the kubelet names and that hold no secret, as JSON values.
     pub documents: BTreeMap<NodePath, Fact<serde_json::Value>>,
+    /// The certificates of a file. `Absent`: the file is not there.
+    pub certificates: BTreeMap<NodePath, Fact<Vec<Certificate>>>,
+    /// What writes secrets; `Absent` without `--encryption-provider-config`.
+    pub first_provider: Fact<FirstProvider>,
     /// The kubelet.
     pub kubelet: KubeletFacts,
     /// Running kubeadm processes that root started.

@@ -1,6 +1,7 @@
 //! Collects the facts that the chosen controls and the change in flight name. Reads only.
 
 pub mod at_rest;
+mod certificates;
 mod folder;
 mod kubelet;
 
@@ -47,6 +48,8 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         pod_logs: BTreeMap::new(),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
         kubelet,
         control_plane: Fact::unknown("it was not asked"),
@@ -119,7 +122,11 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 .accounts
                 .insert(account.clone(), accounts::owner_of(&node.files, account));
         }
-        Requirement::Flag { .. } => {
+        Requirement::Certificates(_) => certificates::look(node, observation),
+        Requirement::EncryptsSecrets => {
+            observation.first_provider = certificates::first_provider(node, observation);
+        }
+        Requirement::Flag { .. } | Requirement::AuditPolicy => {
             for path in documents_of(control, &observation.manifests) {
                 let document = document(node, &path);
                 observation.documents.insert(path, document);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry, KubeletFacts, Layout,
-    Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process, ProcessId,
+    Certificate, Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry,
+    KubeletFacts, Layout, Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process, ProcessId,
+    PublicKey,
 };
 use crate::manifest;
 
@@ -283,6 +284,37 @@ fn etcd_members() -> BTreeMap<NodePath, Fact<FileFacts>> {
     .into()
 }
 
+/// A certificate of a year, or of ten for an authority; its key comes from the name.
+pub(crate) fn certificate(name: &str) -> Certificate {
+    let is_authority = name.contains("ca");
+    let end = if is_authority {
+        "2036-05-30T00:00:00Z"
+    } else {
+        "2027-06-01T00:00:00Z"
+    };
+    Certificate {
+        subject: format!("CN={name}"),
+        is_authority,
+        not_before: "2026-06-01T00:00:00Z".parse().unwrap(),
+        not_after: end.parse().unwrap(),
+        key: PublicKey::Rsa(2048),
+        public_key: Digest::of(name.as_bytes()),
+        weak_hash: None,
+    }
+}
+
+fn certificates() -> BTreeMap<NodePath, Fact<Vec<Certificate>>> {
+    [
+        ("/etc/kubernetes/pki/ca.crt", "ca"),
+        ("/etc/kubernetes/pki/front-proxy-ca.crt", "front-proxy-ca"),
+        ("/etc/kubernetes/pki/etcd/ca.crt", "etcd-ca"),
+        ("/etc/kubernetes/pki/apiserver.crt", "kube-apiserver"),
+        ("/etc/kubernetes/admin.conf", "kubernetes-admin"),
+    ]
+    .map(|(file, name)| (path(file), Fact::Known(vec![certificate(name)])))
+    .into()
+}
+
 /// A node on which `kubeadm init` has just run.
 pub(crate) fn fresh_node() -> Observation {
     let layout = Layout::kubeadm();
@@ -331,6 +363,8 @@ pub(crate) fn fresh_node() -> Observation {
         pod_logs: BTreeMap::new(),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        certificates: certificates(),
+        first_provider: Fact::Absent,
         kubelet: KubeletFacts {
             process: Fact::Known(process(50, &["/usr/bin/kubelet".to_owned()])),
             static_pod_path: Fact::Known(layout.manifests),

@@ -92,6 +92,8 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         pod_logs: BTreeMap::from([(Component::Scheduler, Fact::Known(vec![]))]),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        first_provider: Fact::Absent,
         kubelet: KubeletFacts {
             process: Fact::Known(process(5, &[], "none")),
             static_pod_path: Fact::Absent,

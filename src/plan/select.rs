@@ -1,7 +1,7 @@
 //! The controls that the configuration asks for, with its values and its required flags.
 
 use crate::config::{Action, Config};
-use crate::controls::{Control, FlagRule, Remedy, Requirement, catalogue};
+use crate::controls::{CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue};
 use crate::domain::{Component, ControlId, FlagName, Mode};
 
 /// A control that is judged, and what is done about a drift without being asked.
@@ -109,47 +109,53 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         Requirement::Flag {
             component,
             name,
-            rule: FlagRule::Is {
-                default, config_key, ..
-            },
-        } => {
-            let rule = FlagRule::Is {
-                value: value.to_owned(),
-                default,
-                config_key,
-            };
-            Ok(Requirement::Flag {
-                component,
-                name,
-                rule,
-            })
-        }
-        Requirement::Flag {
+            rule,
+        } => Ok(Requirement::Flag {
             component,
             name,
-            rule: FlagRule::AtLeast { default, with, .. },
-        } => {
+            rule: rule_with(rule, value)?,
+        }),
+        Requirement::Certificates(CertificateRule::TimeLeft { authorities, .. }) => {
+            let days = value
+                .parse()
+                .map_err(|_| format!("\"{value}\" is no number of days"))?;
+            Ok(Requirement::Certificates(CertificateRule::TimeLeft {
+                authorities,
+                days,
+            }))
+        }
+        Requirement::Owner { .. }
+        | Requirement::OwnerAccount { .. }
+        | Requirement::Gone { .. }
+        | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::EncryptsSecrets
+        | Requirement::AuditPolicy
+        | Requirement::Folder(_) => Err(NO_VALUE.to_owned()),
+    }
+}
+
+const NO_VALUE: &str = "this control takes no value";
+
+fn rule_with(rule: FlagRule, value: &str) -> Result<FlagRule, String> {
+    match rule {
+        FlagRule::Is {
+            default, config_key, ..
+        } => Ok(FlagRule::Is {
+            value: value.to_owned(),
+            default,
+            config_key,
+        }),
+        FlagRule::AtLeast { default, with, .. } => {
             let minimum = value
                 .parse()
                 .map_err(|_| format!("\"{value}\" is not a whole number"))?;
-            Ok(Requirement::Flag {
-                component,
-                name,
-                rule: FlagRule::AtLeast {
-                    minimum,
-                    default,
-                    with,
-                },
+            Ok(FlagRule::AtLeast {
+                minimum,
+                default,
+                with,
             })
         }
-        Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Meets(_),
-            ..
-        }
-        | Requirement::Owner { .. }
-        | Requirement::OwnerAccount { .. }
-        | Requirement::Gone { .. }
-        | Requirement::Folder(_) => Err("this control takes no value".to_owned()),
+        FlagRule::IsSet | FlagRule::Meets(_) => Err(NO_VALUE.to_owned()),
     }
 }
 

@@ -77,6 +77,10 @@ pub fn paths_of(
 /// The structured files that hold what a control asks, as paths of the node.
 #[must_use]
 pub fn documents_of(control: &Control, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Vec<NodePath> {
+    if control.requirement == Requirement::AuditPolicy {
+        let policy = flag_file(Component::ApiServer, "audit-policy-file", manifests);
+        return policy.known().cloned().into_iter().collect();
+    }
     let Requirement::Flag {
         component,
         rule: FlagRule::Is {
@@ -123,6 +127,58 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     }
 }
 
+/// The file that a flag of a component names.
+pub(super) fn flag_file(
+    component: Component,
+    flag: &str,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Fact<NodePath> {
+    let name: Option<FlagName> = flag.parse().ok();
+    let asked = flag_files(component, name.as_slice(), manifests);
+    asked.and_then(|asked| asked.files.into_iter().next().map_or(Fact::Absent, Fact::Known))
+}
+
+/// Where certificates lie: the PKI folder, kubeconfigs, the kubelet's own, and what flags name elsewhere.
+#[must_use]
+pub fn certificate_files(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {
+    const FLAGS: [(Component, &str); 10] = [
+        (Component::ApiServer, "client-ca-file"),
+        (Component::ApiServer, "requestheader-client-ca-file"),
+        (Component::ApiServer, "etcd-cafile"),
+        (Component::ApiServer, "tls-cert-file"),
+        (Component::ApiServer, "etcd-certfile"),
+        (Component::ApiServer, "kubelet-client-certificate"),
+        (Component::Etcd, "trusted-ca-file"),
+        (Component::Etcd, "cert-file"),
+        (Component::Etcd, "peer-trusted-ca-file"),
+        (Component::Etcd, "peer-cert-file"),
+    ];
+    let named = FLAGS.map(|(component, flag)| flag_file(component, flag, manifests));
+    let kubeconfigs = [
+        "admin",
+        "super-admin",
+        "controller-manager",
+        "scheduler",
+        "kubelet",
+    ];
+    let kubeconfigs = kubeconfigs.map(|name| format!("{}/{name}.conf", layout.kubernetes));
+    let own = std::iter::once(format!("{}/pki/kubelet.crt", layout.kubelet)).chain(kubeconfigs);
+    let patterns = [
+        format!("{}/**/*.crt", layout.pki),
+        format!("{}/pki/kubelet-client-2*.pem", layout.kubelet),
+        format!("{}/pki/kubelet-server-2*.pem", layout.kubelet),
+    ];
+    let fixed = parsed(own, patterns).known().cloned();
+    let mut asked = fixed.unwrap_or_else(|| Asked {
+        files: Vec::new(),
+        patterns: Vec::new(),
+    });
+    asked
+        .files
+        .extend(named.into_iter().filter_map(|file| file.known().cloned()));
+    asked
+}
+
 /// What is written all the time on this node, so that a watch would tell of nothing else: etcd's files, and the audit log.
 #[must_use]
 pub fn always_written(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {
@@ -147,7 +203,7 @@ fn etcd_members(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>
 }
 
 /// The files of the node that flags of a component name; `Absent` when it has no manifest or none of the flags.
-fn flag_files(
+pub(super) fn flag_files(
     component: Component,
     flags: &[FlagName],
     manifests: &BTreeMap<Component, Fact<Manifest>>,

@@ -1,6 +1,8 @@
 //! Requirements, remedies and reasons in words.
 
-use crate::controls::{Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target};
+use crate::controls::{
+    CertificateRule, Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target,
+};
 use crate::domain::{Component, NodePath, PathPattern};
 use crate::plan::expected_constraint;
 
@@ -154,6 +156,34 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
             }
         },
         Requirement::Folder(rule) => folder_rule(*rule).to_owned(),
+        Requirement::Certificates(rule) => certificate_rule(*rule),
+        Requirement::EncryptsSecrets => {
+            "By the file of --encryption-provider-config, the first provider for secrets is kms, secretbox or aescbc; or aesgcm, if \
+             encryption.rotateEvery replaces its key."
+                .to_owned()
+        }
+        Requirement::AuditPolicy => format!(
+            "By the file of --audit-policy-file, level Metadata or more for everybody's requests: {}.",
+            crate::audit::SENSITIVE.map(|request| request.to_string()).join(", ")
+        ),
+    }
+}
+
+fn certificate_rule(rule: CertificateRule) -> String {
+    match rule {
+        CertificateRule::TimeLeft { authorities, days } => format!(
+            "Each {} of the node (PKI folder, kubeconfigs, the kubelet's newest, what flags name) is valid now and for {days} more days.",
+            if authorities { "certificate of an authority" } else { "certificate but those of authorities" }
+        ),
+        CertificateRule::Strong => {
+            "Each certificate of the node has an RSA key of 2048 bits or more, one on a curve of 224 bits or more, or Ed25519, and no \
+             signature over MD5 or SHA-1."
+                .to_owned()
+        }
+        CertificateRule::OwnEtcdAuthority => {
+            "No public key in etcd's --trusted-ca-file is in --client-ca-file or --requestheader-client-ca-file of kube-apiserver."
+                .to_owned()
+        }
     }
 }
 
@@ -237,6 +267,7 @@ pub(super) fn configuration(control: &Control) -> String {
             rule: FlagRule::AtLeast { minimum, .. },
             ..
         } => Some(minimum.to_string()),
+        Requirement::Certificates(CertificateRule::TimeLeft { days, .. }) => Some(days.to_string()),
         Requirement::Flag {
             rule: FlagRule::IsSet | FlagRule::Meets(_),
             ..
@@ -244,6 +275,9 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
         | Requirement::Gone { .. }
+        | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::EncryptsSecrets
+        | Requirement::AuditPolicy
         | Requirement::Folder(_) => None,
     };
     let value = value.map_or_else(String::new, |value| {

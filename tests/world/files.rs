@@ -1,9 +1,11 @@
-//! The files of the node, with names, modes and contents as kubeadm 1.35 and the Debian packages leave them. Certificates
-//! and keys hold no certificates and no keys.
+//! The files of the node, with names, modes and contents as kubeadm 1.35 and the Debian packages leave them. Keys hold no
+//! keys.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Mutex;
 
 use holdfast::domain::Component;
 
@@ -152,7 +154,7 @@ fn write_kubelet(root: &Path) {
         root,
         &format!("var/lib/kubelet/pki/{client}"),
         0o600,
-        &pem("CERTIFICATE", client),
+        &certificate("system:node:node1"),
     );
     symlink(
         format!("/var/lib/kubelet/pki/{client}"),
@@ -167,12 +169,7 @@ fn write_kubelet(root: &Path) {
 fn write_pki(root: &Path) {
     let pki = "etc/kubernetes/pki";
     for name in KEY_PAIRS {
-        write(
-            root,
-            &format!("{pki}/{name}.crt"),
-            0o644,
-            &pem("CERTIFICATE", name),
-        );
+        write(root, &format!("{pki}/{name}.crt"), 0o644, &certificate(name));
         write(
             root,
             &format!("{pki}/{name}.key"),
@@ -187,6 +184,23 @@ fn write_pki(root: &Path) {
         &pem("RSA PRIVATE KEY", "sa"),
     );
     write(root, &format!("{pki}/sa.pub"), 0o600, &pem("PUBLIC KEY", "sa"));
+}
+
+/// A certificate of that name, with a key that nobody keeps; each is made once.
+fn certificate(name: &'static str) -> String {
+    static MADE: Mutex<BTreeMap<&str, String>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().expect("nobody panics with it");
+    let make = || {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no name is refused");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        if name.ends_with("ca") {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let key = rcgen::KeyPair::generate().expect("a key");
+        params.self_signed(&key).expect("a certificate").pem()
+    };
+    made.entry(name).or_insert_with(make).clone()
 }
 
 /// The frame of a PEM file around a text that says that it is none.
