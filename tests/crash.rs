@@ -254,9 +254,9 @@ fn recover(world: &World, point: &str) {
     );
 }
 
-/// Opened, baseline, two for each of three modes, two for each of three edits; one for the draining API server, and one for its former pod
+/// Opened, baseline, two for each of five modes, two for each of three edits; one for the draining API server, and one for its former pod
 /// that is cleaned up.
-const RECORDS: usize = 2 + 2 * 3 + 2 * 3 + 2;
+const RECORDS: usize = 2 + 2 * 5 + 2 * 3 + 2;
 /// The refused edit has five, and the one without the flag at fault four more.
 const RECORDS_REFUSED: usize = RECORDS + 5;
 
