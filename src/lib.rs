@@ -18,6 +18,7 @@ pub mod domain;
 pub mod encryption;
 pub mod journal;
 pub mod kubeadm;
+pub mod kubelet;
 pub mod manifest;
 pub mod observe;
 pub mod plan;

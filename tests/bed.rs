@@ -10,7 +10,7 @@ use node::{Node, changed_lines, snapshot};
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// What fails on a fresh node, by its CIS number.
-const FAILS_FRESH: [&str; 24] = [
+const FAILS_FRESH: [&str; 31] = [
     "CIS-1.1.12",
     "CIS-1.2.1",
     "CIS-1.2.3",
@@ -30,11 +30,18 @@ const FAILS_FRESH: [&str; 24] = [
     "CIS-3.2.1",
     "CIS-4.1.1",
     "CIS-4.1.9",
+    "CIS-4.2.9",
+    "CIS-4.2.11",
+    "CIS-4.2.12",
+    "CIS-4.2.13",
+    "CIS-4.2.14",
     "X-CRED-01",
     "X-CRED-08",
     "X-FILE-01",
     "X-FILE-08",
     "X-FILE-19",
+    "X-KUBELET-01",
+    "X-KUBELET-04",
 ];
 /// What is mended of it.
 const MENDED: [&str; 7] = [

@@ -107,6 +107,12 @@ impl Processes {
         Ok(Table { processes })
     }
 
+    /// False for the file system of a node that is not running here (`--root` at a mounted one).
+    #[must_use]
+    pub fn are_of_a_running_node(&self) -> bool {
+        !matches!(text(&self.proc_folder.join("uptime")), Ok(None))
+    }
+
     /// True while that very process runs.
     ///
     /// # Errors

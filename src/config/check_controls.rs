@@ -176,6 +176,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
             ..
         }
         | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::Owner { .. }

@@ -9,6 +9,7 @@ pub mod editions;
 mod files;
 mod flags;
 mod folder;
+mod kubelet;
 mod places;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
+use crate::kubelet::Setting;
 
 /// One requirement on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +113,8 @@ pub enum Requirement {
     Folder(FolderRule),
     /// The certificates of the node.
     Certificates(CertificateRule),
+    /// A setting of the kubelet.
+    Kubelet(KubeletRule),
     /// Secrets are written encrypted.
     EncryptsSecrets,
     /// The audit policy logs what is sensitive.
@@ -216,6 +220,49 @@ pub enum FolderRule {
     AllParsable,
 }
 
+/// What must hold of the kubelet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KubeletRule {
+    /// A setting has a value.
+    Setting {
+        /// Which.
+        setting: Setting,
+        /// What its effective value must be.
+        must: Must,
+    },
+    /// Its serving certificate is signed by the cluster, or given by files.
+    ServingCertificate,
+    /// It renews its serving certificate.
+    RotatesServing,
+    /// It takes static pods from the guarded folder.
+    StaticPodPath,
+    /// Its handlers for profiling and flags are off.
+    HandlersOff,
+    /// No drop-in and no flag makes a setting that is judged worse than the file does.
+    NothingWeakens,
+}
+
+/// What an effective value of the kubelet's must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Must {
+    /// This.
+    Be(&'static str),
+    /// The name of a file that is there.
+    BeFile,
+    /// Nothing.
+    BeUnset,
+    /// A span above zero.
+    BeLongerThanZero,
+    /// A number, at least this.
+    BeAtLeast(i64),
+    /// An address of the node alone.
+    BeLoopback,
+    /// A list of [`STRONG_SUITES`], and at least one.
+    BeStrongSuites,
+    /// TLS 1.2 or newer; unset is, too.
+    BeModernTls,
+}
+
 /// What must hold of certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CertificateRule {
@@ -241,6 +288,7 @@ pub fn catalogue() -> Vec<Control> {
         .chain(folder::controls())
         .chain(places::controls())
         .chain(contents::controls())
+        .chain(kubelet::controls())
         .collect();
     controls.sort_by_key(|control| sort_key(&control.id));
     controls
@@ -379,11 +427,12 @@ mod tests {
         };
         let flags = ["1.4.1", "1.4.2", "3.2.1", "3.2.2"];
         let guard = ["HF-FOLDER-1", "HF-FOLDER-2"];
-        // The two in between are settings of the kubelet.
-        let files: Vec<u32> = (1..=19).filter(|n| ![4, 5].contains(n)).collect();
+        let files: Vec<u32> = (1..=19).collect();
         let promised: BTreeSet<String> = cis("1.1", 21)
             .into_iter()
             .chain(cis("4.1", 10))
+            .chain(cis("4.2", 14))
+            .chain(of("X-KUBELET", &[1, 2, 3, 4, 5, 6]))
             .chain(cis("1.2", 30))
             .chain(cis("1.3", 7))
             .chain(cis("2", 7))

@@ -153,6 +153,21 @@ pub struct KubeletFacts {
     pub config_file: Fact<NodePath>,
     /// `authentication.x509.clientCAFile` of its configuration.
     pub client_ca_file: Fact<NodePath>,
+    /// What its configuration file says. `Absent`: it runs without `--config`, or it does not run and no file is there.
+    pub config: Fact<ConfigLayer>,
+    /// The drop-ins of `--config-dir` in the order in which they are merged; none without that flag.
+    pub drop_ins: Fact<Vec<ConfigLayer>>,
+}
+
+/// A file of the kubelet's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigLayer {
+    /// Where it lies.
+    pub path: NodePath,
+    /// When it was last changed, in nanoseconds of the wall clock.
+    pub modified_ns: i128,
+    /// What it says.
+    pub document: serde_json::Value,
 }
 
 /// How etcd is, as far as a restart asks.

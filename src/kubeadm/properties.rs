@@ -64,7 +64,10 @@ fn flag_name() -> impl Strategy<Value = String> {
         3 => Just(CONFIG_FLAG.to_owned()),
         1 => Just("encryption_provider_config".to_owned()),
         2 => Just(RELOAD_FLAG.to_owned()),
-        4 => "[a-z-]{2,10}",
+        // `no` and its like are refused as keys.
+        4 => "[a-z-]{2,10}".prop_filter("such a key is refused", |word| {
+            crate::manifest::yaml_1_1(word).is_none()
+        }),
     ]
 }
 

@@ -1,55 +1,151 @@
-//! The kubelet: its process, and what its configuration file says.
+//! The kubelet: its process, and what its configuration says.
 
 use crate::adapters::Node;
 use crate::adapters::processes::Table;
-use crate::domain::{Fact, KubeletFacts, NodePath, Process, Reason};
+use crate::domain::{ConfigLayer, Fact, FileKind, FlagName, KubeletFacts, NodePath, Process, Reason};
+use crate::kubelet::{CLIENT_CA, STATIC_POD_PATH, Setting, effective, flags_of};
+use crate::manifest::{MAX_BYTES, document_of, text_of};
 
-/// The kubelet's process and the paths of its configuration. Without a process (a file system mounted elsewhere, or a kubelet that is
-/// down) the file is where kubeadm puts it.
+/// The kubelet's process and its configuration. Without a process (a file system mounted elsewhere, or a kubelet that is down) the file is
+/// where kubeadm puts it.
 pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts {
     let process = match table {
         Ok(table) => kubelet(node, table),
+        Err(_) if !node.processes.are_of_a_running_node() => Fact::Absent,
         Err(why) => Fact::Unknown(why.clone()),
     };
-    let config_file = match process.known().map(config_flag) {
-        None | Some(None) => node
-            .layout
-            .kubelet
-            .join("config.yaml")
-            .map_or(Fact::Absent, Fact::Known),
-        Some(Some(path)) => path.parse().map_or_else(
+    let flags = match process.known().map(flags_of) {
+        None => Ok(Vec::new()),
+        Some(Ok(flags)) => Ok(flags),
+        Some(Err(why)) => Err(format!("the kubelet's command line is not understood: {why}")),
+    };
+    let named = |name: &str| match &flags {
+        Ok(flags) => path_of(flags, name),
+        Err(why) => Fact::unknown(why.as_str()),
+    };
+    let usual = || node.layout.kubelet.join("config.yaml");
+    let given = named("config");
+    let config_file = match &given {
+        Fact::Absent => usual().map_or(Fact::Absent, Fact::Known),
+        Fact::Known(_) | Fact::Unknown(_) => given.clone(),
+    };
+    let config = match (&process, &given) {
+        // One that runs without the flag reads no file, whatever lies there.
+        (Fact::Known(_), Fact::Absent) => Fact::Absent,
+        (Fact::Known(_), Fact::Known(path)) => still_there(path, layer(node, path)),
+        _ => config_file.as_ref().and_then(|path| layer(node, path)),
+    };
+    let drop_ins = match named("config-dir") {
+        Fact::Known(folder) => drop_ins(node, &folder),
+        Fact::Absent => Fact::Known(Vec::new()),
+        Fact::Unknown(why) => Fact::Unknown(why),
+    };
+    let mut facts = KubeletFacts {
+        process,
+        config_file,
+        config,
+        drop_ins,
+        static_pod_path: Fact::Absent,
+        client_ca_file: Fact::Absent,
+    };
+    facts.static_pod_path = path_by(&facts, &STATIC_POD_PATH);
+    facts.client_ca_file = path_by(&facts, &CLIENT_CA);
+    facts
+}
+
+/// The path that a setting names.
+fn path_by(facts: &KubeletFacts, setting: &Setting) -> Fact<NodePath> {
+    effective(facts, setting).and_then(|found| {
+        if found.value.is_empty() {
+            return Fact::Absent;
+        }
+        found.value.parse().map_or_else(
+            |_| Fact::unknown(format!("{} of the kubelet is no absolute path", setting.key)),
+            Fact::Known,
+        )
+    })
+}
+
+/// The path that the last occurrence of a flag names; an empty one is as if it were not given.
+fn path_of(flags: &[(FlagName, String)], name: &str) -> Fact<NodePath> {
+    match flags.iter().rfind(|(flag, _)| flag.as_str() == name) {
+        None => Fact::Absent,
+        Some((_, path)) if path.is_empty() => Fact::Absent,
+        Some((flag, path)) => path.parse().map_or_else(
             |_| {
                 Fact::unknown(format!(
-                    "the kubelet runs with --config={path}, which is not an absolute path"
+                    "the kubelet runs with {flag}={path}, which is not an absolute path"
                 ))
             },
             Fact::Known,
         ),
-    };
-    let config = config_file.as_ref().and_then(|path| super::document(node, path));
-    let path_at = |pointer: &str| match config.known().and_then(|config| config.pointer(pointer)) {
-        None => match &config {
-            Fact::Unknown(why) => Fact::Unknown(why.clone()),
-            Fact::Known(_) | Fact::Absent => Fact::Absent,
-        },
-        Some(value) => value
-            .as_str()
-            .and_then(|text| text.parse::<NodePath>().ok())
-            .map_or_else(
-                || {
-                    Fact::unknown(format!(
-                        "{pointer} of the kubelet's configuration is no absolute path"
-                    ))
-                },
-                Fact::Known,
-            ),
-    };
-    KubeletFacts {
-        static_pod_path: path_at("/staticPodPath"),
-        client_ca_file: path_at("/authentication/x509/clientCAFile"),
-        config_file,
-        process,
     }
+}
+
+/// What a running kubelet has read, and is gone.
+fn still_there<T>(path: &NodePath, found: Fact<T>) -> Fact<T> {
+    match found {
+        Fact::Absent => Fact::unknown(format!(
+            "{path}, which the kubelet was started with, is not there"
+        )),
+        Fact::Known(_) | Fact::Unknown(_) => found,
+    }
+}
+
+/// A file of the kubelet's configuration, read as the kubelet reads it. Keys that are given twice and several documents are not told:
+/// of those in the file the last and the first count, and with the former in a drop-in no kubelet starts.
+fn layer(node: &Node, path: &NodePath) -> Fact<ConfigLayer> {
+    node.files.read(path, MAX_BYTES).and_then(|content| {
+        let document = text_of(&content.bytes).and_then(document_of);
+        let document = match document {
+            Ok(document) => serde_json::to_value(&document.value).map_err(|_| "a key is no text".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match document {
+            Ok(document) => Fact::Known(ConfigLayer {
+                path: path.clone(),
+                modified_ns: content.facts.modified_ns,
+                document,
+            }),
+            Err(why) => Fact::unknown(format!("{path}: {why}")),
+        }
+    })
+}
+
+/// The `*.conf` of a folder and of those in it, as Go's `filepath.WalkDir` comes by them: a folder where its name stands among the files.
+fn drop_ins(node: &Node, folder: &NodePath) -> Fact<Vec<ConfigLayer>> {
+    let entries = match still_there(folder, node.files.walk(folder)) {
+        Fact::Known(entries) => entries,
+        Fact::Absent => return Fact::Known(Vec::new()),
+        Fact::Unknown(why) => return Fact::Unknown(why),
+    };
+    let mut paths = Vec::new();
+    for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".conf")) {
+        let is_folder = entry
+            .facts
+            .known()
+            .is_some_and(|facts| facts.kind == FileKind::Directory);
+        match entry.path {
+            _ if is_folder => {}
+            Some(path) => paths.push(path),
+            None => {
+                let name = entry.name;
+                return Fact::unknown(format!(
+                    "{folder} has an entry whose name is not plain text: {name:?}"
+                ));
+            }
+        }
+    }
+    paths.sort_by(|one, other| one.components().cmp(other.components()));
+    let mut layers = Vec::new();
+    for path in paths {
+        match still_there(&path, layer(node, &path)) {
+            Fact::Known(layer) => layers.push(layer),
+            Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        }
+    }
+    Fact::Known(layers)
 }
 
 /// The kubelet: root's own process. Anybody can start one under its name, and its flags name files that are mended.
@@ -67,19 +163,4 @@ fn kubelet(node: &Node, table: &Table) -> Fact<Process> {
         (Some(kubelet), 0) => Fact::Known(kubelet),
         (Some(_), more) => Fact::unknown(format!("{} processes of root's could be the kubelet", more + 1)),
     }
-}
-
-/// The last `--config` of the kubelet's command line.
-fn config_flag(process: &Process) -> Option<&str> {
-    let words = process
-        .argv
-        .iter()
-        .zip(process.argv.iter().skip(1).map(Some).chain([None]));
-    words
-        .filter_map(|(word, next)| match word.strip_prefix("--config") {
-            Some("") => next.map(String::as_str),
-            Some(rest) => rest.strip_prefix('='),
-            None => None,
-        })
-        .last()
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::adapters::processes::Table;
 use crate::adapters::{Node, accounts, pod_logs};
-use crate::controls::{Control, Requirement};
+use crate::controls::{Control, KubeletRule, Must, Requirement, Target};
 use crate::domain::{
     Component, Digest, Fact, FileFacts, Manifest, NodePath, Observation, PathPattern, Process, Reason,
 };
@@ -132,11 +132,14 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 observation.documents.insert(path, document);
             }
         }
-        Requirement::Folder(_) => {}
+        Requirement::Kubelet(KubeletRule::Setting {
+            must: Must::BeFile, ..
+        }) => look_at_target(node, &Target::KubeletClientCa, observation),
+        Requirement::Folder(_) | Requirement::Kubelet(_) => {}
     }
 }
 
-fn look_at_target(node: &Node, target: &crate::controls::Target, observation: &mut Observation) {
+fn look_at_target(node: &Node, target: &Target, observation: &mut Observation) {
     let asked = paths_of(target, &node.layout, &observation.manifests, &observation.kubelet);
     // What could not be told is told again, with its reason, when the control is judged.
     let Fact::Known(asked) = asked else { return };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    Certificate, Component, Digest, EntryContent, Fact, FileFacts, FileId, FileKind, FolderEntry,
-    KubeletFacts, Layout, Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process, ProcessId,
-    PublicKey,
+    Certificate, Component, ConfigLayer, Digest, EntryContent, Fact, FileFacts, FileId, FileKind,
+    FolderEntry, KubeletFacts, Layout, Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process,
+    ProcessId, PublicKey,
 };
 use crate::manifest;
 
@@ -315,6 +315,42 @@ fn certificates() -> BTreeMap<NodePath, Fact<Vec<Certificate>>> {
     .into()
 }
 
+/// What of `/var/lib/kubelet/config.yaml`, as kubeadm 1.35 writes it, is judged.
+const KUBELET_CONFIG: &str = "
+authentication:
+  anonymous: { enabled: false }
+  webhook: { cacheTTL: 0s, enabled: true }
+  x509: { clientCAFile: /etc/kubernetes/pki/ca.crt }
+authorization: { mode: Webhook }
+healthzBindAddress: 127.0.0.1
+kind: KubeletConfiguration
+rotateCertificates: true
+staticPodPath: /etc/kubernetes/manifests
+streamingConnectionIdleTimeout: 0s
+";
+
+/// The kubelet's configuration file with this text.
+pub(crate) fn kubelet_config(text: &str) -> ConfigLayer {
+    ConfigLayer {
+        path: path("/var/lib/kubelet/config.yaml"),
+        modified_ns: 0,
+        document: serde_yaml::from_str(text).unwrap(),
+    }
+}
+
+/// The kubelet, as the unit of its package starts it.
+fn kubelet(layout: &Layout) -> KubeletFacts {
+    let argv = ["/usr/bin/kubelet", "--config=/var/lib/kubelet/config.yaml"];
+    KubeletFacts {
+        process: Fact::Known(process(50, &argv.map(str::to_owned))),
+        static_pod_path: Fact::Known(layout.manifests.clone()),
+        config_file: Fact::Known(path("/var/lib/kubelet/config.yaml")),
+        config: Fact::Known(kubelet_config(KUBELET_CONFIG)),
+        drop_ins: Fact::Known(Vec::new()),
+        client_ca_file: Fact::Known(layout.pki.join("ca.crt").unwrap()),
+    }
+}
+
 /// A node on which `kubeadm init` has just run.
 pub(crate) fn fresh_node() -> Observation {
     let layout = Layout::kubeadm();
@@ -365,12 +401,7 @@ pub(crate) fn fresh_node() -> Observation {
         documents: BTreeMap::new(),
         certificates: certificates(),
         first_provider: Fact::Absent,
-        kubelet: KubeletFacts {
-            process: Fact::Known(process(50, &["/usr/bin/kubelet".to_owned()])),
-            static_pod_path: Fact::Known(layout.manifests),
-            config_file: Fact::Known(path("/var/lib/kubelet/config.yaml")),
-            client_ca_file: Fact::Known(layout.pki.join("ca.crt").unwrap()),
-        },
+        kubelet: kubelet(&layout),
         kubeadm: Fact::Known(Vec::new()),
         control_plane: Fact::unknown("it was not asked"),
         accounts: [("etcd:etcd".parse().unwrap(), Fact::Absent)].into(),

@@ -98,6 +98,8 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
             process: Fact::Known(process(5, &[], "none")),
             static_pod_path: Fact::Absent,
             config_file: Fact::Absent,
+            config: Fact::Absent,
+            drop_ins: Fact::Absent,
             client_ca_file: Fact::Absent,
         },
         kubeadm: Fact::Known(vec![]),

@@ -3,7 +3,7 @@
 use super::finding::{Evidence, Finding, Verdict};
 use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
-use super::{judge_contents, judge_flags, judge_folder};
+use super::{judge_contents, judge_flags, judge_folder, judge_kubelet};
 use crate::config::{Config, Exception};
 use crate::controls::{Control, Requirement};
 use crate::domain::{Layout, Observation, Reason};
@@ -80,6 +80,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         } => judge_flags::flag(*component, name, rule, control.remedy, observation),
         Requirement::Folder(rule) => judge_folder::folder(*rule, control.remedy, observation, context),
         Requirement::Certificates(rule) => judge_contents::certificates(*rule, observation, context),
+        Requirement::Kubelet(rule) => judge_kubelet::kubelet(rule, observation, context),
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_contents::audit_policy(observation),
     }

@@ -8,7 +8,7 @@ use super::redact::redact;
 use super::targets::{config_file, not_looked_at};
 use crate::controls::{FlagRule, KubernetesVersion, Remedy};
 use crate::domain::{Component, Fact, FlagName, Manifest, NodePath, Observation, Process, Reason};
-use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean};
+use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean, parse_go_integer};
 
 /// What came of one command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,32 +192,13 @@ fn is_set(name: &FlagName, flags: &Flags) -> Held {
 }
 
 fn at_least(name: &FlagName, minimum: i64, text: &str) -> Held {
-    match whole_number(text) {
+    match parse_go_integer(text) {
         Some(number) => Held::new(number >= minimum, shown(name, text)),
         None => Held::new(
             false,
             format!("{}, which is not a whole number", quoted(name, text)),
         ),
     }
-}
-
-/// Go's `strconv.ParseInt` with base 0, as pflag reads numbers: `0x1e`, `036` and `0b11110` are 30.
-fn whole_number(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)]
-        .into_iter()
-        .find_map(|(prefix, radix)| Some((lower.strip_prefix(prefix)?, radix)));
-    let (digits, radix) = match prefixed {
-        Some((rest, radix)) if !rest.is_empty() => (rest, radix),
-        _ => (lower.as_str(), 10),
-    };
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let number = i64::from_str_radix(digits, radix).ok().filter(|_| plain)?;
-    Some(if negative { -number } else { number })
 }
 
 pub(super) fn shown(name: &FlagName, value: &str) -> String {

@@ -60,11 +60,18 @@ fn a_fresh_kubeadm_node_drifts_in_exactly_the_measured_rows() {
             "CIS-3.2.1",
             "CIS-4.1.1",
             "CIS-4.1.9",
+            "CIS-4.2.9",
+            "CIS-4.2.11",
+            "CIS-4.2.12",
+            "CIS-4.2.13",
+            "CIS-4.2.14",
             "X-CRED-01",
             "X-CRED-08",
             "X-FILE-01",
             "X-FILE-08",
             "X-FILE-19",
+            "X-KUBELET-01",
+            "X-KUBELET-04",
         ]
     );
     assert_eq!(
@@ -131,8 +138,11 @@ fn a_node_of_which_nothing_was_observed_is_unknown_everywhere_and_passes_nowhere
     node.manifests.clear();
     node.accounts.clear();
     node.certificates.clear();
+    node.kubelet.config = Fact::unknown("it was not asked");
+    node.kubelet.process = Fact::unknown("it was not asked");
     node.first_provider = Fact::unknown("it was not asked");
     node.manifest_folder = Fact::unknown("cannot list it");
+    node.kubelet.process = Fact::unknown("cannot list /proc");
     let findings = judged(&node, &Config::default());
     assert_eq!(ids_with(&findings, Verdict::Unknown).len(), findings.len());
 }

@@ -26,6 +26,7 @@ mod judge_contents;
 mod judge_files;
 mod judge_flags;
 mod judge_folder;
+mod judge_kubelet;
 #[cfg(test)]
 mod judge_places_tests;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use finding::{Evidence, Finding, ListMend, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};
 pub use judge_constraint::expected as expected_constraint;
+pub(crate) use judge_kubelet::expected as expected_of_kubelet;
 pub use last_words::fault_in;
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};

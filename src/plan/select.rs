@@ -128,6 +128,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         | Requirement::OwnerAccount { .. }
         | Requirement::Gone { .. }
         | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::Folder(_) => Err(NO_VALUE.to_owned()),

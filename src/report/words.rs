@@ -1,10 +1,10 @@
 //! Requirements, remedies and reasons in words.
 
 use crate::controls::{
-    CertificateRule, Control, FlagRule, FolderRule, Precondition, Remedy, Requirement, Target,
+    CertificateRule, Control, FlagRule, FolderRule, KubeletRule, Precondition, Remedy, Requirement, Target,
 };
 use crate::domain::{Component, NodePath, PathPattern};
-use crate::plan::expected_constraint;
+use crate::plan::{expected_constraint, expected_of_kubelet};
 
 /// The section of a report that a control belongs to.
 pub(super) fn section(control: &Control) -> String {
@@ -29,11 +29,12 @@ pub(super) fn section(control: &Control) -> String {
 
 /// The section of a control that no benchmark lists.
 fn beyond_cis(id: &str) -> &'static str {
-    const SECTIONS: [(&str, &str); 8] = [
+    const SECTIONS: [(&str, &str); 9] = [
         ("X-API-", "More of the API server"),
         ("X-CRED-", "Credentials and certificates"),
         ("X-ETCD-", "More of etcd"),
         ("X-FILE-", "More files"),
+        ("X-KUBELET-", "More of the kubelet"),
         ("X-NET-", "Network"),
         ("X-VER-", "Versions"),
         ("HF-CERT-", "Credentials and certificates"),
@@ -157,6 +158,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
         },
         Requirement::Folder(rule) => folder_rule(*rule).to_owned(),
         Requirement::Certificates(rule) => certificate_rule(*rule),
+        Requirement::Kubelet(rule) => kubelet_rule(rule),
         Requirement::EncryptsSecrets => {
             "By the file of --encryption-provider-config, the first provider for secrets is kms, secretbox or aescbc; or aesgcm, if \
              encryption.rotateEvery replaces its key."
@@ -165,6 +167,48 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
         Requirement::AuditPolicy => format!(
             "By the file of --audit-policy-file, level Metadata or more for everybody's requests: {}.",
             crate::audit::SENSITIVE.map(|request| request.to_string()).join(", ")
+        ),
+    }
+}
+
+fn kubelet_rule(rule: &KubeletRule) -> String {
+    const OVER: &str = "A flag of the running kubelet counts over a drop-in of --config-dir, and that over the file of --config.";
+    match rule {
+        KubeletRule::Setting { setting, must } => {
+            let expected = expected_of_kubelet(*must);
+            let names = match (setting.key, setting.flag) {
+                ("", flag) => format!("--{flag}"),
+                (key, "") => key.to_owned(),
+                (key, flag) => format!("{key} (--{flag})"),
+            };
+            let built_in = match (setting.default, setting.without_file) {
+                ("", _) => String::new(),
+                (with, without) if with == without => format!(" Unset it is {with}."),
+                (with, without) => {
+                    format!(" Unset it is {with}, and {without} in a kubelet without a configuration file.")
+                }
+            };
+            format!("The kubelet's {names}: {expected}.{built_in} {OVER}")
+        }
+        KubeletRule::ServingCertificate => format!(
+            "The kubelet's serverTLSBootstrap is true, or tlsCertFile and tlsPrivateKeyFile are set. {OVER}"
+        ),
+        KubeletRule::RotatesServing => format!(
+            "The kubelet's serverTLSBootstrap (--rotate-server-certificates) is true, and its feature gate RotateKubeletServerCertificate is \
+             not off. {OVER}"
+        ),
+        KubeletRule::StaticPodPath => {
+            format!(
+                "The kubelet's staticPodPath (--pod-manifest-path) is the folder of manifests that Holdfast guards. {OVER}"
+            )
+        }
+        KubeletRule::HandlersOff => {
+            format!(
+                "The kubelet's enableProfilingHandler and enableDebugFlagsHandler are false. Unset they are true. {OVER}"
+            )
+        }
+        KubeletRule::NothingWeakens => format!(
+            "What the file of --config makes good is good, too, with the drop-ins of --config-dir and the flags of the running kubelet. {OVER}"
         ),
     }
 }
@@ -276,6 +320,7 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::OwnerAccount { .. }
         | Requirement::Gone { .. }
         | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
+        | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::Folder(_) => None,

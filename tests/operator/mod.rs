@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
 /// What fails on a fresh kubeadm node; the same rows that fail on a genuine one (`tests/bed.rs`).
-pub const FAILS_FRESH: [&str; 24] = [
+pub const FAILS_FRESH: [&str; 31] = [
     "CIS-1.1.12",
     "CIS-1.2.1",
     "CIS-1.2.3",
@@ -49,11 +49,18 @@ pub const FAILS_FRESH: [&str; 24] = [
     "CIS-3.2.1",
     "CIS-4.1.1",
     "CIS-4.1.9",
+    "CIS-4.2.9",
+    "CIS-4.2.11",
+    "CIS-4.2.12",
+    "CIS-4.2.13",
+    "CIS-4.2.14",
     "X-CRED-01",
     "X-CRED-08",
     "X-FILE-01",
     "X-FILE-08",
     "X-FILE-19",
+    "X-KUBELET-01",
+    "X-KUBELET-04",
 ];
 /// What of it is mended.
 pub const MENDED: [&str; 7] = [

@@ -6,6 +6,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use holdfast::domain::Component;
 
@@ -131,6 +132,10 @@ fn write_kubelet(root: &Path) {
     let config = include_str!("kubeadm/kubelet-config.yaml");
     let drop_in = include_str!("kubeadm/10-kubeadm.conf");
     write(root, "var/lib/kubelet/config.yaml", 0o644, config);
+    // kubeadm writes it before it starts the kubelet, which has been running for a while.
+    let yesterday = SystemTime::now() - Duration::from_hours(24);
+    let file = std::fs::File::open(root.join("var/lib/kubelet/config.yaml")).expect("just written");
+    file.set_modified(yesterday).expect("a file of ours");
     write(
         root,
         "var/lib/kubelet/kubeadm-flags.env",

@@ -131,7 +131,11 @@ fn start(shared: &Shared, age: Duration, now: Instant) -> (i32, FileSource) {
         "--config=/var/lib/kubelet/config.yaml",
     ];
     let pid = shared.proc_folder.start(&Program {
-        argv: argv.map(str::to_owned).to_vec(),
+        argv: argv
+            .iter()
+            .map(|word| (*word).to_owned())
+            .chain(shared.options.kubelet_flags.clone())
+            .collect(),
         executable: shared.root.join("usr/bin/kubelet"),
         cgroup: "/system.slice/kubelet.service".to_owned(),
         uid: 0,

@@ -74,6 +74,8 @@ pub struct Options {
     pub kubelet: bool,
     /// How long the kubelet has been running when the world begins, by its process.
     pub kubelet_age: Duration,
+    /// What the kubelet is started with beside kubeadm's flags.
+    pub kubelet_flags: Vec<String>,
     /// The operator's configuration, if there is one.
     pub config: Option<String>,
 }
@@ -86,6 +88,7 @@ impl Default for Options {
             grace: Duration::from_millis(40),
             kubelet: true,
             kubelet_age: Duration::from_hours(1),
+            kubelet_flags: Vec::new(),
             config: None,
         }
     }

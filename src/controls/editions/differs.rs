@@ -100,6 +100,24 @@ const ROWS: &[Row] = &[
     told(
         Cis8,
         Cis12,
+        &["CIS-4.2.9"],
+        "the benchmark knows tlsCertFile and tlsPrivateKeyFile only; serverTLSBootstrap, by which the cluster signs, is accepted",
+    ),
+    told(
+        Cis8,
+        Cis12,
+        &["CIS-4.2.10"],
+        "the benchmark takes an absent setting for true; it is false",
+    ),
+    told(
+        Cis8,
+        Cis12,
+        &["CIS-4.2.11"],
+        "the benchmark asks for the feature gate only; without serverTLSBootstrap it renews nothing, so that is judged, too",
+    ),
+    told(
+        Cis8,
+        Cis12,
         &["CIS-1.2.1"],
         "the benchmark knows --anonymous-auth=false only; an AuthenticationConfiguration that decides instead is accepted",
     ),
