@@ -365,6 +365,10 @@ fn guarded_folders(node: &Node, looked: Option<&Looked>, of_keeper: &[NodePath])
     let files = looked.observation.files.keys();
     let files = files.filter(|path| !always.files.contains(path));
     folders.extend(files.filter_map(NodePath::parent));
+    let kubelet = &looked.observation.kubelet;
+    let drop_ins = kubelet.drop_ins.known().into_iter().flatten();
+    folders.extend(drop_ins.filter_map(|layer| layer.path.parent()));
+    folders.extend(kubelet.drop_in_folder.known().cloned());
     let listings = looked.observation.listings.iter();
     for (pattern, listing) in listings.filter(|(pattern, _)| !always.patterns.contains(pattern)) {
         folders.insert(pattern.folder.clone());

@@ -157,6 +157,8 @@ pub struct KubeletFacts {
     pub config: Fact<ConfigLayer>,
     /// The drop-ins of `--config-dir` in the order in which they are merged; none without that flag.
     pub drop_ins: Fact<Vec<ConfigLayer>>,
+    /// The folder of `--config-dir`.
+    pub drop_in_folder: Fact<NodePath>,
 }
 
 /// A file of the kubelet's configuration.

@@ -39,6 +39,7 @@ fn kubelet(documents: &[Value], flags: &[&str]) -> KubeletFacts {
         client_ca_file: Fact::Absent,
         config: layers.next().map_or(Fact::Absent, Fact::Known),
         drop_ins: Fact::Known(layers.collect()),
+        drop_in_folder: Fact::Absent,
     }
 }
 

@@ -35,16 +35,18 @@ pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts 
         (Fact::Known(_), Fact::Known(path)) => still_there(path, layer(node, path)),
         _ => config_file.as_ref().and_then(|path| layer(node, path)),
     };
-    let drop_ins = match named("config-dir") {
-        Fact::Known(folder) => drop_ins(node, &folder),
+    let drop_in_folder = named("config-dir");
+    let drop_ins = match &drop_in_folder {
+        Fact::Known(folder) => drop_ins(node, folder),
         Fact::Absent => Fact::Known(Vec::new()),
-        Fact::Unknown(why) => Fact::Unknown(why),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
     };
     let mut facts = KubeletFacts {
         process,
         config_file,
         config,
         drop_ins,
+        drop_in_folder,
         static_pod_path: Fact::Absent,
         client_ca_file: Fact::Absent,
     };

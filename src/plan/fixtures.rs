@@ -347,6 +347,7 @@ fn kubelet(layout: &Layout) -> KubeletFacts {
         config_file: Fact::Known(path("/var/lib/kubelet/config.yaml")),
         config: Fact::Known(kubelet_config(KUBELET_CONFIG)),
         drop_ins: Fact::Known(Vec::new()),
+        drop_in_folder: Fact::Absent,
         client_ca_file: Fact::Known(layout.pki.join("ca.crt").unwrap()),
     }
 }

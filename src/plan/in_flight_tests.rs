@@ -100,6 +100,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
             config_file: Fact::Absent,
             config: Fact::Absent,
             drop_ins: Fact::Absent,
+            drop_in_folder: Fact::Absent,
             client_ca_file: Fact::Absent,
         },
         kubeadm: Fact::Known(vec![]),
