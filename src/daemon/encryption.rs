@@ -15,14 +15,12 @@ use crate::apply::{Outcome, Result as Came};
 use crate::at_rest::Lost;
 use crate::config::{Action, Config, Cut};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, NodePath, Provider};
-use crate::journal::{Act, JournalState, KnownEncryption, Record};
+use crate::journal::{Act, JournalState, KnownEncryption};
 use crate::observe::at_rest;
 use crate::reconcile;
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{
-    Answer, Brake, Guard, Guarded, Pace, Passed, RotateError, Rotator, To, plaintext_among_encrypted,
-};
+use crate::rotate::{Answer, Brake, Guard, Guarded, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Direction, Rotation};
 
 /// What is awaited takes seconds to minutes.
@@ -312,43 +310,8 @@ impl<'a> Keeper<'a> {
         Ok(None)
     }
 
-    /// What an API server without its configuration wrote in plaintext is counted and, if there is any, rewritten under a new key.
-    fn rewrite_plaintext(
-        &mut self,
-        held: &Held,
-        journal: &mut JournalStore,
-        config: &Config,
-        known: &KnownEncryption,
-    ) -> Result<Option<Duration>, RotateError> {
-        if let Some(why) = self.guard.writes_plaintext() {
-            debug!(
-                MESSAGE_ID = news::ENCRYPTION,
-                "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
-            );
-            return Ok(Some(POLL));
-        }
-        let values = plaintext_among_encrypted(self.node)?;
-        if values > 0 {
-            let why = format!(
-                "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
-            );
-            // It is owed until none is counted, however the rotation ends.
-            self.begin(held, journal, config, known, &why)?;
-            return Ok(Some(POLL));
-        }
-        let settled = Record::PlaintextOwed { owed: false };
-        journal.append(held, self.node.clock.now(), settled)?;
-        info!(
-            MESSAGE_ID = news::ENCRYPTION,
-            "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a rotation \
-             takes that out (`holdfast encryption rotate`)",
-            known.file
-        );
-        Ok(Some(Duration::ZERO))
-    }
-
     /// Begins a rotation; false when the API server has to be restarted before that, which is begun.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         held: &Held,
         journal: &mut JournalStore,

@@ -1,9 +1,10 @@
 //! The restarts by which an API server comes to what stored values need: it is given back the configuration that its manifest lost, even while
-//! kubeadm runs, and loads a file that was put back and that it does not look at again by itself.
+//! kubeadm runs, loads a file that was put back and that
+//! it does not look at again by itself, and what it wrote in plaintext meanwhile is rewritten.
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use super::encryption::{Keeper, PARKED_POLL, POLL, Situation};
 use super::news;
@@ -11,10 +12,10 @@ use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::config::Config;
 use crate::domain::Digest;
-use crate::journal::{JournalState, Record};
+use crate::journal::{JournalState, KnownEncryption, Record};
 use crate::plan::WithheldReason;
 use crate::reconcile;
-use crate::rotate::{Brake, Prepared, RotateError, put_in_place};
+use crate::rotate::{Brake, Prepared, RotateError, plaintext_among_encrypted, put_in_place};
 
 /// Each time costs a restart of the API server. Somebody who undoes it each time, or a server that does not bear it, is not answered with a
 /// chain of them: so often within an hour it is given back at once, and then it rests.
@@ -114,6 +115,41 @@ impl Keeper<'_> {
         info!(
             MESSAGE_ID = news::ENCRYPTION,
             "begun: {}, which loads what was put back", begun.what
+        );
+        Ok(Some(Duration::ZERO))
+    }
+
+    /// What an API server without its configuration wrote in plaintext is counted and, if there is any, rewritten under a new key.
+    pub(super) fn rewrite_plaintext(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        config: &Config,
+        known: &KnownEncryption,
+    ) -> Result<Option<Duration>, RotateError> {
+        if let Some(why) = self.guard.writes_plaintext() {
+            debug!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
+            );
+            return Ok(Some(POLL));
+        }
+        let values = plaintext_among_encrypted(self.node)?;
+        if values > 0 {
+            let why = format!(
+                "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
+            );
+            // It is owed until none is counted, however the rotation ends.
+            self.begin(held, journal, config, known, &why)?;
+            return Ok(Some(POLL));
+        }
+        let settled = Record::PlaintextOwed { owed: false };
+        journal.append(held, self.node.clock.now(), settled)?;
+        info!(
+            MESSAGE_ID = news::ENCRYPTION,
+            "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a rotation \
+             takes that out (`holdfast encryption rotate`)",
+            known.file
         );
         Ok(Some(Duration::ZERO))
     }

@@ -299,13 +299,9 @@ fn ready() -> Observation {
     observation
 }
 
-fn asked(
-    component: Component,
-    observation: &Observation,
-    etcd: &Fact<EtcdState>,
-    paused: Option<&str>,
-) -> Result<Result<Duration, String>, &'static str> {
-    let circumstances = Circumstances {
+/// What is decided when an operator asks.
+fn circumstances<T>(paused: Option<&str>, decide: impl FnOnce(&Circumstances<'_>) -> T) -> T {
+    decide(&Circumstances {
         config: &Config::default(),
         journal: &JournalState::default(),
         now: at(10_000),
@@ -316,28 +312,32 @@ fn asked(
         settling: false,
         endangered: false,
         paused: paused.map(str::to_owned),
-    };
-    bounce_now(component, observation, etcd, &circumstances)
-        .map(|plan| plan.bounce.early)
-        .map_err(|why| why.kind())
+    })
+}
+
+fn asked(
+    component: Component,
+    observation: &Observation,
+    etcd: &Fact<EtcdState>,
+    paused: Option<&str>,
+) -> Result<Result<Duration, String>, &'static str> {
+    circumstances(paused, |circumstances| {
+        bounce_now(component, observation, etcd, circumstances)
+    })
+    .map(|plan| plan.bounce.early)
+    .map_err(|why| why.kind())
 }
 
 #[test]
 fn what_loads_what_values_need_waits_for_no_health_and_no_kubeadm_but_for_all_else() {
     let to_mend = |observation: &Observation, etcd: &Fact<EtcdState>| {
-        let circumstances = Circumstances {
-            config: &Config::default(),
-            journal: &JournalState::default(),
-            now: at(10_000),
-            asked: true,
-            any_time: false,
-            failed: &BTreeMap::new(),
-            retry: false,
-            settling: false,
-            endangered: true,
-            paused: None,
-        };
-        let plan = bounce_to_mend(observation, etcd, &circumstances);
+        let plan = circumstances(None, |circumstances| {
+            let endangered = Circumstances {
+                endangered: true,
+                ..circumstances.clone()
+            };
+            bounce_to_mend(observation, etcd, &endangered)
+        });
         plan.map(|plan| plan.bounce.component).map_err(|why| why.kind())
     };
     let mut unready = ready();

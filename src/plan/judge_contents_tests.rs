@@ -2,27 +2,15 @@
 
 use super::super::finding::Finding;
 use super::super::fixtures::{API_SERVER, certificate, fresh_node, path, replace_manifest};
-use super::super::judge::judge;
-use super::super::select::select;
+use super::super::judge_tests::finding_at;
 use super::*;
-use crate::config::Config;
-use crate::domain::{Layout, PublicKey};
+use crate::domain::PublicKey;
 
 const LEAF: &str = "/etc/kubernetes/pki/apiserver.crt";
 const AUTHORITY: &str = "/etc/kubernetes/pki/ca.crt";
 
 fn finding_with(node: &Observation, id: &str, config: &str) -> Finding {
-    let config: Config = crate::config::parse(config).unwrap();
-    let layout = Layout::kubeadm();
-    let context = JudgeContext {
-        config: &config,
-        layout: &layout,
-        baseline: Some(&[]),
-        now: "2026-12-01T00:00:00Z".parse().unwrap(),
-    };
-    let mut findings = judge(&select(&config).unwrap(), node, &context);
-    findings.retain(|finding| finding.id().as_str() == id);
-    findings.pop().unwrap()
+    finding_at(node, id, config, "2026-12-01T00:00:00Z")
 }
 
 fn finding(node: &Observation, id: &str) -> Finding {

@@ -2,24 +2,12 @@
 
 use super::super::finding::Finding;
 use super::super::fixtures::{fresh_node, kubelet_config, path};
-use super::super::judge::judge;
-use super::super::select::select;
+use super::super::judge_tests::finding_at;
 use super::*;
-use crate::config::Config;
-use crate::domain::{ConfigLayer, Layout};
+use crate::domain::ConfigLayer;
 
 fn finding(node: &Observation, id: &str) -> Finding {
-    let config = Config::default();
-    let layout = Layout::kubeadm();
-    let context = JudgeContext {
-        config: &config,
-        layout: &layout,
-        baseline: Some(&[]),
-        now: "2026-12-01T00:00:00Z".parse().unwrap(),
-    };
-    let mut findings = judge(&select(&config).unwrap(), node, &context);
-    findings.retain(|finding| finding.id().as_str() == id);
-    findings.pop().unwrap()
+    finding_at(node, id, "{}", "2026-12-01T00:00:00Z")
 }
 
 /// A fresh node whose kubelet has this drop-in.

@@ -2,23 +2,12 @@
 
 use super::finding::{Evidence, Finding, Verdict};
 use super::fixtures::{API_SERVER, edit_file, facts, fresh_node, path, replace_manifest};
-use super::judge::{JudgeContext, judge, piece};
-use super::select::select;
-use crate::config::Config;
-use crate::domain::{Component, Fact, FileFacts, FileKind, Layout, Mode, Observation, Owner};
+use super::judge::piece;
+use super::judge_tests::finding_at;
+use crate::domain::{Component, Fact, FileFacts, FileKind, Mode, Observation, Owner};
 
 fn finding(node: &Observation, id: &str) -> Finding {
-    let config = Config::default();
-    let layout = Layout::kubeadm();
-    let context = JudgeContext {
-        config: &config,
-        layout: &layout,
-        baseline: Some(&[]),
-        now: "2026-06-01T00:00:00Z".parse().unwrap(),
-    };
-    let mut findings = judge(&select(&config).unwrap(), node, &context);
-    findings.retain(|finding| finding.id().as_str() == id);
-    findings.pop().unwrap()
+    finding_at(node, id, "{}", "2026-06-01T00:00:00Z")
 }
 
 fn of(finding: &Finding, object: &str) -> Vec<Evidence> {

@@ -23,6 +23,21 @@ fn judged(observation: &Observation, config: &Config) -> Vec<Finding> {
     judge(&select(config).unwrap(), observation, &context)
 }
 
+/// What is found of one control, by this configuration and at this time.
+pub(super) fn finding_at(node: &Observation, id: &str, config: &str, now: &str) -> Finding {
+    let config = crate::config::parse(config).unwrap();
+    let layout = Layout::kubeadm();
+    let context = JudgeContext {
+        config: &config,
+        layout: &layout,
+        baseline: Some(&[]),
+        now: now.parse().unwrap(),
+    };
+    let mut findings = judge(&select(&config).unwrap(), node, &context);
+    findings.retain(|finding| finding.id().as_str() == id);
+    findings.pop().unwrap()
+}
+
 fn ids_with(findings: &[Finding], verdict: Verdict) -> Vec<&str> {
     let of_verdict = findings.iter().filter(|finding| finding.verdict == verdict);
     of_verdict.map(|finding| finding.id().as_str()).collect()

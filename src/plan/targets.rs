@@ -127,15 +127,28 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     }
 }
 
-/// The file that a flag of a component names.
+/// The file of the node that a flag of a component names; `Absent` when it has no manifest or not the flag. The audit log may be the standard
+/// output, and a value may be empty: neither is a file.
 pub(super) fn flag_file(
     component: Component,
     flag: &str,
     manifests: &BTreeMap<Component, Fact<Manifest>>,
 ) -> Fact<NodePath> {
-    let name: Option<FlagName> = flag.parse().ok();
-    let asked = flag_files(component, name.as_slice(), manifests);
-    asked.and_then(|asked| asked.files.into_iter().next().map_or(Fact::Absent, Fact::Known))
+    let manifest = match manifests.get(&component) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Fact::Absent,
+        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
+        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
+    };
+    let line = match command_line(component, &manifest.pod) {
+        Ok(line) => line,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    let given = line.flags().filter(|(name, _)| name.as_str() == flag);
+    match given.map(|(_, value)| value).last() {
+        None | Some("" | "-") => Fact::Absent,
+        Some(_) => path_of_flag(manifest, &line, flag),
+    }
 }
 
 /// Where certificates lie: the PKI folder, kubeconfigs, the kubelet's own, and what flags name elsewhere.
@@ -182,19 +195,11 @@ pub fn certificate_files(layout: &Layout, manifests: &BTreeMap<Component, Fact<M
 /// What is written all the time on this node, so that a watch would tell of nothing else: etcd's files, and the audit log.
 #[must_use]
 pub fn always_written(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {
-    let log: Option<FlagName> = "audit-log-path".parse().ok();
-    let nothing = || Asked {
-        files: Vec::new(),
-        patterns: Vec::new(),
-    };
-    let [log, members] = [
-        flag_files(Component::ApiServer, log.as_slice(), manifests),
-        etcd_members(layout, manifests),
-    ]
-    .map(|asked| asked.known().cloned().unwrap_or_else(nothing));
+    let log = flag_file(Component::ApiServer, "audit-log-path", manifests);
+    let members = etcd_members(layout, manifests).known().cloned();
     Asked {
-        files: log.files,
-        patterns: members.patterns,
+        files: log.known().cloned().into_iter().collect(),
+        patterns: members.map_or_else(Vec::new, |asked| asked.patterns),
     }
 }
 
@@ -202,29 +207,15 @@ fn etcd_members(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>
     etcd_data(layout, manifests).and_then(|folder| parsed(NOTHING, [format!("{folder}/member/**/*")]))
 }
 
-/// The files of the node that flags of a component name; `Absent` when it has no manifest or none of the flags.
-pub(super) fn flag_files(
+/// The files of the node that flags of a component name; `Absent` when there are none.
+fn flag_files(
     component: Component,
     flags: &[FlagName],
     manifests: &BTreeMap<Component, Fact<Manifest>>,
 ) -> Fact<Asked> {
-    let manifest = match manifests.get(&component) {
-        Some(Fact::Known(manifest)) => manifest,
-        Some(Fact::Absent) => return Fact::Absent,
-        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
-        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
-    };
-    let line = match command_line(component, &manifest.pod) {
-        Ok(line) => line,
-        Err(error) => return Fact::unknown(error.to_string()),
-    };
     let mut files = Vec::new();
     for flag in flags {
-        // The audit log may be the standard output, and a value may be empty: neither is a file.
-        if matches!(line.scalar(flag), None | Some("" | "-")) {
-            continue;
-        }
-        match path_of_flag(manifest, &line, flag.as_str()) {
+        match flag_file(component, flag.as_str(), manifests) {
             Fact::Known(path) => files.push(path),
             Fact::Absent => {}
             Fact::Unknown(reason) => return Fact::Unknown(reason),

@@ -131,6 +131,12 @@ impl Walking {
         });
     }
 
+    /// The keys of the file, in order.
+    fn names(&self) -> Vec<String> {
+        let disk = self.on.cluster.on_disk();
+        disk.names().into_iter().map(str::to_owned).collect()
+    }
+
     /// Every value is under that key, and each can be read by what is loaded.
     fn all_is_under(&self, key: &str, but: &[&str]) {
         for (path, value) in self.on.cluster.values() {
@@ -154,14 +160,7 @@ fn in_each_stage_before_the_cut_the_same_rotation_takes_plaintext_out_again() {
         }
         walking.lose_the_flag_and_be_given_it_back();
         walking.walk_to_the_end();
-        let names: Vec<String> = walking
-            .on
-            .cluster
-            .on_disk()
-            .names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let names = walking.names();
         assert!(
             matches!(names.as_slice(), [new] if new != "old" && new != "identity"),
             "{stage}: {names:?}"
@@ -192,13 +191,12 @@ fn a_stage_that_reads_plaintext_and_that_the_journal_does_not_know_is_still_the_
         .expect("a journal that ends earlier");
     assert!(on.journal.state().plaintext_owed);
     walking.walk_to_the_end();
-    let disk = walking.on.cluster.on_disk();
-    let names = disk.names();
+    let names = walking.names();
     assert!(
-        matches!(names.as_slice(), [new] if *new != "old" && *new != "identity"),
+        matches!(names.as_slice(), [new] if new != "old" && new != "identity"),
         "{names:?}"
     );
-    walking.all_is_under(names[0], &[]);
+    walking.all_is_under(&names[0], &[]);
 }
 
 #[test]
@@ -207,14 +205,7 @@ fn once_the_cut_is_made_plaintext_stays_readable_and_is_owed_to_the_next_rotatio
     walking.walk_to(Stage::New);
     walking.lose_the_flag_and_be_given_it_back();
     walking.walk_to_the_end();
-    let names: Vec<String> = walking
-        .on
-        .cluster
-        .on_disk()
-        .names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let names = walking.names();
     assert!(
         matches!(names.as_slice(), [_, plain] if plain == "identity"),
         "{names:?}"
