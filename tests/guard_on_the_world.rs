@@ -9,6 +9,8 @@
 
 #[path = "guard_on_the_world/flag_lost.rs"]
 mod flag_lost;
+#[path = "guard_on_the_world/older_file.rs"]
+mod older_file;
 mod world;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +32,7 @@ const CONFIG: &str = "etc/kubernetes/enc/enc.yaml";
 const SECRETS: [&str; 2] = ["default/a", "kube-system/b"];
 
 /// A node whose configuration is known, with what looks after it.
-struct Guarding {
+pub struct Guarding {
     cluster: Cluster,
     node: &'static Node,
     held: Held,

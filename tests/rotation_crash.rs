@@ -269,6 +269,48 @@ fn an_api_server_that_refuses_a_configuration_gets_the_one_before_back_and_goes_
     }
 }
 
+/// F22: the server goes on with the configuration of before. That one goes back at once, so that no restart meets what is refused.
+#[test]
+fn a_configuration_that_is_refused_at_a_reload_is_put_back_and_the_rotation_goes_on_or_back() {
+    for (words, writes) in [(ROTATE, Writes::NewKey), (ABORT, Writes::Old)] {
+        let cluster = Cluster::new(Loads::ByItself, &SECRETS[..2], None);
+        cluster.serving();
+        let secrets = cluster.secrets();
+        cluster.refuses_to_reload(Some(is_written_by_the_new_key));
+        assert_eq!(run(ROTATE).on(&cluster), DRIFT, "{}", said(&cluster));
+        is_put_back(&cluster, &secrets, words);
+        assert!(
+            said(&cluster).contains("refused it; its log says why"),
+            "{}",
+            said(&cluster)
+        );
+        if words == ROTATE {
+            cluster.refuses_to_reload(None);
+        }
+        assert_eq!(run(words).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+        is_done(&cluster, writes, &secrets, words);
+    }
+}
+
+/// F24: a machine that was cloned with its host name shares the identity lease of this node's API server.
+#[test]
+fn another_host_of_the_same_name_is_noticed_and_nothing_is_cut_beside_it() {
+    let cluster = cluster(Loads::ByItself);
+    let secrets = cluster.secrets();
+    cluster.has_twin(true);
+    assert_eq!(run(ROTATE).on(&cluster), DRIFT, "{}", said(&cluster));
+    let told = said(&cluster);
+    assert!(
+        told.contains("the API server of another host with the name"),
+        "{told}"
+    );
+    assert!(cluster.on_disk().names().contains(&"old"), "{told}");
+    holds(&cluster, "beside a twin");
+    cluster.has_twin(false);
+    assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+    is_done(&cluster, Writes::NewKey, &secrets, "the twin is gone");
+}
+
 /// A restart may pass a point less on a busy machine, and the whole command then ends before that number: it is tried anew.
 fn refused_and_killed_at(number: usize) -> (Cluster, BTreeMap<String, Vec<u8>>) {
     let mut tries = 5;

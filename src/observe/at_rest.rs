@@ -181,15 +181,25 @@ pub(crate) async fn loaded(api: &Api) -> Fact<Digest> {
 
 /// The same, told from a server that never says.
 pub(crate) async fn reported(api: &Api) -> Reported {
-    let loaded = match api::encryption_metrics(api).await {
-        Fact::Known(metrics) => metrics.loaded,
-        Fact::Absent => {
-            return Reported::Silent(Reason::new(
-                "kube-apiserver does not show Holdfast its metrics (403 or 404)",
-            ));
+    reported_with_failures(api).await.0
+}
+
+/// The same, with how often the server has failed to load a changed file since its start.
+pub(crate) async fn reported_with_failures(api: &Api) -> (Reported, u64) {
+    match api::encryption_metrics(api).await {
+        Fact::Known(metrics) => {
+            let failures = metrics.reloads.get("failure").copied().unwrap_or(0);
+            (said(api, metrics.loaded).await, failures)
         }
-        Fact::Unknown(why) => Fact::Unknown(why),
-    };
+        Fact::Absent => {
+            let why = "kube-apiserver does not show Holdfast its metrics (403 or 404)";
+            (Reported::Silent(Reason::new(why)), 0)
+        }
+        Fact::Unknown(why) => (Reported::Says(Fact::Unknown(why)), 0),
+    }
+}
+
+async fn said(api: &Api, loaded: Fact<Digest>) -> Reported {
     if loaded != Fact::Absent {
         return Reported::Says(loaded);
     }
@@ -215,6 +225,9 @@ fn tells_what_it_loaded(version: &str) -> bool {
         _ => false,
     }
 }
+
+/// How often a census is begun whose revision is compacted before its end.
+const TRIES: usize = 3;
 
 /// Where the API server keeps its values.
 const STORE_FLAGS: [&str; 3] = ["etcd-servers", "etcd-prefix", "etcd-servers-overrides"];
@@ -351,25 +364,32 @@ async fn counted(
     let mut known = config.key_ids();
     known.extend(also.iter().cloned());
     let spans = access.paths.spans(patterns);
-    let counted = count_entries(
-        etcd,
-        &access.paths,
-        &spans,
-        |entry| {
-            look_into(
-                config,
-                &known,
-                &entry.key,
-                &entry.value,
-                thorough,
-                |key, plain| see(entry, key, plain),
-            )
-        },
-        |_| {},
-    );
-    counted
-        .await
-        .map_err(|error| Reason::new(format!("{error}; {}", error.advice())))
+    let mut tries = TRIES;
+    loop {
+        let counted = count_entries(
+            etcd,
+            &access.paths,
+            &spans,
+            |entry| {
+                look_into(
+                    config,
+                    &known,
+                    &entry.key,
+                    &entry.value,
+                    thorough,
+                    |key, plain| see(entry, key, plain),
+                )
+            },
+            |_| {},
+        );
+        tries -= 1;
+        match counted.await {
+            Ok(census) => return Ok(census),
+            // The API server lets etcd compact every 5 minutes, which no count but the longest meets twice.
+            Err(error) if error.is_compacted() && tries > 0 => {}
+            Err(error) => return Err(Reason::new(format!("{error}; {}", error.advice()))),
+        }
+    }
 }
 
 /// What is encrypted with keys that Holdfast knows; secrets, where nothing is.

@@ -21,6 +21,8 @@ use crate::rotation::{
     self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Rotation, Tally, World,
 };
 
+/// How often a census is taken anew that no watch can follow.
+const TRIES: usize = 3;
 const CHANGED_BY_NO_OP: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b21";
 
 /// What one look gave.
@@ -31,6 +33,8 @@ pub(super) struct Seen {
     pub(super) access: Access,
     /// Set when the API server does not say what it has loaded.
     pub(super) silent: Option<Silent>,
+    /// It has tried to load the file that is on the disk, and refuses it.
+    pub(super) refuses_file: bool,
 }
 
 /// One look. The census is not taken here, only brought up to date by its watch.
@@ -44,16 +48,22 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
     let chain = chain(&configured)?;
     let own_host = node.processes.host_name();
     rotator.limits.drain = drain(node, &manifest)?;
-    let (before, reported, store, watched, after) = {
+    let (before, (reported, failures), store, watched, after) = {
         let Rotator {
-            runtime, etcd, proof, ..
+            runtime,
+            etcd,
+            proof,
+            renewals,
+            ..
         } = &mut *rotator;
+        let now_ms = node.clock.now().since_boot_ms;
+        let mut of_two = |renewed| renewals.are_of_two(renewed, now_ms);
         runtime.block_on(async {
-            let before = members(&api, &name, &own_host).await;
-            let reported = at_rest::reported(&api).await;
+            let before = members(&api, &name, &own_host, &mut of_two).await;
+            let reported = at_rest::reported_with_failures(&api).await;
             let store = store(etcd, &access).await;
             let watched = watched(proof, &store, &configured, &access).await;
-            let after = members(&api, &name, &own_host).await;
+            let after = members(&api, &name, &own_host, &mut of_two).await;
             (before, reported, store, watched, after)
         })
     };
@@ -83,6 +93,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
     };
     Ok(Seen {
         world,
+        refuses_file: rotator.failed_reloads.refuses(configured.digest, failures),
         configured,
         api,
         access,
@@ -195,15 +206,23 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
             warn_of(&access, &entry.key, &difference);
         }
     };
+    let mut tries = TRIES;
     let (census, watch) = runtime.block_on(async {
         let etcd = connected(etcd, &access).await?;
-        let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see)
-            .await
-            .map_err(RotateError::Unknown)?;
-        // The whole prefix: the API server's leases keep the watch's progress going.
-        let span = Span::prefix(access.paths.prefix());
-        let watch = Watch::open(&etcd, &span, census.revision + 1).await?;
-        Ok::<_, RotateError>((census, watch))
+        loop {
+            let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see)
+                .await
+                .map_err(RotateError::Unknown)?;
+            // The whole prefix: the API server's leases keep the watch's progress going.
+            let span = Span::prefix(access.paths.prefix());
+            tries -= 1;
+            match Watch::open(&etcd, &span, census.revision + 1).await {
+                Ok(watch) => return Ok::<_, RotateError>((census, watch)),
+                // History went away between the two.
+                Err(error) if error.is_compacted() && tries > 0 => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     })?;
     let census = counted(&census, node.clock.now());
     rotator.proof = Some(Proof {
@@ -286,7 +305,14 @@ pub(super) fn chain(configured: &Configured) -> Result<Chain, RotateError> {
 
 /// The API servers that use this etcd, by their identity leases, whatever their age: clocks differ, and the API server removes the lease
 /// of one that is gone within the hour.
-async fn members(api: &Api, name: &NodeName, own_host: &Fact<String>) -> Fact<Membership> {
+///
+/// Two servers of one host name share one lease; `of_two` is given when it was renewed, and says whether that is so.
+async fn members(
+    api: &Api,
+    name: &NodeName,
+    own_host: &Fact<String>,
+    of_two: &mut dyn FnMut(Option<jiff::Timestamp>) -> bool,
+) -> Fact<Membership> {
     let own_host = match own_host {
         Fact::Known(host) => host,
         Fact::Absent => {
@@ -296,10 +322,15 @@ async fn members(api: &Api, name: &NodeName, own_host: &Fact<String>) -> Fact<Me
     };
     api::api_server_leases(api)
         .await
-        .and_then(|leases| membership(leases, name, own_host))
+        .and_then(|leases| membership(leases, name, own_host, of_two))
 }
 
-fn membership(leases: Vec<api::Lease>, name: &NodeName, own_host: &str) -> Fact<Membership> {
+fn membership(
+    leases: Vec<api::Lease>,
+    name: &NodeName,
+    own_host: &str,
+    of_two: &mut dyn FnMut(Option<jiff::Timestamp>) -> bool,
+) -> Fact<Membership> {
     let (own, others): (Vec<_>, Vec<_>) = leases
         .into_iter()
         .partition(|lease| lease.host.as_deref() == Some(own_host));
@@ -308,9 +339,13 @@ fn membership(leases: Vec<api::Lease>, name: &NodeName, own_host: &str) -> Fact<
             "no API server of host {own_host} has an identity lease in kube-system (label apiserver.kubernetes.io/identity)"
         ));
     }
+    let mut strangers: BTreeSet<String> = others.into_iter().map(|lease| lease.holder).collect();
+    if of_two(own.iter().filter_map(|lease| lease.renewed).max()) {
+        strangers.insert(format!("of another host with the name {own_host}"));
+    }
     Fact::Known(Membership {
         nodes: BTreeSet::from([name.clone()]),
-        strangers: others.into_iter().map(|lease| lease.holder).collect(),
+        strangers,
     })
 }
 
@@ -429,7 +464,7 @@ mod tests {
     #[test]
     fn every_lease_of_another_host_is_a_stranger_however_old_it_seems() {
         let name = NodeName("cp1".to_owned());
-        let of = |leases: Vec<api::Lease>| membership(leases, &name, "cp1.example.org");
+        let of = |leases: Vec<api::Lease>| membership(leases, &name, "cp1.example.org", &mut |_| false);
         let own = || lease(Some("cp1.example.org"), "own");
         let strangers = |found: Fact<Membership>| match found {
             Fact::Known(found) => found.strangers,
@@ -445,5 +480,10 @@ mod tests {
         // Neither none at all nor only somebody else's says that this is the only one.
         assert!(matches!(of(vec![]), Fact::Unknown(_)));
         assert!(matches!(of(vec![lease(Some("cp2"), "other")]), Fact::Unknown(_)));
+        let twin = membership(vec![own()], &name, "cp1.example.org", &mut |_| true);
+        assert_eq!(
+            strangers(twin),
+            BTreeSet::from(["of another host with the name cp1.example.org".to_owned()])
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
 mod brake;
+mod doubts;
 mod enable;
 mod evidence;
 mod forget;
@@ -144,6 +145,8 @@ pub struct Rotator<'a> {
     /// The configuration that lies on the disk, since when this process has seen it there.
     first_seen: Option<(Instant, Generation)>,
     comparison: crate::rewrite::Comparison,
+    failed_reloads: doubts::FailedReloads,
+    renewals: doubts::Renewals,
 }
 
 /// A census, and what was written since.
@@ -174,6 +177,8 @@ impl<'a> Rotator<'a> {
             hints: None,
             first_seen: None,
             comparison: crate::rewrite::Comparison::default(),
+            failed_reloads: doubts::FailedReloads::default(),
+            renewals: doubts::Renewals::default(),
         })
     }
 
@@ -331,6 +336,7 @@ impl<'a> Rotator<'a> {
                 )))
             }
             Step::Write(edit) => self.write(held, &rotation, &seen.configured, &edit),
+            Step::Load(_) if seen.refuses_file => self.refused_at_a_reload(held, journal),
             Step::Load(_) => Ok(await_load(&seen.configured)),
             Step::Reencrypt(keys) => self.reencrypt(&seen, &keys, pace, tell),
             Step::Verify => {

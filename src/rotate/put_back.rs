@@ -1,12 +1,25 @@
-//! What happens when an API server does not bear the configuration that it was restarted with.
+//! What happens when an API server does not bear the configuration that it was restarted with, or refuses the one that it was to load.
 
-use super::{RotateError, Rotator, key_store, look};
+use super::{Passed, RotateError, Rotator, key_store, look};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::observe::at_rest;
 use crate::rotation::{Event, Generation};
 
+const REFUSED: &str = "the API server tried to load it again and again and refused it; its log says why";
+
 impl Rotator<'_> {
+    /// An API server that loads files by itself goes on with the former configuration: that one goes back, before a restart meets the one
+    /// that is refused (F22).
+    pub(super) fn refused_at_a_reload(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+    ) -> Result<Passed, RotateError> {
+        let told = self.put_back(held, journal, REFUSED)?;
+        Ok(Passed::Did(told.unwrap_or_else(|| REFUSED.to_owned())))
+    }
+
     /// The API server does not bear the configuration that it was restarted with: the one before goes back, which reads all that can
     /// have been written meanwhile, since the two are neighbours on the walk. `None` when there is nothing to put back.
     ///

@@ -22,15 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a request of before may commit.
 const DRAIN_MS: u64 = 61_000;
 
-struct Walking {
-    on: Guarding,
+pub struct Walking {
+    pub on: Guarding,
     rotator: Rotator<'static>,
     clock: Arc<AtomicU64>,
 }
 
 impl Walking {
     /// On its way from one key to another; no configuration reads plaintext.
-    fn between_two_keys() -> Self {
+    pub fn between_two_keys() -> Self {
         let clock = Arc::new(AtomicU64::new(0));
         let ahead = Arc::clone(&clock);
         let mut on = Guarding::on(Loads::ByItself, |root| {
@@ -59,7 +59,7 @@ impl Walking {
     }
 
     /// Walks until that is so.
-    fn walk_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub fn walk_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             let on = &mut self.on;
@@ -77,14 +77,14 @@ impl Walking {
         }
     }
 
-    fn walk_to(&mut self, stage: Stage) {
+    pub fn walk_to(&mut self, stage: Stage) {
         self.walk_until(&format!("to {stage}"), |walking| {
             let written = walking.rotation().map(|rotation| rotation.written.values());
             written.is_some_and(|mut written| written.any(|written| *written == stage))
         });
     }
 
-    fn walk_to_the_end(&mut self) {
+    pub fn walk_to_the_end(&mut self) {
         self.walk_until("to the end", |walking| walking.rotation().is_none());
     }
 

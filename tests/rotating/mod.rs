@@ -41,6 +41,8 @@ const BOOT: &str = "HOLDFAST_CRASH_BOOT";
 const AHEAD: &str = "ahead";
 /// The exit code of the child's command, below the root.
 const CODE: &str = "code";
+/// Its peak memory in KiB, below the root.
+const PEAK: &str = "peak";
 /// No command here takes longer on a machine that does something.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a request of before may commit.
@@ -69,6 +71,8 @@ pub struct Run<'a> {
     pub kill_at: usize,
     /// The boot that the node is in, if it is another one than this machine's.
     pub boot: Option<&'a str>,
+    /// How long it may take, if longer than others.
+    pub patience: Option<Duration>,
 }
 
 impl Run<'_> {
@@ -91,7 +95,7 @@ impl Run<'_> {
             command.env(BOOT, boot);
         }
         let mut child = command.spawn().expect("this test can be started");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience.unwrap_or(PATIENCE);
         let status = loop {
             match child.try_wait().expect("a child of ours") {
                 Some(status) => break Some(status),
@@ -168,7 +172,17 @@ pub fn child() {
     });
     let words: Vec<&str> = words.split(' ').collect();
     let code = holdfast::cli::main_on(simulated, &words);
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|line| line.split_whitespace().next());
+    std::fs::write(root.join(PEAK), peak.expect("a number of kB")).expect("a writable folder");
     std::fs::write(root.join(CODE), code.to_string()).expect("a writable folder");
+}
+
+/// The most memory that the last command on the node had at any time.
+pub fn peak_kib(cluster: &Cluster) -> u64 {
+    let text = std::fs::read_to_string(cluster.world.root().join(PEAK)).expect("it came to its end");
+    text.parse().expect("a number")
 }
 
 /// True for a path in the run-time folder.

@@ -76,6 +76,15 @@ struct State {
     /// The bytes of its file when it looked last.
     seen: Vec<u8>,
     wrong: Vec<String>,
+    /// Which configurations it does not load while it runs, and how often it tried.
+    refuses: Option<fn(&[u8]) -> bool>,
+    failures: u64,
+    /// Another server has its host name, and renews its lease, too.
+    twin: bool,
+    /// How long a revision outlasts the next compaction, if longer than usual.
+    compacts: Option<Duration>,
+    /// How often the lease was looked at.
+    leases_asked: u32,
 }
 
 impl Cluster {
@@ -181,6 +190,21 @@ impl Cluster {
         self.shared.kubelet.lock().not_borne = which;
     }
 
+    /// Which configurations the API server refuses from now on when it is to load them while it runs.
+    pub fn refuses_to_reload(&self, which: Option<fn(&[u8]) -> bool>) {
+        self.shared.lock().refuses = which;
+    }
+
+    /// How long nothing is written before etcd is let compact.
+    pub fn compacts_after(&self, quiet: Duration) {
+        self.shared.lock().compacts = Some(quiet);
+    }
+
+    /// Whether another host of the same name has an API server.
+    pub fn has_twin(&self, twin: bool) {
+        self.shared.lock().twin = twin;
+    }
+
     /// The API server ends; the kubelet starts it again.
     pub fn crash_api_server(&self) {
         let running = self.world.running(Component::ApiServer).expect("it runs");
@@ -276,7 +300,12 @@ impl Shared {
                 (store.revision(), store.compacted())
             };
             // Its note of a compaction is a write, too.
-            let after = if revision > compacted + 1 { QUIET } else { COMPACTS };
+            let slow = self.lock().compacts;
+            let after = match slow {
+                Some(slow) => slow,
+                None if revision > compacted + 1 => QUIET,
+                None => COMPACTS,
+            };
             if revision != quiet.0 {
                 quiet = (revision, Instant::now());
             } else if quiet.1.elapsed() >= after && self.listens() {
@@ -316,6 +345,10 @@ impl Shared {
             return;
         };
         if !is_new && bytes == state.seen {
+            return;
+        }
+        if !is_new && state.refuses.is_some_and(|refuses| refuses(&bytes)) {
+            state.failures += 1;
             return;
         }
         match AtRest::parse(&bytes) {
@@ -408,22 +441,24 @@ impl Backend for Shared {
         match (method, path) {
             ("PATCH", _) => self.patch(path),
             ("GET", "/metrics") => {
-                let hash = self
-                    .lock()
-                    .serving
-                    .as_ref()
-                    .map(|(_, config)| config.hash.clone());
-                let hash = hash.unwrap_or_default();
+                let state = self.lock();
+                let hash = state.serving.as_ref().map(|(_, config)| config.hash.clone());
+                let (hash, failures) = (hash.unwrap_or_default(), state.failures);
                 let text = format!(
-                    "apiserver_encryption_config_controller_last_config_info{{apiserver_id_hash=\"sha256:0\",hash=\"sha256:{hash}\"}} 1\n"
+                    "apiserver_encryption_config_controller_last_config_info{{apiserver_id_hash=\"sha256:0\",hash=\"sha256:{hash}\"}} 1\n\
+                     apiserver_encryption_config_controller_automatic_reloads_total{{apiserver_id_hash=\"sha256:0\",status=\"failure\"}} {failures}\n"
                 );
                 (200, text)
             }
             ("GET", "/version") => (200, r#"{"gitVersion":"v1.35.4"}"#.to_owned()),
             ("GET", "/api/v1") => (200, SECRETS.to_owned()),
             ("GET", LEASES) => {
+                let mut state = self.lock();
+                state.leases_asked += u32::from(state.twin);
+                let second = state.leases_asked % 60;
+                drop(state);
                 let item = format!(
-                    r#"{{"metadata":{{"name":"apiserver-x","labels":{{"kubernetes.io/hostname":"{NODE_NAME}"}}}},"spec":{{"holderIdentity":"apiserver-x_1","leaseDurationSeconds":3600,"renewTime":"2026-11-25T01:00:00.123456Z"}}}}"#
+                    r#"{{"metadata":{{"name":"apiserver-x","labels":{{"kubernetes.io/hostname":"{NODE_NAME}"}}}},"spec":{{"holderIdentity":"apiserver-x_1","leaseDurationSeconds":3600,"renewTime":"2026-11-25T01:00:{second:02}.123456Z"}}}}"#
                 );
                 (
                     200,

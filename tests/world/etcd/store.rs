@@ -125,9 +125,11 @@ impl Store {
 
     /// What happened to the keys in `[start, end)` from a revision on.
     pub fn events(&self, start: &[u8], end: &[u8], from: i64) -> Vec<(Vec<u8>, Version)> {
+        let first = self.log.partition_point(|(_, (of, _))| *of < from);
         self.log
             .iter()
-            .filter(|(key, (of, _))| *of >= from && key.as_slice() >= start && key.as_slice() < end)
+            .skip(first)
+            .filter(|(key, _)| key.as_slice() >= start && key.as_slice() < end)
             .cloned()
             .collect()
     }
