@@ -11,7 +11,7 @@ use crate::config::{Config, Pause};
 use crate::controls::Control;
 use crate::domain::{Component, Digest, Fact, Observation};
 use crate::journal::JournalState;
-use crate::observe::{Request, ask_for_restart, look_at_values, observe};
+use crate::observe::{Request, ask_for_restart, look_at_kits, look_at_values, observe};
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
     WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
@@ -101,7 +101,7 @@ pub fn look(
                 .iter()
                 .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
     };
-    let mut values = Vec::new();
+    let (mut values, mut kits) = (Vec::new(), Vec::new());
     for finding in looked.findings.iter().filter(|finding| acts(&finding.control)) {
         for evidence in finding.with_verdict(Verdict::Drift) {
             match &evidence.mend {
@@ -115,12 +115,22 @@ pub fn look(
                     name,
                     items,
                 }) => values.push((*component, name.clone(), items.value())),
+                Some(Mend::Conditional {
+                    kit,
+                    component,
+                    name,
+                    value,
+                }) => {
+                    values.push((*component, name.clone(), value.clone()));
+                    kits.push((*kit, name.clone(), value.clone()));
+                }
                 Some(Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. }) | None => {}
             }
         }
     }
     let restarts: BTreeSet<Component> = values.iter().map(|(component, _, _)| *component).collect();
     look_at_values(node, &values, &mut looked.observation);
+    look_at_kits(node, &kits, &mut looked.observation);
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         ask_for_restart(node, &restarts, &mut looked.observation);
@@ -369,6 +379,10 @@ pub fn pass(
     } else if !intent.finishing {
         let seen = |id| intent.only.as_ref().is_none_or(|only| only.contains(id));
         for change in looked.plan.changes.iter().filter(|change| seen(&change.id)) {
+            // What an edit needs may be what has just failed: the next look tells.
+            if change.restarts().is_some() && outcomes.iter().any(Outcome::is_failure) {
+                break;
+            }
             let outcome = applier.make(change)?;
             let waits = outcome.is_in_flight();
             outcomes.push(outcome);

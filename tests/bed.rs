@@ -255,7 +255,10 @@ fn in_audit_the_daemon_tells_each_drift_once_and_touches_nothing() {
 #[ignore = "needs the test bed"]
 fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
     let node = Node::fresh();
-    node.configure("mode: enforce\n");
+    // So little is kept of the audit log that its rotation can be seen.
+    node.configure(
+        "mode: enforce\nconditional: allow\ncontrols: { CIS-1.2.18: { value: 2 }, CIS-1.2.19: { value: 1 } }\n",
+    );
     node.start_daemon();
     let admin = "/etc/kubernetes/admin.conf";
     let proven = |node: &Node| {
@@ -267,6 +270,7 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
     node.await_that("the node is hardened and healthy", 3 * RESTART, |node| {
         proven(node) == 3 && node.is_ready()
     });
+    the_audit_log_is_written_and_rotated(&node);
     for mode in [0o666, 0o644, 0o755] {
         node.set_mode(admin, mode);
         node.await_that("the mode is mended", Duration::from_secs(2), |node| {
@@ -299,6 +303,27 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
         node.log().iter().any(|line| line.ends_with("Holdfast ends")),
         "a clean stop"
     );
+}
+
+/// Who reads a secret is logged, what is in it is not; and a log of 1 MB gives way to the next one.
+fn the_audit_log_is_written_and_rotated(node: &Node) {
+    const FOLDER: &str = "/var/log/kubernetes/audit";
+    node.sh("kubectl create secret generic audited --from-literal=x=T0p-s3cret-data && kubectl get secret audited -o yaml");
+    let written = node.sh(&format!(
+        "grep -h audited {FOLDER}/*.log | grep '\"verb\":\"get\"'"
+    ));
+    assert!(written.contains("kubernetes-admin"), "{written}");
+    let log = node.sh(&format!("cat {FOLDER}/*.log"));
+    assert!(
+        !log.contains("T0p-s3cret-data") && !log.contains("VDBwLXMzY3JldC1kYXRh"),
+        "no data of a secret is logged"
+    );
+    assert!(!log.contains("/livez"), "probes are not logged");
+    let ask = "for i in $(seq 60); do kubectl get cm,svc,pods,sa -A >/dev/null; done; \
+               ls -l /var/log/kubernetes/audit | grep -c 'audit-.*log'; true";
+    node.await_that("the log is rotated", RESTART, |node| node.sh(ask).trim() != "0");
+    assert_eq!(node.mode(&format!("{FOLDER}/audit.log")), 0o600);
+    assert_eq!(node.mode(FOLDER), 0o700);
 }
 
 /// A backup copy in the folder is a second pod to the kubelet.

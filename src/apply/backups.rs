@@ -45,7 +45,11 @@ pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
     let (component, backup) = match act {
         Act::EditManifest(edit) => (edit.component, &edit.backup),
         Act::Bounce(bounce) => (bounce.component, &bounce.backup),
-        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return,
+        Act::SetMode { .. }
+        | Act::SetOwner { .. }
+        | Act::MakeFolder { .. }
+        | Act::Install { .. }
+        | Act::Quarantine { .. } => return,
     };
     let Ok(folder) = own_folder(node, "backups") else {
         return;

@@ -174,6 +174,11 @@ impl Applier<'_> {
                 to: backups::quarantine_for(self.node, path)?,
                 digest: *digest,
             },
+            Deed::MakeFolder { path } => Act::MakeFolder { path: path.clone() },
+            Deed::Install { path, content } => Act::Install {
+                path: path.clone(),
+                digest: Digest::of(content.as_bytes()),
+            },
             Deed::EditManifest(edit) => {
                 let backup = backups::keep(self.node, self.held, edit.component, &edit.before)?;
                 let bounce = out::stage(self.node, self.held, edit)?;
@@ -192,6 +197,8 @@ impl Applier<'_> {
         match (deed, act) {
             (Deed::SetMode { path, id, from, to }, _) => files.set_mode(self.held, path, *id, *from, *to),
             (Deed::SetOwner { path, id, from, to }, _) => files.set_owner(self.held, path, *id, *from, *to),
+            (Deed::MakeFolder { path }, _) => files.make_own_folder(path),
+            (Deed::Install { path, content }, _) => files.create(self.held, path, content.as_bytes()),
             (Deed::Quarantine { path, digest }, Act::Quarantine { to, .. }) => {
                 files.move_away(self.held, path, *digest, to)
             }
@@ -241,7 +248,11 @@ impl Applier<'_> {
         let edit = match act {
             Act::EditManifest(edit) => edit,
             Act::Bounce(bounce) => return self.bring_back(bounce),
-            Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => {
+            Act::SetMode { .. }
+            | Act::SetOwner { .. }
+            | Act::MakeFolder { .. }
+            | Act::Install { .. }
+            | Act::Quarantine { .. } => {
                 return Result::Stuck {
                     why: format!("{act} takes nothing out of its folder"),
                 };
@@ -314,7 +325,11 @@ fn by_hand(act: &Act) -> Option<String> {
     let (component, path, backup, when) = match act {
         Act::EditManifest(edit) => (edit.component, &edit.path, &edit.backup, "edit"),
         Act::Bounce(bounce) => (bounce.component, &bounce.path, &bounce.backup, "bounce"),
-        Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return None,
+        Act::SetMode { .. }
+        | Act::SetOwner { .. }
+        | Act::MakeFolder { .. }
+        | Act::Install { .. }
+        | Act::Quarantine { .. } => return None,
     };
     Some(format!(
         "install -o root -g root -m 0600 {backup} {path}   # the manifest before the {when}\n\

@@ -188,7 +188,12 @@ pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
             ..
         }) => vec![(&bounce.out, *before), (&bounce.staged, *after)],
         Act::Bounce(bounce) => vec![(&bounce.out, bounce.digest)],
-        Act::EditManifest(_) | Act::SetMode { .. } | Act::SetOwner { .. } | Act::Quarantine { .. } => return,
+        Act::EditManifest(_)
+        | Act::SetMode { .. }
+        | Act::SetOwner { .. }
+        | Act::MakeFolder { .. }
+        | Act::Install { .. }
+        | Act::Quarantine { .. } => return,
     };
     if node.files.facts(act.path()).known().is_none() {
         return;

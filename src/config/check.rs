@@ -11,8 +11,8 @@ use super::syntax::quote;
 use super::tree::{Content, Node};
 use super::values::{boolean, duration, fill, list, scalar, text};
 use super::{
-    Action, ApiAccess, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN, ManifestsFolder,
-    Window,
+    Action, ApiAccess, Conditional, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN,
+    ManifestsFolder, Window,
 };
 use crate::domain::{InvalidPath, NodePath};
 
@@ -25,6 +25,10 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
         &[
             ("mode", |config, node| {
                 config.mode = global_mode(node)?;
+                Ok(())
+            }),
+            ("conditional", |config, node| {
+                config.conditional = conditional(node)?;
                 Ok(())
             }),
             // Checked below, when the required flags are known: each of those is a control too.
@@ -82,6 +86,20 @@ pub(super) fn control_mode(node: &Node) -> Result<Action, Problem> {
             "mode",
             other,
             &["off", "audit", "enforce"],
+        )),
+    }
+}
+
+/// Whether conditional remedies are used.
+pub(super) fn conditional(node: &Node) -> Result<Conditional, Problem> {
+    match text(node)? {
+        "allow" => Ok(Conditional::Allow),
+        "report" => Ok(Conditional::Report),
+        other => Err(Problem::unknown_word(
+            node.at,
+            "word",
+            other,
+            &["allow", "report"],
         )),
     }
 }

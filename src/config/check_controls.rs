@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::check::control_mode;
+use super::check::{conditional, control_mode};
 use super::nearest::nearest;
 use super::raw::Problem;
 use super::syntax::quote;
@@ -14,7 +14,7 @@ use super::tree::{Content, Key, Node};
 use super::values::{entries, expected, fill, insert_once, scalar, text};
 use super::{ControlSetting, Exception};
 use crate::controls::{CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue};
-use crate::domain::{Component, ControlId, FlagName, Mode};
+use crate::domain::{Component, ControlId, FlagName, Mode, NodePath};
 
 type RequiredFlags = BTreeMap<Component, BTreeMap<FlagName, String>>;
 
@@ -37,6 +37,13 @@ pub(super) fn settings(
     for (key, value) in entries(node, "control ids with their settings")? {
         let (id, control) = known_control(key, &catalogue, required)?;
         let setting = setting(value)?;
+        if let (Some(_), Some(node)) = (setting.conditional, value.get("conditional")) {
+            let is_conditional = |control: &Control| matches!(control.remedy, Remedy::Conditional(_));
+            if !control.is_some_and(is_conditional) {
+                return Err(Problem::at(node.at, format!("{id} has no conditional remedy"))
+                    .hint("`holdfast controls` says which have one".to_owned()));
+            }
+        }
         if let (Some(given), Some(node)) = (&setting.value, value.get("value")) {
             match control {
                 Some(control) => check_value(control, given, node)?,
@@ -120,6 +127,10 @@ fn setting(node: &Node) -> Result<ControlSetting, Problem> {
                 setting.mode = Some(control_mode(node)?);
                 Ok(())
             }),
+            ("conditional", |setting, node| {
+                setting.conditional = Some(conditional(node)?);
+                Ok(())
+            }),
             ("value", |setting, node| {
                 setting.value = Some(scalar(node)?.to_owned());
                 Ok(())
@@ -172,7 +183,12 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
             )),
         },
         Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Meets(_),
+            name,
+            rule: FlagRule::IsSet { usual: Some(_) },
+            ..
+        } => check_file(control, name, value, node),
+        Requirement::Flag {
+            rule: FlagRule::IsSet { usual: None } | FlagRule::Meets(_),
             ..
         }
         | Requirement::Certificates(CertificateRule::Strong | CertificateRule::OwnEtcdAuthority)
@@ -185,6 +201,22 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
         | Requirement::Folder(_) => Err(Problem::at(node.at, format!("{id} takes no value"))
             .hint(format!("`holdfast explain {id}` says what it asks"))),
     }
+}
+
+/// A file that a conditional remedy names, and whose folder it mounts.
+fn check_file(control: &Control, name: &FlagName, value: &str, node: &Node) -> Result<(), Problem> {
+    let id = &control.id;
+    if let Err(error) = value.parse::<NodePath>() {
+        return Err(Problem::at(
+            node.at,
+            format!("{id} takes the path of a file: {error}"),
+        ));
+    }
+    if let Remedy::Conditional(kit) = control.remedy {
+        kit.provision(name, value)
+            .map_err(|error| Problem::at(node.at, format!("{id}: {error}")))?;
+    }
+    check_flag_value(value, node)
 }
 
 fn check_mode(id: &ControlId, value: &str, node: &Node) -> Result<(), Problem> {

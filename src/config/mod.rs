@@ -48,11 +48,23 @@ impl std::fmt::Display for Action {
     }
 }
 
+/// Whether remedies are used that make files of their own, or need more than an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conditional {
+    /// Their drifts are reported.
+    #[default]
+    Report,
+    /// They are used when what they need is there.
+    Allow,
+}
+
 /// The checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// For every control that has no mode of its own. Never [`Action::Off`].
     pub mode: Action,
+    /// Whether remedies are used that need more than an edit; each control may say otherwise.
+    pub conditional: Conditional,
     /// Settings of single controls.
     pub controls: BTreeMap<ControlId, ControlSetting>,
     /// Flags that the operator requires, by component.
@@ -99,6 +111,8 @@ pub enum Cut {
 pub struct ControlSetting {
     /// What is done about its drift.
     pub mode: Option<Action>,
+    /// Whether its conditional remedy is used.
+    pub conditional: Option<Conditional>,
     /// Another value than the catalogue's.
     pub value: Option<String>,
     /// Why its drift is accepted, and until when.
@@ -149,11 +163,21 @@ pub const MAX_DRAIN: Duration = Duration::from_secs(30);
 /// No component is waited for longer than this before its former manifest goes back.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(300);
 
+impl Config {
+    /// Whether the conditional remedy of a control is used.
+    #[must_use]
+    pub fn allows(&self, control: &ControlId) -> bool {
+        let own = self.controls.get(control).and_then(|setting| setting.conditional);
+        own.unwrap_or(self.conditional) == Conditional::Allow
+    }
+}
+
 impl Default for Config {
     /// What holds without a configuration file: report everything, touch nothing.
     fn default() -> Self {
         Self {
             mode: Action::Audit,
+            conditional: Conditional::Report,
             controls: BTreeMap::new(),
             required_flags: BTreeMap::new(),
             manifests: ManifestsFolder::default(),

@@ -6,32 +6,43 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZoneDatabase;
 use proptest::prelude::*;
 
-use super::tests::flag;
+use super::tests::{ValueKind, flag, value_kind};
 use super::*;
-use crate::controls::{Requirement, catalogue};
+use crate::controls::{Control, Remedy, catalogue};
 
 fn any_text() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9 .:,'\"#{}é-]{0,20}[a-z]"
 }
 
-fn any_setting(requirement: Requirement) -> impl Strategy<Value = ControlSetting> {
-    let of_mode = matches!(requirement, Requirement::Mode { .. } | Requirement::Access { .. });
-    let value = if of_mode { "0[0-7]{3}" } else { "[01]" };
+fn any_setting(control: &Control) -> impl Strategy<Value = ControlSetting> + use<> {
+    let value = match value_kind(control) {
+        ValueKind::Mode => "0[0-7]{3}",
+        ValueKind::File => "/x[a-z]{1,5}/[a-z]{1,5}",
+        ValueKind::Other => "[01]",
+    };
+    let word = prop_oneof![Just(Conditional::Report), Just(Conditional::Allow)];
+    let is_conditional = matches!(control.remedy, Remedy::Conditional(_));
+    let conditional = prop::option::of(word).prop_map(move |word| word.filter(|_| is_conditional));
     let modes = prop::option::of(prop_oneof![
         Just(Action::Off),
         Just(Action::Audit),
         Just(Action::Enforce)
     ]);
     let exception = (any_text(), prop::option::of(0..4_000_000_000i64));
-    (modes, prop::option::of(value), prop::option::of(exception)).prop_map(|(mode, value, exception)| {
-        ControlSetting {
-            mode,
-            value,
-            exception: exception.map(|(reason, until)| Exception {
-                reason: reason.trim().to_owned(),
-                until: until.map(|second| jiff::Timestamp::from_second(second).unwrap()),
-            }),
-        }
+    let settings = (
+        modes,
+        conditional,
+        prop::option::of(value),
+        prop::option::of(exception),
+    );
+    settings.prop_map(|(mode, conditional, value, exception)| ControlSetting {
+        mode,
+        conditional,
+        value,
+        exception: exception.map(|(reason, until)| Exception {
+            reason: reason.trim().to_owned(),
+            until: until.map(|second| jiff::Timestamp::from_second(second).unwrap()),
+        }),
     })
 }
 
@@ -47,12 +58,24 @@ fn any_window() -> impl Strategy<Value = Window> {
     })
 }
 
+fn any_disruption() -> impl Strategy<Value = Disruption> {
+    let drain = prop_oneof![
+        Just(Drain::Kubelet),
+        (1..=30u64).prop_map(|seconds| Drain::After(Duration::from_secs(seconds)))
+    ];
+    (prop::option::of(any_window()), 10..=300u64, drain).prop_map(|(window, deadline, drain)| Disruption {
+        window,
+        deadline: Duration::from_secs(deadline),
+        drain,
+    })
+}
+
 fn any_config() -> impl Strategy<Value = Config> {
     let settings: Vec<_> = catalogue()
         .into_iter()
         .map(|control| {
             let takes_value = control.takes_value();
-            let setting = any_setting(control.requirement).prop_map(move |setting| ControlSetting {
+            let setting = any_setting(&control).prop_map(move |setting| ControlSetting {
                 value: setting.value.filter(|_| takes_value),
                 ..setting
             });
@@ -76,24 +99,19 @@ fn any_config() -> impl Strategy<Value = Config> {
         prop::collection::vec("[a-z1-9-]{1,10}\\.yaml", 0..3),
         any::<bool>(),
     );
-    let drain = prop_oneof![
-        Just(Drain::Kubelet),
-        (1..=30u64).prop_map(|seconds| Drain::After(Duration::from_secs(seconds)))
-    ];
-    let disruption = (prop::option::of(any_window()), 10..=300u64, drain);
+    let disruption = any_disruption();
     let mode = prop_oneof![Just(Action::Audit), Just(Action::Enforce)];
-    (mode, controls, required, folder, disruption, 10..=3600u64).prop_map(
-        |(mode, controls, required_flags, (known, quarantine), (window, deadline, drain), full_pass)| {
+    let conditional = prop_oneof![Just(Conditional::Report), Just(Conditional::Allow)];
+    let modes = (mode, conditional);
+    (modes, controls, required, folder, disruption, 10..=3600u64).prop_map(
+        |((mode, conditional), controls, required_flags, (known, quarantine), disruption, full_pass)| {
             Config {
                 mode,
+                conditional,
                 controls,
                 required_flags,
                 manifests: ManifestsFolder { known, quarantine },
-                disruption: Disruption {
-                    window,
-                    deadline: Duration::from_secs(deadline),
-                    drain,
-                },
+                disruption,
                 encryption: Config::default().encryption,
                 full_pass: Duration::from_secs(full_pass),
                 api: ApiAccess::default(),
@@ -102,12 +120,22 @@ fn any_config() -> impl Strategy<Value = Config> {
     )
 }
 
+const fn word(conditional: Conditional) -> &'static str {
+    match conditional {
+        Conditional::Report => "report",
+        Conditional::Allow => "allow",
+    }
+}
+
 /// The configuration as JSON, which is YAML too.
 fn as_json(config: &Config) -> serde_json::Value {
     let setting = |setting: &ControlSetting| {
         let mut map = serde_json::Map::new();
         if let Some(mode) = setting.mode {
             map.insert("mode".to_owned(), serde_json::to_value(mode).unwrap());
+        }
+        if let Some(conditional) = setting.conditional {
+            map.insert("conditional".to_owned(), word(conditional).into());
         }
         if let Some(value) = &setting.value {
             map.insert("value".to_owned(), value.as_str().into());
@@ -150,6 +178,7 @@ fn as_json(config: &Config) -> serde_json::Value {
         Drain::After(time) => format_duration(time),
     };
     serde_json::json!({
+        "conditional": word(config.conditional),
         "mode": config.mode,
         "controls": controls,
         "requiredFlags": required,

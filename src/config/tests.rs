@@ -7,7 +7,7 @@ use jiff::civil::{Weekday, time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::*;
-use crate::controls::{Requirement, catalogue};
+use crate::controls::{Control, FlagRule, Requirement, catalogue};
 
 fn control(id: &str) -> ControlId {
     id.parse().unwrap()
@@ -81,7 +81,7 @@ controls:
   cis-1.1.13:
     mode: off
     value: "0400"
-  1.2.17: { value: 60, exception: { reason: soon, until: 2027-01-31T18:00:00+02:00 } }
+  1.2.17: { value: 60, conditional: allow, exception: { reason: soon, until: 2027-01-31T18:00:00+02:00 } }
   HF-FLAG-kube-apiserver.audit-log-maxage: { mode: audit }
 requiredFlags:
   kube-apiserver: { audit_log_maxage: "30", tls-min-version: VersionTLS13, event-ttl: 1.10, enable-x: true }
@@ -101,7 +101,7 @@ api: { kubeconfig: /etc/holdfast/api.conf }
             ControlSetting {
                 mode: Some(Action::Enforce),
                 value: Some("false".to_owned()),
-                exception: None,
+                ..ControlSetting::default()
             },
         ),
         (
@@ -116,13 +116,14 @@ api: { kubeconfig: /etc/holdfast/api.conf }
             ControlSetting {
                 mode: Some(Action::Off),
                 value: Some("0400".to_owned()),
-                exception: None,
+                ..ControlSetting::default()
             },
         ),
         (
             control("CIS-1.2.17"),
             ControlSetting {
                 mode: None,
+                conditional: Some(Conditional::Allow),
                 value: Some("60".to_owned()),
                 exception: Some(exception("soon", "2027-01-31T16:00:00Z")),
             },
@@ -144,6 +145,7 @@ api: { kubeconfig: /etc/holdfast/api.conf }
     let flags = flags.map(|(name, value)| (flag(name), value.to_owned()));
     let expected = Config {
         mode: Action::Enforce,
+        conditional: Conditional::Report,
         controls,
         required_flags: BTreeMap::from([(Component::ApiServer, BTreeMap::from(flags))]),
         manifests: ManifestsFolder {
@@ -210,7 +212,7 @@ fn rotations_by_themselves_are_off_unless_a_span_is_named() {
 fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     assert_eq!(
         refusal("# c\nmode: audit\ncontrols:\n  CIS-1.2.15:\n    mdoe: enforce\n"),
-        "5:5: unknown key \"mdoe\" | did you mean \"mode\"? Allowed here: mode, value, exception"
+        "5:5: unknown key \"mdoe\" | did you mean \"mode\"? Allowed here: mode, conditional, value, exception"
     );
     assert_eq!(
         refusal("disruption: { window: { form: \"02:00\" } }"),
@@ -218,7 +220,7 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: unknown key \"colour\" | Allowed here: mode, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
@@ -329,17 +331,44 @@ fn values_must_fit_their_control() {
     );
 }
 
+/// What kind of value a control takes.
+pub(super) enum ValueKind {
+    Mode,
+    File,
+    Other,
+}
+
+pub(super) fn value_kind(control: &Control) -> ValueKind {
+    let requirement = &control.requirement;
+    let is_file = |requirement: &Requirement| {
+        matches!(
+            requirement,
+            Requirement::Flag {
+                rule: FlagRule::IsSet { .. },
+                ..
+            }
+        )
+    };
+    if matches!(requirement, Requirement::Mode { .. } | Requirement::Access { .. }) {
+        ValueKind::Mode
+    } else if is_file(requirement) {
+        ValueKind::File
+    } else {
+        ValueKind::Other
+    }
+}
+
 #[test]
 fn every_value_that_is_taken_here_is_taken_by_the_plan() {
     for control in catalogue()
         .into_iter()
         .filter(crate::controls::Control::takes_value)
     {
-        let of_mode = matches!(
-            control.requirement,
-            Requirement::Mode { .. } | Requirement::Access { .. }
-        );
-        let value = if of_mode { "\"0400\"" } else { "\"1\"" };
+        let value = match value_kind(&control) {
+            ValueKind::Mode => "\"0400\"",
+            ValueKind::File => "/a/b",
+            ValueKind::Other => "\"1\"",
+        };
         let config = parse(&format!("controls: {{ {}: {{ value: {value} }} }}", control.id)).unwrap();
         assert!(crate::plan::select(&config).is_ok(), "{}", control.id);
     }
@@ -486,7 +515,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: expected keys with values, found a list | Allowed here: mode, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),
@@ -575,6 +604,6 @@ fn anchors_keep_their_meaning_and_merge_keys_are_unknown() {
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: &a { mode: off }\n  1.1.10: { <<: *a }\n"),
-        "3:13: unknown key \"<<\" | Allowed here: mode, value, exception"
+        "3:13: unknown key \"<<\" | Allowed here: mode, conditional, value, exception"
     );
 }

@@ -9,6 +9,7 @@ pub mod editions;
 mod files;
 mod flags;
 mod folder;
+mod kits;
 mod kubelet;
 mod places;
 
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference};
+pub use kits::{Kit, NoFolder, Provision};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 use crate::kubelet::Setting;
@@ -48,6 +50,8 @@ pub enum Remedy {
     Restarts,
     /// It is mended when its precondition is proven; nothing restarts.
     When(Precondition),
+    /// It is mended by an edit that restarts one component, if the operator allows that, when what it needs has been made or is there.
+    Conditional(Kit),
     /// It is moved to quarantine, if the operator turned that on.
     Quarantine,
     /// It is only reported; the text says what a remedy would need.
@@ -175,7 +179,10 @@ pub enum FlagRule {
         config_key: Option<&'static str>,
     },
     /// It is given.
-    IsSet,
+    IsSet {
+        /// What a conditional remedy gives it: the path of a file.
+        usual: Option<String>,
+    },
     /// It, and what belongs to it, meets this: no single value is required.
     Meets(Constraint),
     /// It is a number, at least this; and the flag that it belongs to is given, or there is nothing to keep.
@@ -330,7 +337,9 @@ impl Control {
     #[must_use]
     pub const fn restarts(&self) -> Option<Component> {
         match (&self.remedy, &self.requirement) {
-            (Remedy::Restarts, Requirement::Flag { component, .. }) => Some(*component),
+            (Remedy::Restarts | Remedy::Conditional(_), Requirement::Flag { component, .. }) => {
+                Some(*component)
+            }
             _ => None,
         }
     }
@@ -344,7 +353,7 @@ impl Control {
                 | Requirement::Access { .. }
                 | Requirement::Certificates(CertificateRule::TimeLeft { .. })
                 | Requirement::Flag {
-                    rule: FlagRule::Is { .. } | FlagRule::AtLeast { .. },
+                    rule: FlagRule::Is { .. } | FlagRule::AtLeast { .. } | FlagRule::IsSet { usual: Some(_) },
                     ..
                 }
         )

@@ -29,6 +29,8 @@ pub struct Observation {
     pub pod_cgroups: BTreeSet<String>,
     /// Structured files that a flag or the kubelet names and that hold no secret, as JSON values.
     pub documents: BTreeMap<NodePath, Fact<serde_json::Value>>,
+    /// The bytes that are free where a folder lies, or will; asked only where a change will fill it.
+    pub free_space: BTreeMap<NodePath, Fact<u64>>,
     /// The certificates of a file. `Absent`: the file is not there.
     pub certificates: BTreeMap<NodePath, Fact<Vec<Certificate>>>,
     /// What writes secrets; `Absent` without `--encryption-provider-config`.

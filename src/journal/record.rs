@@ -156,6 +156,18 @@ pub enum Act {
     /// Restarts a component by moving its manifest out of its folder and back in. Decided by where the file lies and by whether the
     /// former process runs after a crash.
     Bounce(BouncedManifest),
+    /// Makes a folder. Decided by observation after a crash.
+    MakeFolder {
+        /// The folder.
+        path: NodePath,
+    },
+    /// Writes a file where none is. Decided by observation after a crash.
+    Install {
+        /// The file.
+        path: NodePath,
+        /// Its content.
+        digest: Digest,
+    },
     /// Moves an unknown manifest out of the folder. Decided by which of the two is there after a crash.
     Quarantine {
         /// Where it was.
@@ -255,7 +267,11 @@ impl Act {
         match self {
             Self::EditManifest(edit) => Some(edit.component),
             Self::Bounce(bounce) => Some(bounce.component),
-            Self::SetMode { .. } | Self::SetOwner { .. } | Self::Quarantine { .. } => None,
+            Self::SetMode { .. }
+            | Self::SetOwner { .. }
+            | Self::MakeFolder { .. }
+            | Self::Install { .. }
+            | Self::Quarantine { .. } => None,
         }
     }
 
@@ -270,6 +286,8 @@ impl Act {
             Self::EditManifest(_)
             | Self::SetMode { .. }
             | Self::SetOwner { .. }
+            | Self::MakeFolder { .. }
+            | Self::Install { .. }
             | Self::Quarantine { .. } => None,
         }
     }
@@ -278,7 +296,11 @@ impl Act {
     #[must_use]
     pub const fn path(&self) -> &NodePath {
         match self {
-            Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
+            Self::SetMode { path, .. }
+            | Self::SetOwner { path, .. }
+            | Self::MakeFolder { path }
+            | Self::Install { path, .. }
+            | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
             Self::Bounce(bounce) => &bounce.path,
         }
@@ -292,6 +314,8 @@ impl std::fmt::Display for Act {
             Self::SetOwner { path, from, to } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
             Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
+            Self::MakeFolder { path } => write!(f, "folder {path}, root's alone"),
+            Self::Install { path, .. } => write!(f, "file {path}, which is not there yet"),
             Self::Quarantine { path, to, .. } => write!(f, "quarantine of {path} in {to}"),
         }
     }

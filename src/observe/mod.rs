@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::adapters::processes::Table;
 use crate::adapters::{Node, accounts, pod_logs};
-use crate::controls::{Control, KubeletRule, Must, Requirement, Target};
+use crate::controls::{Control, Kit, KubeletRule, Must, Requirement, Target};
 use crate::domain::{
-    Component, Digest, Fact, FileFacts, Manifest, NodePath, Observation, PathPattern, Process, Reason,
+    Component, Digest, Fact, FileFacts, FlagName, Manifest, NodePath, Observation, PathPattern, Process,
+    Reason,
 };
 use crate::journal::{Act, InFlight};
 use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
@@ -48,6 +49,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         pod_logs: BTreeMap::new(),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        free_space: BTreeMap::new(),
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
@@ -104,6 +106,27 @@ pub fn look_at_values(
         };
         for named in paths_of_value(*component, name, value) {
             look_at_mounted(node, *component, &manifest, &named.must_exist(), observation);
+        }
+    }
+}
+
+/// Adds what conditional remedies make or need on the node.
+pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation: &mut Observation) {
+    for (kit, name, value) in wanted {
+        // What cannot be provided is told when the change is planned.
+        let Ok(Some(provision)) = kit.provision(name, value) else {
+            continue;
+        };
+        let folder = &provision.folder;
+        if provision.writable {
+            let free = node.files.free_space(folder);
+            observation.free_space.insert(folder.clone(), free);
+        }
+        if let Some(file) = &provision.file {
+            observation.documents.insert(file.clone(), document(node, file));
+        }
+        for path in provision.file.iter().chain([folder]) {
+            observation.files.insert(path.clone(), node.files.facts(path));
         }
     }
 }
@@ -252,7 +275,7 @@ fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observati
         }
         Act::EditManifest(edit) => look_at_restart(node, in_flight, edit.component, &edit.pods, observation),
         Act::Bounce(bounce) => look_at_restart(node, in_flight, bounce.component, &bounce.pods, observation),
-        Act::SetMode { .. } | Act::SetOwner { .. } => {}
+        Act::SetMode { .. } | Act::SetOwner { .. } | Act::MakeFolder { .. } | Act::Install { .. } => {}
     }
 }
 

@@ -9,7 +9,7 @@ use super::in_flight::{Limits, next_step};
 use super::restart;
 use super::select::{Selected, required_flag_id};
 use crate::config::{Action, Config};
-use crate::controls::Remedy;
+use crate::controls::{Kit, Remedy};
 use crate::domain::{
     Component, ControlId, Digest, EntryContent, Fact, FileId, FlagName, Instant, Mode, NodePath, Observation,
     Owner,
@@ -85,13 +85,13 @@ pub fn build(
             continue;
         };
         match edits::edit_of(component, wanted, observation, circumstances) {
-            Ok((edit, refused)) => {
+            Ok((changes, refused)) => {
                 plan.withheld.extend(refused);
                 match restart::why_not(component, observation, circumstances) {
                     Some(reason) => plan
                         .withheld
                         .push(edits::withheld(component, wanted.iter(), reason)),
-                    None => plan.changes.push(edit),
+                    None => plan.changes.extend(changes),
                 }
             }
             Err(refused) => plan.withheld.extend(refused),
@@ -206,14 +206,13 @@ impl<'a> Draft<'a> {
                 component,
                 name,
                 value,
-            } => {
-                let wanted = Wanted {
-                    control,
-                    name: name.clone(),
-                    value: value.clone(),
-                };
-                self.flags.entry(*component).or_default().push(wanted);
-            }
+            } => self.want(*component, control, name, value, None),
+            Mend::Conditional {
+                kit,
+                component,
+                name,
+                value,
+            } => self.want(*component, control, name, value, Some(*kit)),
             Mend::List {
                 component,
                 name,
@@ -227,6 +226,22 @@ impl<'a> Draft<'a> {
                     .push(control);
             }
         }
+    }
+
+    fn want(
+        &mut self,
+        component: Component,
+        control: ControlId,
+        name: &FlagName,
+        value: &str,
+        kit: Option<Kit>,
+    ) {
+        self.flags.entry(component).or_default().push(Wanted {
+            control,
+            name: name.clone(),
+            value: value.to_owned(),
+            kit,
+        });
     }
 
     fn withhold(&mut self, control: ControlId, evidence: &Evidence, reason: WithheldReason) {
@@ -271,6 +286,7 @@ impl<'a> Draft<'a> {
                 control,
                 name: name.clone(),
                 value: value.clone(),
+                kit: None,
             }));
         }
         for (component, wanted) in &mut self.flags {
@@ -365,6 +381,7 @@ fn what_it_needs(remedy: Remedy) -> String {
         Remedy::Quarantine => {
             "`manifests.quarantine: true`, or the file named under `manifests.known`".to_owned()
         }
+        Remedy::Conditional(kit) => kit.needs().to_owned(),
         Remedy::Safe | Remedy::Restarts | Remedy::When(_) => "a look at the evidence above".to_owned(),
     }
 }

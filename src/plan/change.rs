@@ -62,6 +62,18 @@ pub enum Deed {
     EditManifest(ManifestEdit),
     /// Restarts a component by moving its manifest out of its folder and back in; never part of a plan, only asked for by name.
     Bounce(ManifestBounce),
+    /// Makes a folder of root's alone, which a component's pod is to see.
+    MakeFolder {
+        /// The folder.
+        path: NodePath,
+    },
+    /// Writes a file that a flag is to name, where none is.
+    Install {
+        /// The file.
+        path: NodePath,
+        /// Its content: nothing secret.
+        content: String,
+    },
     /// Moves an unknown manifest out of the folder.
     Quarantine {
         /// The file.
@@ -154,6 +166,8 @@ pub enum WithheldReason {
     NotEditable(String),
     /// A file that a flag names is not there or not mounted.
     FileMissing(String),
+    /// What a conditional remedy needs is not there.
+    NotReady(String),
     /// Another change comes first.
     Waiting(String),
     /// Someone else keeps undoing it.
@@ -201,6 +215,7 @@ impl WithheldReason {
             Self::Refused(_) => "refused",
             Self::NotEditable(_) => "not-editable",
             Self::FileMissing(_) => "file-missing",
+            Self::NotReady(_) => "not-ready",
             Self::Waiting(_) => "waiting",
             Self::Flapping(_) => "flapping",
         }
@@ -249,7 +264,7 @@ impl fmt::Display for WithheldReason {
             Self::Unhealthy(why) => write!(f, "it restarts a component, and the node is not healthy: {why}"),
             Self::Refused(why) => write!(f, "the node refused it: {why}"),
             Self::NotEditable(why) => write!(f, "the manifest is not edited: {why}"),
-            Self::FileMissing(why) | Self::Waiting(why) => f.write_str(why),
+            Self::FileMissing(why) | Self::NotReady(why) | Self::Waiting(why) => f.write_str(why),
             Self::Flapping(why) => write!(f, "someone else keeps undoing it: {why}"),
         }
     }
@@ -262,7 +277,11 @@ impl Change {
         match &self.deed {
             Deed::EditManifest(edit) => Some(edit.component),
             Deed::Bounce(bounce) => Some(bounce.component),
-            Deed::SetMode { .. } | Deed::SetOwner { .. } | Deed::Quarantine { .. } => None,
+            Deed::SetMode { .. }
+            | Deed::SetOwner { .. }
+            | Deed::MakeFolder { .. }
+            | Deed::Install { .. }
+            | Deed::Quarantine { .. } => None,
         }
     }
 }
@@ -272,7 +291,11 @@ impl Deed {
     #[must_use]
     pub const fn path(&self) -> &NodePath {
         match self {
-            Self::SetMode { path, .. } | Self::SetOwner { path, .. } | Self::Quarantine { path, .. } => path,
+            Self::SetMode { path, .. }
+            | Self::SetOwner { path, .. }
+            | Self::MakeFolder { path }
+            | Self::Install { path, .. }
+            | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
             Self::Bounce(bounce) => &bounce.path,
         }
@@ -286,6 +309,8 @@ impl fmt::Display for Deed {
             Self::SetOwner { path, from, to, .. } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
             Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
+            Self::MakeFolder { path } => write!(f, "folder {path}, root's alone"),
+            Self::Install { path, .. } => write!(f, "file {path}, which is not there yet"),
             Self::Quarantine { path, .. } => write!(f, "quarantine of {path}"),
         }
     }

@@ -1,13 +1,16 @@
 //! The edit of one manifest: all that is wanted of it at once, less what the node refused, and only if every file that a
 //! flag names is there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::bounce::early_end;
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
+use super::kits::{self, Prepared};
+use crate::controls::Kit;
 use crate::domain::{
-    Component, ControlId, Digest, Fact, FlagName, Manifest, Observation, Process, StaticPod,
+    Component, ControlId, Digest, Fact, FlagName, Manifest, NodePath, Observation, Process, StaticPod,
 };
 use crate::journal::{Act, EditedManifest, Fault, RefusedFlag};
 use crate::manifest::{
@@ -20,13 +23,16 @@ pub(super) struct Wanted {
     pub(super) control: ControlId,
     pub(super) name: FlagName,
     pub(super) value: String,
+    /// The conditional remedy that it belongs to.
+    pub(super) kit: Option<Kit>,
 }
 
 /// Someone else undoes an edit: after so many restarts within [`FLAP_WITHIN`] Holdfast backs off.
 const FLAP_EDITS: usize = 5;
 const FLAP_WITHIN: Duration = Duration::from_secs(3600);
 
-/// The edit that sets what is wanted, and what is left out of it because the node refused it.
+/// The edit that sets what is wanted, last, behind what must be made before it; and what is left out of it, because the node refused it
+/// or something is missing.
 ///
 /// # Errors
 /// What is withheld, when no edit can be made.
@@ -35,7 +41,7 @@ pub(super) fn edit_of(
     wanted: &[Wanted],
     observation: &Observation,
     circumstances: &Circumstances<'_>,
-) -> Result<(Change, Vec<Withheld>), Vec<Withheld>> {
+) -> Result<(Vec<Change>, Vec<Withheld>), Vec<Withheld>> {
     let all = |reason| vec![withheld(component, wanted.iter(), reason)];
     let manifest = match not_asked(observation.manifests.get(&component)) {
         Fact::Known(manifest) => manifest,
@@ -44,13 +50,27 @@ pub(super) fn edit_of(
     };
     let image = image_of(component, manifest).unwrap_or_default();
     let (wanted, mut left_out) = without_refused_flags(component, wanted, &image, circumstances);
+    let (wanted, prepared, unready) = kits::prepare(component, wanted, observation, circumstances);
+    left_out.extend(unready);
     let (wanted, missing) = without_missing_files(component, wanted, manifest, observation);
     left_out.extend(missing);
     if wanted.is_empty() {
         return Err(left_out);
     }
-    match change(component, &wanted, manifest, image, observation, circumstances) {
-        Ok(change) => Ok((change, left_out)),
+    match change(
+        component,
+        &wanted,
+        &prepared,
+        manifest,
+        image,
+        observation,
+        circumstances,
+    ) {
+        Ok(change) => {
+            let mut changes = prepared.changes;
+            changes.push(change);
+            Ok((changes, left_out))
+        }
         Err(reason) => {
             left_out.push(withheld(component, wanted.iter().copied(), reason));
             Err(left_out)
@@ -61,19 +81,18 @@ pub(super) fn edit_of(
 fn change(
     component: Component,
     wanted: &[&Wanted],
+    prepared: &Prepared,
     manifest: &Manifest,
     image: String,
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Result<Change, WithheldReason> {
     let flags = flags_of(wanted);
-    let edits: Vec<Edit> = flags
-        .iter()
-        .map(|flag| Edit::SetFlag {
-            name: flag.name.clone(),
-            value: flag.value.clone(),
-        })
-        .collect();
+    let set = flags.iter().map(|flag| Edit::SetFlag {
+        name: flag.name.clone(),
+        value: flag.value.clone(),
+    });
+    let edits: Vec<Edit> = set.chain(prepared.edits.iter().cloned()).collect();
     let after = manifest::edit(&manifest.text, component, &edits).map_err(|refusal| {
         WithheldReason::NotEditable(format!("{refusal}; {}", by_hand(component, &flags)))
     })?;
@@ -87,6 +106,7 @@ fn change(
         flags,
         controls: wanted.iter().map(|wanted| wanted.control.clone()).collect(),
         touches_encryption,
+        there: prepared.there.clone(),
     };
     change_to(wanted, manifest, observation, circumstances)
 }
@@ -119,6 +139,8 @@ pub(super) struct Edited {
     pub(super) controls: Vec<ControlId>,
     /// True when values may be written with it that cannot be read without it.
     pub(super) touches_encryption: bool,
+    /// Files and folders that are there, or are made before it.
+    pub(super) there: BTreeSet<NodePath>,
 }
 
 /// The change to an edited manifest, if every file that it names is there, and the node has not refused it before.
@@ -135,8 +157,9 @@ pub(super) fn change_to(
         flags,
         controls,
         touches_encryption,
+        there,
     } = wanted;
-    files_are_there(component, &after, observation).map_err(WithheldReason::FileMissing)?;
+    files_are_there(component, &after, &there, observation).map_err(WithheldReason::FileMissing)?;
     let path = manifest.path.clone();
     let id = Digest::of(format!("edit {path} {image}\0{}\0{after}", manifest.text).as_bytes());
     let known = circumstances
@@ -291,6 +314,10 @@ fn without_missing_files<'a>(
     observation: &Observation,
 ) -> (Vec<&'a Wanted>, Vec<Withheld>) {
     let missing = |flag: &Wanted| {
+        // It has been looked at with what it needs.
+        if flag.kit.is_some() {
+            return None;
+        }
         // A command line that is not understood is no matter of files.
         command_line(component, &manifest.pod).ok()?;
         paths_of_value(component, &flag.name, &flag.value)
@@ -311,10 +338,16 @@ fn without_missing_files<'a>(
 }
 
 /// Every file or folder that a flag of the edited manifest names exists on the node and is mounted.
-fn files_are_there(component: Component, after: &str, observation: &Observation) -> Result<(), String> {
+fn files_are_there(
+    component: Component,
+    after: &str,
+    there: &BTreeSet<NodePath>,
+    observation: &Observation,
+) -> Result<(), String> {
     let pod = manifest::parse(after.as_bytes()).map_err(|error| error.to_string())?;
     let line = command_line(component, &pod).map_err(|error| error.to_string())?;
-    for (name, named) in named_paths(component, &line) {
+    let named = named_paths(component, &line).into_iter();
+    for (name, named) in named.filter(|(_, named)| !there.contains(&named.must_exist())) {
         file_is_there(component, &pod, (&name, &named), observation)?;
     }
     Ok(())

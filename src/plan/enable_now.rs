@@ -1,6 +1,8 @@
 //! Whether the API server may be given an encryption configuration now, and by which edit of its manifest: what the command
 //! `encryption enable` asks.
 
+use std::collections::BTreeSet;
+
 use super::bounce_now::{etcd_not_well, twin};
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, WithheldReason};
@@ -78,6 +80,7 @@ pub fn enable_now(
         flags,
         controls: Vec::new(),
         touches_encryption: !wanted.plaintext,
+        there: BTreeSet::new(),
     };
     change_to(change, manifest, observation, circumstances)
 }

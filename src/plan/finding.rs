@@ -1,6 +1,6 @@
 //! A finding: a control held against the observation.
 
-use crate::controls::Control;
+use crate::controls::{Control, Kit};
 use crate::domain::{Component, ControlId, Digest, FileId, FlagName, Mode, NodePath, Owner};
 
 /// What came of it. The order is that of weight: a finding with several pieces of evidence takes the heaviest.
@@ -69,6 +69,17 @@ pub enum Mend {
         from: Owner,
         /// The owner it must have.
         to: Owner,
+    },
+    /// Set a flag of a conditional remedy, when what it needs is there.
+    Conditional {
+        /// The remedy.
+        kit: Kit,
+        /// Whose flag.
+        component: Component,
+        /// Which.
+        name: FlagName,
+        /// The value.
+        value: String,
     },
     /// Set a flag.
     Flag {

@@ -400,6 +400,7 @@ pub(crate) fn fresh_node() -> Observation {
         pod_logs: BTreeMap::new(),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        free_space: BTreeMap::new(),
         certificates: certificates(),
         first_provider: Fact::Absent,
         kubelet: kubelet(&layout),

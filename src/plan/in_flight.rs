@@ -88,6 +88,7 @@ pub fn next_step(in_flight: &InFlight, observation: &Observation, limits: Limits
                 .map_known(|facts| facts.owner);
             settled(path, &owner, from, to)
         }
+        (Act::MakeFolder { path } | Act::Install { path, .. }, _) => made(path, observation),
         (Act::Quarantine { path, to, .. }, _) => quarantined(path, to, observation),
         (Act::EditManifest(edit), Phase::Started) => {
             Edited::new(edit, in_flight, observation, limits, now).step()
@@ -123,6 +124,16 @@ fn settled<T: PartialEq + std::fmt::Display>(path: &NodePath, found: &Fact<T>, f
         Fact::Known(value) => format!("someone else has changed {path} to {value} since"),
         Fact::Absent => format!("{path} is gone"),
         Fact::Unknown(reason) => reason.to_string(),
+    };
+    Step::Abandon { why }
+}
+
+/// What is made is there or not; nothing is put in the place of what somebody else has made since.
+fn made(path: &NodePath, observation: &Observation) -> Step {
+    let why = match observation.files.get(path).cloned().map_known(drop) {
+        Fact::Known(()) => return Step::Finish,
+        Fact::Absent => "it had not happened yet".to_owned(),
+        Fact::Unknown(why) => why.to_string(),
     };
     Step::Abandon { why }
 }

@@ -92,6 +92,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         pod_logs: BTreeMap::from([(Component::Scheduler, Fact::Known(vec![]))]),
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
+        free_space: BTreeMap::new(),
         certificates: BTreeMap::new(),
         first_provider: Fact::Absent,
         kubelet: KubeletFacts {

@@ -5,7 +5,7 @@ use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
 use super::{judge_contents, judge_flags, judge_folder, judge_kubelet};
 use crate::config::{Config, Exception};
-use crate::controls::{Control, Requirement};
+use crate::controls::{Control, Remedy, Requirement};
 use crate::domain::{Layout, Observation, Reason};
 use crate::journal::KnownManifest;
 
@@ -77,7 +77,16 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             component,
             name,
             rule,
-        } => judge_flags::flag(*component, name, rule, control.remedy, observation),
+        } => {
+            // What the operator does not allow is only reported.
+            let mut remedy = control.remedy;
+            if let Remedy::Conditional(kit) = remedy
+                && !context.config.allows(&control.id)
+            {
+                remedy = Remedy::ReportOnly(kit.needs());
+            }
+            judge_flags::flag(*component, name, rule, remedy, observation)
+        }
         Requirement::Folder(rule) => judge_folder::folder(*rule, control.remedy, observation, context),
         Requirement::Certificates(rule) => judge_contents::certificates(*rule, observation, context),
         Requirement::Kubelet(rule) => judge_kubelet::kubelet(rule, observation, context),

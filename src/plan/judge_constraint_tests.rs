@@ -361,7 +361,7 @@ fn every_row_is_judged_as_its_table_says_and_mended_where_that_is_certain() {
         let (found, actual, mend) = judged(control, &node_with(component, add, remove));
         assert_eq!(found, *verdict, "{id} {add:?}: {actual}");
         let mended = mend.map(|mend| match mend {
-            Mend::Flag { value, .. } => value,
+            Mend::Flag { value, .. } | Mend::Conditional { value, .. } => value,
             Mend::List { items, .. } => items.value(),
             Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => panic!("{id}"),
         });

@@ -230,7 +230,11 @@ fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) 
     }
     match remedy {
         Remedy::When(Precondition::ComponentsRunAsRoot) => other_account(observation),
-        Remedy::Safe | Remedy::Restarts | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
+        Remedy::Safe
+        | Remedy::Restarts
+        | Remedy::Conditional(_)
+        | Remedy::Quarantine
+        | Remedy::ReportOnly(_) => None,
     }
 }
 
@@ -260,7 +264,7 @@ impl Evidence {
     fn mended_by(mut self, mend: Mend, remedy: Remedy) -> Self {
         self.mend = match remedy {
             Remedy::Safe | Remedy::When(_) => Some(mend),
-            Remedy::Restarts | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
+            Remedy::Restarts | Remedy::Conditional(_) | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
         };
         self
     }

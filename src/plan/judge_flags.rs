@@ -94,7 +94,7 @@ pub(super) fn flag(
 fn expected(name: &FlagName, rule: &FlagRule) -> String {
     match rule {
         FlagRule::Is { value, .. } => shown(name, value),
-        FlagRule::IsSet => format!("{name} is given"),
+        FlagRule::IsSet { .. } => format!("{name} is given"),
         FlagRule::Meets(constraint) => judge_constraint::expected(name, constraint),
         FlagRule::AtLeast { minimum, with, .. } => {
             format!("{name} is {minimum} or more, and {with} is given")
@@ -117,6 +117,23 @@ fn mend(
             name: name.clone(),
             value: value.clone(),
         }),
+        (FlagRule::IsSet { usual: Some(usual) }, Remedy::Conditional(kit)) => Some(Mend::Conditional {
+            kit,
+            component,
+            name: name.clone(),
+            value: usual.clone(),
+        }),
+        (FlagRule::AtLeast { minimum, .. }, Remedy::Conditional(kit)) => {
+            // More than asked for stays.
+            let given = flags.value(name).and_then(parse_go_integer);
+            let value = given.filter(|given| given >= minimum).unwrap_or(*minimum);
+            Some(Mend::Conditional {
+                kit,
+                component,
+                name: name.clone(),
+                value: value.to_string(),
+            })
+        }
         _ => None,
     }
 }
@@ -126,7 +143,7 @@ fn by_flags(name: &FlagName, rule: &FlagRule, flags: &Flags, version: Option<Kub
         // Whether such a flag accumulates is a matter of its constraint.
         FlagRule::Meets(constraint) => return judge_constraint::judge(name, constraint, flags),
         FlagRule::Is { value, default, .. } => is(name, value, *default, flags),
-        FlagRule::IsSet => is_set(name, flags),
+        FlagRule::IsSet { .. } => is_set(name, flags),
         FlagRule::AtLeast { with, .. } if !is_given(with, flags) => {
             Held::new(false, format!("{with} is not given, so there is nothing to keep"))
         }
@@ -333,7 +350,7 @@ fn settings<'a>(name: &FlagName, rule: &FlagRule, flags: &'a Flags) -> Vec<Vec<&
     let last = |name: &FlagName| flags.value(name).into_iter().collect();
     match rule {
         FlagRule::AtLeast { with, .. } => vec![last(name), last(with)],
-        FlagRule::Is { .. } | FlagRule::IsSet => vec![last(name)],
+        FlagRule::Is { .. } | FlagRule::IsSet { .. } => vec![last(name)],
         // Some accumulate.
         FlagRule::Meets(constraint) => judge_constraint::deciding(name, constraint)
             .iter()

@@ -31,6 +31,7 @@ mod judge_kubelet;
 mod judge_places_tests;
 #[cfg(test)]
 mod judge_tests;
+mod kits;
 mod last_words;
 mod redact;
 mod restart;

@@ -2,7 +2,7 @@
 
 use crate::config::{Action, Config};
 use crate::controls::{CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue};
-use crate::domain::{Component, ControlId, FlagName, Mode};
+use crate::domain::{Component, ControlId, FlagName, InvalidPath, Mode, NodePath};
 
 /// A control that is judged, and what is done about a drift without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +156,14 @@ fn rule_with(rule: FlagRule, value: &str) -> Result<FlagRule, String> {
                 with,
             })
         }
-        FlagRule::IsSet | FlagRule::Meets(_) => Err(NO_VALUE.to_owned()),
+        FlagRule::IsSet { usual: Some(_) } => {
+            let file: Result<NodePath, InvalidPath> = value.parse();
+            file.map_err(|error| error.to_string())?;
+            Ok(FlagRule::IsSet {
+                usual: Some(value.to_owned()),
+            })
+        }
+        FlagRule::IsSet { usual: None } | FlagRule::Meets(_) => Err(NO_VALUE.to_owned()),
     }
 }
 
@@ -256,9 +263,9 @@ mod tests {
                 "controls.CIS-1.1.2.value: this control takes no value",
             ),
             (
-                "CIS-1.2.16",
+                "CIS-1.2.4",
                 "/x",
-                "controls.CIS-1.2.16.value: this control takes no value",
+                "controls.CIS-1.2.4.value: this control takes no value",
             ),
             (
                 "X-FILE-02",

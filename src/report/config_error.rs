@@ -73,7 +73,7 @@ mod tests {
             "/etc/holdfast/config.yaml:4:5: unknown key \"mdoe\"\n\
              \x20 4 |     mdoe: enforce\n\
              \x20   |     ^\n\
-             \x20 hint: did you mean \"mode\"? Allowed here: mode, value, exception\n"
+             \x20 hint: did you mean \"mode\"? Allowed here: mode, conditional, value, exception\n"
         );
     }
 

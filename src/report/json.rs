@@ -323,6 +323,12 @@ fn mend(mend: &Mend) -> Value {
             component,
             name,
             value,
+        }
+        | Mend::Conditional {
+            component,
+            name,
+            value,
+            ..
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": value }),
         Mend::List {
             component,
@@ -388,6 +394,15 @@ fn change(change: &Change) -> ChangeBody<'_> {
         },
         Deed::Bounce(_) => ChangeBody {
             kind: "bounce",
+            ..body
+        },
+        Deed::MakeFolder { .. } => ChangeBody {
+            kind: "make-folder",
+            ..body
+        },
+        Deed::Install { path, content } => ChangeBody {
+            kind: "install",
+            diff: Some(unified_diff(path.as_str(), "", content)),
             ..body
         },
         Deed::Quarantine { .. } => ChangeBody {

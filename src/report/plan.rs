@@ -105,8 +105,16 @@ fn change(number: usize, change: &Change, titles: &Titles<'_>, colour: Colour) -
         let title = titles.get(id).copied().unwrap_or("");
         text += &format!("{}\n", format!("   for {id}  {}", printable(title)).trim_end());
     }
-    if let Deed::EditManifest(edit) = &change.deed {
-        let diff = unified_diff(edit.path.as_str(), &edit.before, &edit.after);
+    let diff = match &change.deed {
+        Deed::EditManifest(edit) => Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
+        Deed::Install { path, content } => Some(unified_diff(path.as_str(), "", content)),
+        Deed::SetMode { .. }
+        | Deed::SetOwner { .. }
+        | Deed::MakeFolder { .. }
+        | Deed::Bounce(_)
+        | Deed::Quarantine { .. } => None,
+    };
+    if let Some(diff) = diff {
         text += &format!("\n{}", paint::diff(&diff, "   ", colour));
     }
     text

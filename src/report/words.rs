@@ -49,7 +49,7 @@ pub(super) const fn remedy_class(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Safe => "safe",
         Remedy::Restarts => "restarts",
-        Remedy::When(_) => "conditional",
+        Remedy::When(_) | Remedy::Conditional(_) => "conditional",
         Remedy::Quarantine => "quarantine",
         Remedy::ReportOnly(_) => "report-only",
     }
@@ -75,6 +75,10 @@ pub(super) fn remedy(control: &Control) -> String {
             ),
             None => "Mended by an edit that restarts one component.".to_owned(),
         },
+        Remedy::Conditional(kit) => format!(
+            "Mended by one edit that restarts one component once, where the operator allows it. It needs {}.",
+            kit.needs()
+        ),
         Remedy::When(what) => format!(
             "Mended when it is proven that {}. Nothing restarts.",
             precondition(what)
@@ -100,6 +104,7 @@ const fn cost(component: Component) -> &'static str {
 pub(super) fn why_not_mended(control: &Control) -> String {
     match control.remedy {
         Remedy::ReportOnly(needs) => format!("only reported; a remedy needs {needs}"),
+        Remedy::Conditional(kit) => format!("only reported; a remedy needs {}", kit.needs()),
         Remedy::When(what) => format!(
             "only reported; it is mended when it is proven that {}",
             precondition(what)
@@ -148,7 +153,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
                 });
                 format!("{component} runs with {name}={value}.{without}{key}")
             }
-            FlagRule::IsSet => format!("{component} runs with {name}."),
+            FlagRule::IsSet { .. } => format!("{component} runs with {name}."),
             FlagRule::Meets(constraint) => {
                 format!("Of {component}: {}.", expected_constraint(name, constraint))
             }
@@ -311,9 +316,13 @@ pub(super) fn configuration(control: &Control) -> String {
             rule: FlagRule::AtLeast { minimum, .. },
             ..
         } => Some(minimum.to_string()),
+        Requirement::Flag {
+            rule: FlagRule::IsSet { usual: Some(usual) },
+            ..
+        } => Some(usual.clone()),
         Requirement::Certificates(CertificateRule::TimeLeft { days, .. }) => Some(days.to_string()),
         Requirement::Flag {
-            rule: FlagRule::IsSet | FlagRule::Meets(_),
+            rule: FlagRule::IsSet { usual: None } | FlagRule::Meets(_),
             ..
         }
         | Requirement::Owner { .. }

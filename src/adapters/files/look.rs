@@ -5,9 +5,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, fstat};
+use nix::sys::statvfs::fstatvfs;
 
 use super::place::Place;
-use super::{Content, Files, expect_kind, fact, id};
+use super::{Content, Files, expect_kind, fact, id, is_missing};
 use crate::domain::{Fact, FileFacts, FileKind, NodePath};
 
 /// A file that changes while it is read is read once and then again three times.
@@ -31,6 +32,21 @@ impl Files {
     pub fn read_tail(&self, path: &NodePath, max: usize) -> Fact<Vec<u8>> {
         let read = self.place(path).and_then(|place| tail(&place, max));
         fact("read", path, read)
+    }
+
+    /// The bytes that root can still fill on the file system where a folder lies, or will lie when it is made.
+    pub fn free_space(&self, folder: &NodePath) -> Fact<u64> {
+        let mut folder = folder.clone();
+        loop {
+            let free = self.enter(&folder).and_then(|opened| {
+                let space = fstatvfs(&opened)?;
+                Ok(space.blocks_free().saturating_mul(space.fragment_size()))
+            });
+            match (free, folder.parent()) {
+                (Err(cause), Some(parent)) if is_missing(&cause) => folder = parent,
+                (free, _) => return fact("look at", &folder, free),
+            }
+        }
     }
 
     /// The content of the plain file at a place, and the descriptor that it was read from.

@@ -53,7 +53,7 @@ pub(super) fn controls() -> Vec<Control> {
             "API server verifies the kubelets' serving certificates",
             "Without it the API server sends exec, logs and port-forward to whoever answers on the kubelet's address.",
             "kubelet-certificate-authority",
-            FlagRule::IsSet,
+            FlagRule::IsSet { usual: None },
             Remedy::ReportOnly(
                 "serving certificates of every kubelet signed by a CA (serverTLSBootstrap and an approver of their requests); \
              before that, logs, exec and metrics would fail for every node",
@@ -121,7 +121,7 @@ pub(super) fn controls() -> Vec<Control> {
             "Tokens of service accounts are verified with a key of their own",
             "Without the flag the server's TLS key is used, so that one key does two jobs and cannot be replaced alone.",
             "service-account-key-file",
-            FlagRule::IsSet,
+            FlagRule::IsSet { usual: None },
             Remedy::ReportOnly(
                 "the public key that fits the controller manager's signing key; a wrong one makes every token void",
             ),
@@ -168,7 +168,7 @@ pub(super) fn controls() -> Vec<Control> {
             "Secrets are encrypted at rest",
             "Who has etcd's files, or a copy of them, has every Secret.",
             "encryption-provider-config",
-            FlagRule::IsSet,
+            FlagRule::IsSet { usual: None },
             Remedy::ReportOnly(
                 "`holdfast encryption enable`, which makes the key, and encrypts what is there; `encryption verify` proves it",
             ),

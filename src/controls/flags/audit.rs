@@ -1,12 +1,12 @@
 //! The API server's audit log: CIS 1.2.16 to 1.2.19 and 3.2.1.
 
-use super::super::{BuiltIn, Control, FlagRule, KubernetesVersion, Remedy, flag};
+use super::super::kits::{AUDIT_LOG, AUDIT_POLICY};
+use super::super::{BuiltIn, Control, FlagRule, Kit, KubernetesVersion, Remedy, flag};
 use crate::domain::Component;
 
 const AUDIT: &str = "Without an audit log nobody can tell afterwards who did what. (Built-in values differ by version, so the \
     effective value is judged; without a log path there is nothing that could be kept.)";
-const AUDIT_NEEDS: &str = "an audit policy file that parses, a log folder mounted into the pod, and disk space for it; the \
-    policy is the operator's to choose";
+const REMEDY: Remedy = Remedy::Conditional(Kit::AuditLog);
 
 /// The rows of this table.
 pub(super) fn controls() -> Vec<Control> {
@@ -22,8 +22,8 @@ pub(super) fn controls() -> Vec<Control> {
             "API server writes an audit log",
             AUDIT,
             "audit-log-path",
-            FlagRule::IsSet,
-            Remedy::ReportOnly(AUDIT_NEEDS),
+            given(AUDIT_LOG),
+            REMEDY,
         ),
         row(
             "CIS-1.2.17",
@@ -32,7 +32,7 @@ pub(super) fn controls() -> Vec<Control> {
             AUDIT,
             "audit-log-maxage",
             kept(30, MAX_AGE),
-            Remedy::ReportOnly(AUDIT_NEEDS),
+            REMEDY,
         ),
         row(
             "CIS-1.2.18",
@@ -41,7 +41,7 @@ pub(super) fn controls() -> Vec<Control> {
             AUDIT,
             "audit-log-maxbackup",
             kept(10, MAX_BACKUP),
-            Remedy::ReportOnly(AUDIT_NEEDS),
+            REMEDY,
         ),
         row(
             "CIS-1.2.19",
@@ -50,7 +50,7 @@ pub(super) fn controls() -> Vec<Control> {
             AUDIT,
             "audit-log-maxsize",
             kept(100, MAX_SIZE),
-            Remedy::ReportOnly(AUDIT_NEEDS),
+            REMEDY,
         ),
         row(
             "CIS-3.2.1",
@@ -58,12 +58,17 @@ pub(super) fn controls() -> Vec<Control> {
             "An audit policy is given",
             "Without a policy nothing is written to the audit log, even if a path is given.",
             "audit-policy-file",
-            FlagRule::IsSet,
-            Remedy::ReportOnly(
-                "an audit policy that parses, in a folder that is mounted into the pod; it is the operator's to choose",
-            ),
+            given(AUDIT_POLICY),
+            REMEDY,
         ),
     ]
+}
+
+/// It is given, or is to name this file.
+fn given(usual: &str) -> FlagRule {
+    FlagRule::IsSet {
+        usual: Some(usual.to_owned()),
+    }
 }
 
 fn row(

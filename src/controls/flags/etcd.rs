@@ -101,7 +101,7 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.peer-trusted-ca",
             "etcd verifies its peers against a CA",
             "peer-trusted-ca-file",
-            FlagRule::IsSet,
+            FlagRule::IsSet { usual: None },
         ),
         row(
             "X-ETCD-05",

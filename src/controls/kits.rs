@@ -1,0 +1,163 @@
+//! Conditional remedies: what each needs on the node before its flags are set. The operator allows each by name, or all.
+
+use super::{flag, path};
+use crate::domain::{FlagName, NodePath};
+
+/// A conditional remedy: flags of the API server, and what makes them work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kit {
+    /// The audit log: a policy, a folder for the log, both mounted into the pod, and room on the disk.
+    AuditLog,
+}
+
+/// What a flag's value needs on the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provision {
+    /// The folder that is mounted into the pod, at the same path. It is made if it is not there.
+    pub folder: NodePath,
+    /// The volume's name.
+    pub volume: &'static str,
+    /// `hostPath.type` of the volume.
+    pub volume_type: &'static str,
+    /// True when the component writes there.
+    pub writable: bool,
+    /// The file that the flag names, where it must be there before.
+    pub file: Option<NodePath>,
+    /// Its content, where Holdfast installs it.
+    pub content: Option<&'static str>,
+}
+
+/// A file that the operator names, in a folder that cannot be mounted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{file} lies in {folder}, which is not mounted into a pod as a whole; put it into a folder of its own"
+)]
+pub struct NoFolder {
+    file: NodePath,
+    folder: String,
+}
+
+/// Where the audit log goes, and where the policy lies, if the operator names nothing else (Kubernetes documents, "Auditing").
+pub(super) const AUDIT_LOG: &str = "/var/log/kubernetes/audit/audit.log";
+pub(super) const AUDIT_POLICY: &str = "/etc/kubernetes/audit/policy.yaml";
+const POLICY: &str = include_str!("kits/audit-policy.yaml");
+
+/// What no component sees as a whole: the keys and manifests of the others lie there.
+const TOO_MUCH: [&str; 7] = [
+    "/",
+    "/etc",
+    "/etc/kubernetes",
+    "/etc/kubernetes/manifests",
+    "/var",
+    "/var/log",
+    "/var/lib",
+];
+
+impl Kit {
+    /// What it needs, in words.
+    #[must_use]
+    pub const fn needs(self) -> &'static str {
+        match self {
+            Self::AuditLog => {
+                "an audit policy, a log folder, both mounted into the pod, and room on the disk. Holdfast makes and checks them when the \
+                 configuration says `conditional: allow`, for all such controls or for this one; a policy that is there is kept"
+            }
+        }
+    }
+
+    /// What a value of one of its flags needs; nothing for a number.
+    ///
+    /// # Errors
+    /// When the file that it names cannot be mounted.
+    pub fn provision(self, name: &FlagName, value: &str) -> Result<Option<Provision>, NoFolder> {
+        match self {
+            Self::AuditLog if *name == flag("audit-log-path") => {
+                provision(value, |folder, _| Provision {
+                    folder,
+                    volume: "audit-log",
+                    // A folder that somebody removes does not keep the API server from starting.
+                    volume_type: "DirectoryOrCreate",
+                    writable: true,
+                    file: None,
+                    content: None,
+                })
+            }
+            Self::AuditLog if *name == flag("audit-policy-file") => provision(value, |folder, file| {
+                let is_ours = file == path(AUDIT_POLICY);
+                Provision {
+                    folder,
+                    volume: "audit-policy",
+                    volume_type: "Directory",
+                    writable: false,
+                    content: is_ours.then_some(POLICY),
+                    file: Some(file),
+                }
+            }),
+            Self::AuditLog => Ok(None),
+        }
+    }
+}
+
+fn provision(
+    value: &str,
+    of: impl FnOnce(NodePath, NodePath) -> Provision,
+) -> Result<Option<Provision>, NoFolder> {
+    let Ok(file) = value.parse::<NodePath>() else {
+        return Ok(None);
+    };
+    let folder = file
+        .parent()
+        .filter(|folder| !TOO_MUCH.contains(&folder.as_str()));
+    match folder {
+        Some(folder) => Ok(Some(of(folder, file))),
+        None => Err(NoFolder {
+            folder: file
+                .parent()
+                .map_or_else(|| "/".to_owned(), |folder| folder.to_string()),
+            file,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Level, Policy, SENSITIVE};
+
+    #[test]
+    fn each_file_brings_the_folder_that_it_lies_in_and_only_our_own_its_content() {
+        let of = |name, value| Kit::AuditLog.provision(&flag(name), value).unwrap();
+        let log = of("audit-log-path", AUDIT_LOG).unwrap();
+        assert_eq!(
+            (log.folder.as_str(), log.writable, log.file, log.content),
+            ("/var/log/kubernetes/audit", true, None, None)
+        );
+        let ours = of("audit-policy-file", AUDIT_POLICY).unwrap();
+        assert_eq!(
+            (ours.folder.as_str(), ours.writable, ours.content),
+            ("/etc/kubernetes/audit", false, Some(POLICY))
+        );
+        let theirs = of("audit-policy-file", "/etc/audit/p.yaml").unwrap();
+        assert_eq!(theirs.file, Some(path("/etc/audit/p.yaml")));
+        assert_eq!(theirs.content, None);
+        assert_eq!(of("audit-log-maxage", "30"), None);
+        assert_eq!(of("audit-log-path", "-"), None);
+    }
+
+    #[test]
+    fn a_folder_with_the_keys_of_others_is_never_mounted() {
+        let why = Kit::AuditLog
+            .provision(&flag("audit-policy-file"), "/etc/kubernetes/audit.yaml")
+            .unwrap_err();
+        assert!(why.to_string().contains("a folder of its own"), "{why}");
+    }
+
+    #[test]
+    fn the_policy_that_is_installed_logs_all_that_is_sensitive() {
+        let document: serde_json::Value = serde_yaml::from_str(POLICY).unwrap();
+        let policy = Policy::of(&document).unwrap();
+        for request in SENSITIVE {
+            assert!(policy.level(&request) >= Level::Metadata, "{request}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What conditional remedies need before their flags are set: made where Holdfast makes it, there where it does not. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::build::{Circumstances, not_asked};
+use super::change::{Change, Deed, Withheld, WithheldReason};
+use super::edits::{Wanted, withheld};
+use crate::audit::Policy;
+use crate::controls::{Kit, Provision};
+use crate::domain::{Component, ControlId, Digest, Fact, FileKind, NodePath, Observation, Owner};
+use crate::manifest::{Edit, Mounted, command_line, mounted_from};
+
+/// A log of so many old files is reckoned with where their number has no limit.
+const UNLIMITED: u64 = 10;
+const MIB: u64 = 1 << 20;
+
+/// What goes before the edit of a manifest, and into it.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    /// What is made first.
+    pub(super) changes: Vec<Change>,
+    /// The mounts and volumes.
+    pub(super) edits: Vec<Edit>,
+    /// What is there, or will be when the manifest is edited.
+    pub(super) there: BTreeSet<NodePath>,
+}
+
+/// Leaves out the flags of remedies whose needs are not met, each with the reason.
+pub(super) fn prepare<'a>(
+    component: Component,
+    wanted: Vec<&'a Wanted>,
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> (Vec<&'a Wanted>, Prepared, Vec<Withheld>) {
+    let mut kits: BTreeMap<Kit, Vec<&Wanted>> = BTreeMap::new();
+    for flag in &wanted {
+        if let Some(kit) = flag.kit {
+            kits.entry(kit).or_default().push(flag);
+        }
+    }
+    let (mut prepared, mut left_out, mut refused) = (Prepared::default(), Vec::new(), BTreeSet::new());
+    for (kit, flags) in kits {
+        let met = Needs {
+            component,
+            flags: &flags,
+            observation,
+        }
+        .met(kit);
+        let reason = match met {
+            Ok(ready) => match ready.tried_and_failed(circumstances) {
+                None => {
+                    prepared.changes.extend(ready.changes);
+                    prepared.edits.extend(ready.edits);
+                    prepared.there.extend(ready.there);
+                    continue;
+                }
+                Some(reason) => reason,
+            },
+            Err(why) => WithheldReason::NotReady(why),
+        };
+        left_out.push(withheld(component, flags.iter().copied(), reason));
+        refused.insert(kit);
+    }
+    let kept = wanted
+        .into_iter()
+        .filter(|flag| flag.kit.is_none_or(|kit| !refused.contains(&kit)));
+    (kept.collect(), prepared, left_out)
+}
+
+impl Prepared {
+    fn tried_and_failed(&self, circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
+        let mut changes = self.changes.iter();
+        let failed = changes.find_map(|change| circumstances.failed.get(&change.id))?;
+        let why = format!("what it needs could not be made a moment ago: {failed}");
+        Some(WithheldReason::Waiting(why))
+    }
+}
+
+/// The flags of one remedy, held against the node.
+struct Needs<'a> {
+    component: Component,
+    flags: &'a [&'a Wanted],
+    observation: &'a Observation,
+}
+
+impl Needs<'_> {
+    fn met(&self, kit: Kit) -> Result<Prepared, String> {
+        match kit {
+            Kit::AuditLog => self.audit_log()?,
+        }
+        let mut prepared = Prepared::default();
+        for flag in self.flags {
+            let provision = kit.provision(&flag.name, &flag.value);
+            let Some(provision) = provision.map_err(|error| error.to_string())? else {
+                continue;
+            };
+            self.folder(&provision, &mut prepared)?;
+            self.file(kit, &provision, &mut prepared)?;
+            self.mount(&provision, &mut prepared);
+        }
+        Ok(prepared)
+    }
+
+    /// Both flags are needed, and room for the log.
+    fn audit_log(&self) -> Result<(), String> {
+        for (flag, control) in [
+            ("audit-policy-file", "CIS-3.2.1"),
+            ("audit-log-path", "CIS-1.2.16"),
+        ] {
+            if self.value(flag).is_none_or(|value| value.is_empty()) {
+                return Err(format!(
+                    "without --{flag} nothing is logged: let {control} be mended, too"
+                ));
+            }
+        }
+        let path = self
+            .flags
+            .iter()
+            .find(|flag| flag.name.as_str() == "audit-log-path");
+        let folder = path.and_then(|flag| flag.value.parse::<NodePath>().ok()?.parent());
+        let Some(folder) = folder else {
+            return Ok(());
+        };
+        let number = |flag, default| {
+            let given = self.value(flag).and_then(|value| value.parse::<u64>().ok());
+            given.unwrap_or(default)
+        };
+        let kept = match number("audit-log-maxbackup", 0) {
+            0 => UNLIMITED,
+            kept => kept,
+        };
+        let size = number("audit-log-maxsize", 100);
+        let needs = (kept.saturating_add(1)).saturating_mul(size).saturating_mul(MIB);
+        match not_asked(self.observation.free_space.get(&folder)) {
+            Fact::Known(free) if *free >= needs => Ok(()),
+            Fact::Known(free) => Err(format!(
+                "the log may take {} MiB, and where {folder} lies {} MiB are free; make room, or lower the values of CIS-1.2.18 and \
+                 CIS-1.2.19",
+                needs / MIB,
+                free / MIB
+            )),
+            Fact::Absent => Err(format!("nobody can tell what is free where {folder} lies")),
+            Fact::Unknown(why) => Err(format!("what is free where {folder} lies cannot be told: {why}")),
+        }
+    }
+
+    /// The value that a flag will have.
+    fn value(&self, name: &str) -> Option<String> {
+        if let Some(flag) = self.flags.iter().find(|flag| flag.name.as_str() == name) {
+            return Some(flag.value.clone());
+        }
+        let manifest = self.observation.manifests.get(&self.component)?.known()?;
+        let line = command_line(self.component, &manifest.pod).ok()?;
+        let given = line.flags().filter(|(flag, _)| flag.as_str() == name).last();
+        given.map(|(_, value)| value.to_owned())
+    }
+
+    /// The folder is root's alone to write, or is made.
+    fn folder(&self, provision: &Provision, prepared: &mut Prepared) -> Result<(), String> {
+        let folder = &provision.folder;
+        match not_asked(self.observation.files.get(folder)) {
+            Fact::Absent => prepared.push(
+                self.controls(),
+                format!("folder {folder}"),
+                Deed::MakeFolder { path: folder.clone() },
+            ),
+            Fact::Known(facts) if facts.kind != FileKind::Directory => {
+                return Err(format!("{folder} is no folder"));
+            }
+            Fact::Known(facts) if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & 0o022 != 0 => {
+                return Err(format!(
+                    "{folder} belongs to {} with mode {}, so somebody else than root can write there",
+                    facts.owner, facts.mode
+                ));
+            }
+            Fact::Known(_) => {}
+            Fact::Unknown(why) => return Err(why.to_string()),
+        }
+        prepared.there.insert(folder.clone());
+        Ok(())
+    }
+
+    /// The file is there and is understood, or is ours to install.
+    fn file(&self, kit: Kit, provision: &Provision, prepared: &mut Prepared) -> Result<(), String> {
+        let Some(file) = &provision.file else {
+            return Ok(());
+        };
+        let found = not_asked(self.observation.files.get(file));
+        match (found, provision.content) {
+            (Fact::Absent, Some(content)) => prepared.push(
+                self.controls(),
+                format!("install {file} {content}"),
+                Deed::Install {
+                    path: file.clone(),
+                    content: content.to_owned(),
+                },
+            ),
+            (Fact::Absent, None) => {
+                return Err(format!(
+                    "{file} is not there; put it there, or leave its name out"
+                ));
+            }
+            (Fact::Known(_), _) => {
+                let document = not_asked(self.observation.documents.get(file));
+                understood(kit, file, document)?;
+            }
+            (Fact::Unknown(why), _) => return Err(why.to_string()),
+        }
+        prepared.there.insert(file.clone());
+        Ok(())
+    }
+
+    fn mount(&self, provision: &Provision, prepared: &mut Prepared) {
+        if self.is_mounted(&provision.folder) {
+            return;
+        }
+        prepared.edits.push(Edit::AddMount {
+            volume: provision.volume.to_owned(),
+            path: provision.folder.clone(),
+            read_only: !provision.writable,
+        });
+        prepared.edits.push(Edit::AddVolume {
+            name: provision.volume.to_owned(),
+            path: provision.folder.clone(),
+            kind: provision.volume_type.to_owned(),
+        });
+    }
+
+    fn is_mounted(&self, folder: &NodePath) -> bool {
+        let manifest = self.observation.manifests.get(&self.component);
+        manifest.and_then(Fact::known).is_some_and(|manifest| {
+            let line = command_line(self.component, &manifest.pod).ok();
+            let container = line.and_then(|line| manifest.pod.containers.get(line.container()));
+            container.is_some_and(|container| {
+                mounted_from(&manifest.pod, container, folder) == Mounted::From(folder.clone())
+            })
+        })
+    }
+
+    fn controls(&self) -> Vec<ControlId> {
+        self.flags.iter().map(|flag| flag.control.clone()).collect()
+    }
+}
+
+impl Prepared {
+    /// Several flags may lie in one folder.
+    fn push(&mut self, controls: Vec<ControlId>, name: String, deed: Deed) {
+        let id = Digest::of(name.as_bytes());
+        if self.changes.iter().all(|change| change.id != id) {
+            self.changes.push(Change { id, controls, deed });
+        }
+    }
+}
+
+/// A file of somebody else is used only if the API server will bear it.
+fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> Result<(), String> {
+    let document = match document {
+        Fact::Known(document) => document,
+        Fact::Absent => return Err(format!("{file} is gone")),
+        Fact::Unknown(why) => return Err(why.to_string()),
+    };
+    match kit {
+        Kit::AuditLog => Policy::of(document)
+            .map(drop)
+            .map_err(|why| format!("{file}: {why}")),
+    }
+}
+
+#[cfg(test)]
+#[path = "kits_tests.rs"]
+mod tests;
