@@ -5,11 +5,13 @@
 //! patches over the file with its defaults filled in, and what they leave empty gets its default again: so `null`, an empty text and a span
 //! of zero mean the default in a drop-in as they do in the file (since 1.30). Only a flag can make them real.
 
+mod edit;
 mod flags;
 mod settings;
 
 use serde_json::Value;
 
+pub use edit::{NewValue, Refusal, edit};
 pub use flags::flags_of;
 pub use settings::*;
 

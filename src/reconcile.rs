@@ -11,7 +11,7 @@ use crate::config::{Config, Pause};
 use crate::controls::Control;
 use crate::domain::{Component, Digest, Fact, Observation};
 use crate::journal::JournalState;
-use crate::observe::{Request, ask_for_restart, look_at_kits, look_at_values, observe};
+use crate::observe::{Request, ask_for_kubelet, ask_for_restart, look_at_kits, look_at_values, observe};
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
     WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
@@ -101,7 +101,7 @@ pub fn look(
                 .iter()
                 .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
     };
-    let (mut values, mut kits) = (Vec::new(), Vec::new());
+    let (mut values, mut kits, mut kubelet) = (Vec::new(), Vec::new(), false);
     for finding in looked.findings.iter().filter(|finding| acts(&finding.control)) {
         for evidence in finding.with_verdict(Verdict::Drift) {
             match &evidence.mend {
@@ -124,6 +124,7 @@ pub fn look(
                     values.push((*component, name.clone(), value.clone()));
                     kits.push((*kit, name.clone(), value.clone()));
                 }
+                Some(Mend::Kubelet { .. }) => kubelet = true,
                 Some(Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. }) | None => {}
             }
         }
@@ -134,6 +135,9 @@ pub fn look(
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         ask_for_restart(node, &restarts, &mut looked.observation);
+        if kubelet {
+            ask_for_kubelet(node, &mut looked.observation);
+        }
     }
     let circumstances = Circumstances {
         config,
@@ -380,7 +384,7 @@ pub fn pass(
         let seen = |id| intent.only.as_ref().is_none_or(|only| only.contains(id));
         for change in looked.plan.changes.iter().filter(|change| seen(&change.id)) {
             // What an edit needs may be what has just failed: the next look tells.
-            if change.restarts().is_some() && outcomes.iter().any(Outcome::is_failure) {
+            if change.restarted().is_some() && outcomes.iter().any(Outcome::is_failure) {
                 break;
             }
             let outcome = applier.make(change)?;

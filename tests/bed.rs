@@ -268,8 +268,9 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
             .count()
     };
     node.await_that("the node is hardened and healthy", 3 * RESTART, |node| {
-        proven(node) == 3 && node.is_ready()
+        proven(node) == 4 && node.is_ready()
     });
+    the_kubelets_certificate_is_told_and_approved(&node);
     the_audit_log_is_written_and_rotated(&node);
     for mode in [0o666, 0o644, 0o755] {
         node.set_mode(admin, mode);
@@ -293,9 +294,9 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
     };
     node.sh(&format!("sed -i /profiling/d {manifest}"));
     node.await_that("the flag is back and proven", RESTART, |node| {
-        proven(node) == 4 && node.read(&manifest) == hardened
+        proven(node) == 5 && node.read(&manifest) == hardened
     });
-    assert_eq!(begun(&node), 4, "one edit of ours for each restart");
+    assert_eq!(begun(&node), 5, "one edit of ours for each restart");
 
     a_backup_copy_is_told_as_what_it_is(&node, &manifest);
     node.sh("systemctl stop holdfast");
@@ -303,6 +304,48 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
         node.log().iter().any(|line| line.ends_with("Holdfast ends")),
         "a clean stop"
     );
+}
+
+/// The kubelet was restarted once, with its new settings, and asks for a certificate that the API server can verify.
+fn the_kubelets_certificate_is_told_and_approved(node: &Node) {
+    let config = node.read("/var/lib/kubelet/config.yaml");
+    for line in [
+        "serverTLSBootstrap: true\n",
+        "seccompDefault: true\n",
+        "tlsCipherSuites:\n",
+    ] {
+        assert!(config.contains(line), "{line}: {config}");
+    }
+    let (_, report) = node.json(&["check"]);
+    assert!(
+        ids_with(&report, "drift").contains("CIS-4.2.9"),
+        "its request is not approved yet"
+    );
+    let approve = "kubectl certificate approve $(kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving -o name)";
+    node.await_that("the request is approved", RESTART, |node| {
+        node.sh(&format!("{approve} >/dev/null 2>&1; echo $?")).trim() == "0"
+    });
+    let certificate = "test -e /var/lib/kubelet/pki/kubelet-server-current.pem; echo $?";
+    node.await_that("the certificate is issued", RESTART, |node| {
+        node.sh(certificate).trim() == "0"
+    });
+    let logs = "kubectl -n kube-system logs -l component=etcd --tail 1 >/dev/null; echo $?";
+    node.await_that("the kubelet shows logs", RESTART, |node| {
+        node.sh(logs).trim() == "0"
+    });
+    let (_, report) = node.json(&["check"]);
+    let drift = ids_with(&report, "drift");
+    for mended in [
+        "CIS-4.2.9",
+        "CIS-4.2.11",
+        "CIS-4.2.12",
+        "CIS-4.2.14",
+        "X-KUBELET-04",
+        "CIS-1.2.16",
+        "CIS-3.2.1",
+    ] {
+        assert!(!drift.contains(mended), "{mended}: {drift:?}");
+    }
 }
 
 /// Who reads a secret is logged, what is in it is not; and a log of 1 MB gives way to the next one.

@@ -36,8 +36,9 @@ const CONFIG: &str = "HOLDFAST_CRASH_CONFIG";
 const FAILPOINT: &str = "HOLDFAST_FAILPOINT";
 
 /// The audit log is allowed, with little that is kept: the machine that runs the test has room for it.
-const MENDS: &str =
-    "mode: enforce\nconditional: allow\ncontrols: { CIS-1.2.18: { value: 1 }, CIS-1.2.19: { value: 1 } }\n";
+const MENDS: &str = "mode: enforce\ncontrols:\n  CIS-1.2.16: { conditional: allow }\n  CIS-1.2.17: { conditional: allow }\n  \
+                     CIS-1.2.18: { conditional: allow, value: 1 }\n  CIS-1.2.19: { conditional: allow, value: 1 }\n  \
+                     CIS-3.2.1: { conditional: allow }\n";
 const REFUSED: &str = "mode: enforce\nrequiredFlags:\n  kube-apiserver: { max-requests-inflight: many }\n";
 /// More records than any apply here writes.
 const MANY: usize = 60;

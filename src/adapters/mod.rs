@@ -17,6 +17,7 @@ pub mod journal_store;
 pub mod lock;
 pub mod pod_logs;
 pub mod processes;
+pub mod services;
 pub mod system_log;
 
 pub mod systemd;
@@ -39,6 +40,8 @@ pub struct Node {
     pub processes: processes::Processes,
     /// How a process of it is ended.
     pub ending: Box<dyn ending::Ending>,
+    /// How a unit of it is restarted.
+    pub services: Box<dyn services::Services>,
     /// The components' health endpoints.
     pub health: health::HealthProbe,
     /// What the cluster says of its control-plane nodes.

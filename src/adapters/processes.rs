@@ -131,6 +131,38 @@ impl Processes {
         }
     }
 
+    /// A kernel parameter, as `vm.overcommit_memory`.
+    pub fn kernel_parameter(&self, name: &str) -> Fact<String> {
+        match text(&self.proc_folder.join("sys").join(name.replace('.', "/"))) {
+            Ok(Some(value)) => Fact::Known(value.trim().to_owned()),
+            Ok(None) => Fact::Absent,
+            Err(reason) => Fact::Unknown(reason),
+        }
+    }
+
+    /// The most processes and threads that a pod of this node has, by its cgroup. `Absent` where no pod's cgroup is found.
+    pub fn most_pids_of_a_pod(&self) -> Fact<u64> {
+        let Some(root) = self.proc_folder.parent() else {
+            return Fact::Absent;
+        };
+        let cgroups = root.join("sys/fs/cgroup");
+        let mut most = Fact::Absent;
+        for base in ["", "pids"].map(|hierarchy| cgroups.join(hierarchy)) {
+            for folder in cgroup::folders_of_pods(&base) {
+                match text(&folder.join("pids.current")) {
+                    Ok(Some(count)) => match count.trim().parse::<u64>() {
+                        Ok(count) => most = Fact::Known(most.known().copied().unwrap_or(0).max(count)),
+                        Err(_) => return Fact::Unknown(not_understood(&folder.join("pids.current"))),
+                    },
+                    // The pod has ended meanwhile.
+                    Ok(None) => {}
+                    Err(reason) => return Fact::Unknown(reason),
+                }
+            }
+        }
+        most
+    }
+
     /// True while the kubelet keeps a cgroup for the pod: it removes it when it has cleaned up after the pod. False when none is found,
     /// also where cgroups are laid out in a way that is not known here.
     #[must_use]

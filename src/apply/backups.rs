@@ -3,19 +3,16 @@
 use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
-use crate::domain::{Component, Digest, Fact, Mode, NodePath};
+use crate::domain::{Digest, Fact, Mode, NodePath};
 use crate::journal::Act;
 
+/// The name of the kubelet's configuration among the copies.
+pub(super) const KUBELET: &str = "kubelet-config";
 /// So many copies of one manifest are kept.
 const KEPT: usize = 20;
 
 /// Keeps a copy of a component's manifest as it is now, and says where.
-pub(super) fn keep(
-    node: &Node,
-    held: &Held,
-    component: Component,
-    text: &str,
-) -> Result<NodePath, FileError> {
+pub(super) fn keep(node: &Node, held: &Held, component: &str, text: &str) -> Result<NodePath, FileError> {
     let folder = own_folder(node, "backups")?;
     // What a kill left of a copy that was not finished.
     node.files.sweep(held, &folder)?;
@@ -43,8 +40,9 @@ pub(super) fn quarantine_for(node: &Node, path: &NodePath) -> Result<NodePath, F
 /// removed now is removed after the next edit.
 pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
     let (component, backup) = match act {
-        Act::EditManifest(edit) => (edit.component, &edit.backup),
-        Act::Bounce(bounce) => (bounce.component, &bounce.backup),
+        Act::EditManifest(edit) => (edit.component.name(), &edit.backup),
+        Act::Bounce(bounce) => (bounce.component.name(), &bounce.backup),
+        Act::EditKubelet(edit) => (KUBELET, &edit.backup),
         Act::SetMode { .. }
         | Act::SetOwner { .. }
         | Act::MakeFolder { .. }

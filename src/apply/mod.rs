@@ -10,8 +10,10 @@ use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
-use crate::domain::{ControlId, Digest, Fact, ProcessId};
-use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest, Fault, KnownManifest, Record};
+use crate::domain::{ControlId, Digest, Fact, NodePath, ProcessId};
+use crate::journal::{
+    Act, Bounce, BouncedManifest, EditedKubelet, EditedManifest, Fault, KnownManifest, Record,
+};
 use crate::manifest::MAX_BYTES;
 use crate::plan::{Change, Deed, ManifestBounce, ManifestEdit, Progress, Step};
 
@@ -58,7 +60,7 @@ impl Applier<'_> {
             act: act.clone(),
         })?;
         let result = match self.act(&change.deed, &act) {
-            Ok(()) if act.restarts().is_some() => Result::Begun,
+            Ok(()) if act.is_proven_later() => Result::Begun,
             Ok(()) => {
                 self.record(Record::Finished { change: id })?;
                 Result::Made
@@ -109,6 +111,7 @@ impl Applier<'_> {
                 }
             }
             Step::End(processes) => self.end(processes),
+            Step::RestartKubelet => self.restart_kubelet(),
             Step::PutIn => self.put_in(&progress.act),
             Step::Finish => {
                 out::clear(self.node, self.held, &progress.act);
@@ -179,13 +182,23 @@ impl Applier<'_> {
                 path: path.clone(),
                 digest: Digest::of(content.as_bytes()),
             },
+            Deed::EditKubelet(edit) => {
+                let backup = backups::keep(self.node, self.held, backups::KUBELET, &edit.before)?;
+                Act::EditKubelet(EditedKubelet {
+                    path: edit.path.clone(),
+                    before: Digest::of(edit.before.as_bytes()),
+                    after: Digest::of(edit.after.as_bytes()),
+                    backup,
+                    process: edit.process,
+                })
+            }
             Deed::EditManifest(edit) => {
-                let backup = backups::keep(self.node, self.held, edit.component, &edit.before)?;
+                let backup = backups::keep(self.node, self.held, edit.component.name(), &edit.before)?;
                 let bounce = out::stage(self.node, self.held, edit)?;
                 Act::EditManifest(edited(edit, backup, bounce))
             }
             Deed::Bounce(bounce) => {
-                let backup = backups::keep(self.node, self.held, bounce.component, &bounce.text)?;
+                let backup = backups::keep(self.node, self.held, bounce.component.name(), &bounce.text)?;
                 let out = out::way_out(self.node, self.held, bounce)?;
                 Act::Bounce(bounced(bounce, backup, out))
             }
@@ -197,6 +210,10 @@ impl Applier<'_> {
         match (deed, act) {
             (Deed::SetMode { path, id, from, to }, _) => files.set_mode(self.held, path, *id, *from, *to),
             (Deed::SetOwner { path, id, from, to }, _) => files.set_owner(self.held, path, *id, *from, *to),
+            (Deed::EditKubelet(edit), _) => {
+                let before = Digest::of(edit.before.as_bytes());
+                files.replace(self.held, &edit.path, before, edit.after.as_bytes())
+            }
             (Deed::MakeFolder { path }, _) => files.make_own_folder(path),
             (Deed::Install { path, content }, _) => files.create(self.held, path, content.as_bytes()),
             (Deed::Quarantine { path, digest }, Act::Quarantine { to, .. }) => {
@@ -227,6 +244,15 @@ impl Applier<'_> {
         }
     }
 
+    /// What cannot be restarted is tried again, until the deadline.
+    fn restart_kubelet(&self) -> Result {
+        let why = match self.node.services.restart(self.held, "kubelet.service") {
+            Ok(()) => "the kubelet to start anew".to_owned(),
+            Err(error) => format!("the kubelet to be restarted: {error}"),
+        };
+        Result::Waiting { why }
+    }
+
     /// Ends processes that serve nobody any more. What cannot be ended is left to the kubelet.
     fn end(&self, processes: &[ProcessId]) -> Result {
         for process in processes {
@@ -250,6 +276,7 @@ impl Applier<'_> {
             Act::Bounce(bounce) => return self.bring_back(bounce),
             Act::SetMode { .. }
             | Act::SetOwner { .. }
+            | Act::EditKubelet(_)
             | Act::MakeFolder { .. }
             | Act::Install { .. }
             | Act::Quarantine { .. } => {
@@ -284,10 +311,22 @@ impl Applier<'_> {
 
     /// Puts the former content back. What fails is tried again at the next step: the intent stands in the journal.
     fn put_back(&self, act: &Act, fault: Option<&Fault>) -> Result {
-        let Act::EditManifest(edit) = act else {
-            return Result::Stuck {
-                why: format!("{act} has no former content"),
-            };
+        let edit = match act {
+            Act::EditManifest(edit) => edit,
+            Act::EditKubelet(edit) => {
+                let paths = (&edit.path, &edit.backup);
+                return self.put_former_back(paths, (edit.before, edit.after), fault);
+            }
+            Act::SetMode { .. }
+            | Act::SetOwner { .. }
+            | Act::Bounce(_)
+            | Act::MakeFolder { .. }
+            | Act::Install { .. }
+            | Act::Quarantine { .. } => {
+                return Result::Stuck {
+                    why: format!("{act} has no former content"),
+                };
+            }
         };
         if edit.bounce.is_some() && self.node.files.facts(&edit.path) == Fact::Absent {
             return match out::put_back(self.node, self.held, edit) {
@@ -299,17 +338,24 @@ impl Applier<'_> {
                 },
             };
         }
-        let backup = match self.node.files.read(&edit.backup, MAX_BYTES) {
-            Fact::Known(content) if Digest::of(&content.bytes) == edit.before => content.bytes,
-            Fact::Known(_) => return lost(edit, "it is not what was kept"),
-            Fact::Absent => return lost(edit, "it is gone"),
-            Fact::Unknown(why) => return lost(edit, why.as_str()),
+        let paths = (&edit.path, &edit.backup);
+        self.put_former_back(paths, (edit.before, edit.after), fault)
+    }
+
+    fn put_former_back(
+        &self,
+        (path, backup): (&NodePath, &NodePath),
+        (before, after): (Digest, Digest),
+        fault: Option<&Fault>,
+    ) -> Result {
+        let lost = |why: &str| lost(path, backup, why);
+        let former = match self.node.files.read(backup, MAX_BYTES) {
+            Fact::Known(content) if Digest::of(&content.bytes) == before => content.bytes,
+            Fact::Known(_) => return lost("it is not what was kept"),
+            Fact::Absent => return lost("it is gone"),
+            Fact::Unknown(why) => return lost(why.as_str()),
         };
-        match self
-            .node
-            .files
-            .replace(self.held, &edit.path, edit.after, &backup)
-        {
+        match self.node.files.replace(self.held, path, after, &former) {
             Ok(()) => Result::PutBack {
                 fault: fault.cloned(),
             },
@@ -325,6 +371,14 @@ fn by_hand(act: &Act) -> Option<String> {
     let (component, path, backup, when) = match act {
         Act::EditManifest(edit) => (edit.component, &edit.path, &edit.backup, "edit"),
         Act::Bounce(bounce) => (bounce.component, &bounce.path, &bounce.backup, "bounce"),
+        Act::EditKubelet(edit) => {
+            return Some(format!(
+                "install -o root -g root -m 0600 {} {}   # the configuration before the edit\n\
+                 systemctl restart kubelet\n\
+                 journalctl -u kubelet --since -10min   # what it says",
+                edit.backup, edit.path
+            ));
+        }
         Act::SetMode { .. }
         | Act::SetOwner { .. }
         | Act::MakeFolder { .. }
@@ -344,10 +398,9 @@ fn failed(error: &FileError) -> Result {
     }
 }
 
-fn lost(edit: &EditedManifest, why: &str) -> Result {
-    let (path, backup) = (&edit.path, &edit.backup);
+fn lost(path: &NodePath, backup: &NodePath, why: &str) -> Result {
     let why = format!(
-        "the former content of {path} cannot be put back from {backup}: {why}. Put a good manifest there by hand"
+        "the former content of {path} cannot be put back from {backup}: {why}. Put a good one there by hand"
     );
     Result::Stuck { why }
 }

@@ -191,6 +191,7 @@ pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
         Act::EditManifest(_)
         | Act::SetMode { .. }
         | Act::SetOwner { .. }
+        | Act::EditKubelet(_)
         | Act::MakeFolder { .. }
         | Act::Install { .. }
         | Act::Quarantine { .. } => return,

@@ -14,6 +14,7 @@ use crate::adapters::health::HealthProbe;
 use crate::adapters::journal_store::StoreError;
 use crate::adapters::lock::LockError;
 use crate::adapters::processes::Processes;
+use crate::adapters::services::{BySystemd, NotRunning};
 use crate::config::{Config, ConfigError, parse_bytes};
 use crate::daemon::{DaemonError, Settings};
 use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
@@ -175,6 +176,11 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
         files: Files::at(root).map_err(failed)?,
         ending: Box::new(ByKernel::new(Processes::at(&root.join("proc")))),
         processes: Processes::at(&root.join("proc")),
+        services: if root == Path::new("/") {
+            Box::new(BySystemd)
+        } else {
+            Box::new(NotRunning)
+        },
         health: HealthProbe::new(HEALTH_TIMEOUT),
         cluster: Box::new(KubeadmCluster::new(CLUSTER_TIMEOUT).asking_with(kubeconfig.clone())),
         kubeconfig,

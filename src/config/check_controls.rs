@@ -38,7 +38,7 @@ pub(super) fn settings(
         let (id, control) = known_control(key, &catalogue, required)?;
         let setting = setting(value)?;
         if let (Some(_), Some(node)) = (setting.conditional, value.get("conditional")) {
-            let is_conditional = |control: &Control| matches!(control.remedy, Remedy::Conditional(_));
+            let is_conditional = |control: &Control| control.kit().is_some();
             if !control.is_some_and(is_conditional) {
                 return Err(Problem::at(node.at, format!("{id} has no conditional remedy"))
                     .hint("`holdfast controls` says which have one".to_owned()));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::tests::{ValueKind, flag, value_kind};
 use super::*;
-use crate::controls::{Control, Remedy, catalogue};
+use crate::controls::{Control, catalogue};
 
 fn any_text() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9 .:,'\"#{}é-]{0,20}[a-z]"
@@ -21,7 +21,7 @@ fn any_setting(control: &Control) -> impl Strategy<Value = ControlSetting> + use
         ValueKind::Other => "[01]",
     };
     let word = prop_oneof![Just(Conditional::Report), Just(Conditional::Allow)];
-    let is_conditional = matches!(control.remedy, Remedy::Conditional(_));
+    let is_conditional = control.kit().is_some();
     let conditional = prop::option::of(word).prop_map(move |word| word.filter(|_| is_conditional));
     let modes = prop::option::of(prop_oneof![
         Just(Action::Off),

@@ -3,12 +3,35 @@
 use super::{flag, path};
 use crate::domain::{FlagName, NodePath};
 
-/// A conditional remedy: flags of the API server, and what makes them work.
+/// A conditional remedy, by what it brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kit {
     /// The audit log: a policy, a folder for the log, both mounted into the pod, and room on the disk.
     AuditLog,
+    /// The kubelet asks the cluster for its serving certificate.
+    KubeletServing,
+    /// The kubelet offers strong cipher suites only.
+    KubeletSuites,
+    /// A pod may have so many processes.
+    KubeletPids,
+    /// Pods get the runtime's seccomp profile.
+    KubeletSeccomp,
+    /// The kubelet changes no kernel parameter.
+    KubeletKernel,
+    /// The kubelet's handlers for profiling and flags are off.
+    KubeletHandlers,
 }
+
+/// The kernel parameters that the kubelet does not start without when it may change none (kubernetes pkg/kubelet/cm
+/// `setupKernelTunables`, component-helpers/node/util/sysctl).
+pub const KERNEL: [(&str, &str); 6] = [
+    ("vm.overcommit_memory", "1"),
+    ("vm.panic_on_oom", "0"),
+    ("kernel.panic", "10"),
+    ("kernel.panic_on_oops", "1"),
+    ("kernel.keys.root_maxkeys", "1000000"),
+    ("kernel.keys.root_maxbytes", "25000000"),
+];
 
 /// What a flag's value needs on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +85,28 @@ impl Kit {
                 "an audit policy, a log folder, both mounted into the pod, and room on the disk. Holdfast makes and checks them when the \
                  configuration says `conditional: allow`, for all such controls or for this one; a policy that is there is kept"
             }
+            Self::KubeletServing => {
+                "`conditional: allow` in the configuration, and each request of the kubelet approved (`kubectl get csr`, `kubectl certificate \
+                 approve NAME`): from the restart on until the first is, logs and exec of this node's pods fail"
+            }
+            Self::KubeletSuites => {
+                "`conditional: allow` in the configuration: clients of the kubelet that know other suites only are refused"
+            }
+            Self::KubeletPids => {
+                "`conditional: allow` in the configuration, and no pod of the node that has as many processes now"
+            }
+            Self::KubeletSeccomp => {
+                "`conditional: allow` in the configuration: a workload that needs a system call which the runtime's profile blocks fails at its \
+                 next start, until it is given a profile of its own"
+            }
+            Self::KubeletKernel => {
+                "`conditional: allow` in the configuration, and the host's vm.overcommit_memory=1, vm.panic_on_oom=0, kernel.panic=10, \
+                 kernel.panic_on_oops=1, kernel.keys.root_maxkeys=1000000 and kernel.keys.root_maxbytes=25000000, also after a boot \
+                 (/etc/sysctl.d): else the kubelet does not start"
+            }
+            Self::KubeletHandlers => {
+                "`conditional: allow` in the configuration: nobody can profile the kubelet over the network any more"
+            }
         }
     }
 
@@ -93,7 +138,13 @@ impl Kit {
                     file: Some(file),
                 }
             }),
-            Self::AuditLog => Ok(None),
+            Self::AuditLog
+            | Self::KubeletServing
+            | Self::KubeletSuites
+            | Self::KubeletPids
+            | Self::KubeletSeccomp
+            | Self::KubeletKernel
+            | Self::KubeletHandlers => Ok(None),
         }
     }
 }

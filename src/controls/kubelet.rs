@@ -1,6 +1,6 @@
 //! Settings of the kubelet: CIS 4.2 and more.
 
-use super::{Control, KubeletRule, Must, Remedy, Requirement, id};
+use super::{Control, Kit, KubeletRule, Must, Remedy, Requirement, id};
 use crate::kubelet as of;
 
 const CIS: &str =
@@ -52,10 +52,26 @@ fn row(
         rule: rule.into(),
         title: title.into(),
         rationale,
-        remedy: Remedy::ReportOnly(needs),
+        remedy: remedy(row_id, needs),
         requirement: Requirement::Kubelet(must),
         sources,
     }
+}
+
+/// What is mended in the file. The others need a flag taken away, a node joined anew, or a value that nobody but the operator has.
+fn remedy(row_id: &str, needs: &'static str) -> Remedy {
+    let kit = match row_id {
+        "CIS-4.2.1" | "CIS-4.2.2" | "CIS-4.2.4" | "CIS-4.2.6" | "CIS-4.2.10" | "X-KUBELET-02"
+        | "X-KUBELET-03" | "X-KUBELET-05" => None,
+        "CIS-4.2.9" | "CIS-4.2.11" => Some(Kit::KubeletServing),
+        "CIS-4.2.12" => Some(Kit::KubeletSuites),
+        "CIS-4.2.13" => Some(Kit::KubeletPids),
+        "CIS-4.2.14" => Some(Kit::KubeletSeccomp),
+        "X-KUBELET-01" => Some(Kit::KubeletKernel),
+        "X-KUBELET-04" => Some(Kit::KubeletHandlers),
+        _ => return Remedy::ReportOnly(needs),
+    };
+    Remedy::Kubelet { kit, needs }
 }
 
 const fn setting(setting: of::Setting, must: Must) -> KubeletRule {

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference};
-pub use kits::{Kit, NoFolder, Provision};
+pub use kits::{KERNEL, Kit, NoFolder, Provision};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 use crate::kubelet::Setting;
@@ -52,6 +52,13 @@ pub enum Remedy {
     When(Precondition),
     /// It is mended by an edit that restarts one component, if the operator allows that, when what it needs has been made or is there.
     Conditional(Kit),
+    /// It is mended in the kubelet's configuration file, by a restart of the kubelet, where no drop-in and no flag says otherwise.
+    Kubelet {
+        /// What the operator must allow, if anything.
+        kit: Option<Kit>,
+        /// What a remedy by hand would need.
+        needs: &'static str,
+    },
     /// It is moved to quarantine, if the operator turned that on.
     Quarantine,
     /// It is only reported; the text says what a remedy would need.
@@ -341,6 +348,20 @@ impl Control {
                 Some(*component)
             }
             _ => None,
+        }
+    }
+
+    /// The conditional remedy that the operator must allow.
+    #[must_use]
+    pub const fn kit(&self) -> Option<Kit> {
+        match self.remedy {
+            Remedy::Conditional(kit) => Some(kit),
+            Remedy::Kubelet { kit, .. } => kit,
+            Remedy::Safe
+            | Remedy::Restarts
+            | Remedy::When(_)
+            | Remedy::Quarantine
+            | Remedy::ReportOnly(_) => None,
         }
     }
 

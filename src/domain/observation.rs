@@ -37,6 +37,8 @@ pub struct Observation {
     pub first_provider: Fact<FirstProvider>,
     /// The kubelet.
     pub kubelet: KubeletFacts,
+    /// What only a change of the kubelet's asks.
+    pub asked_kubelet: AskedKubelet,
     /// Running kubeadm processes that root started.
     pub kubeadm: Fact<Vec<Process>>,
     /// How many control-plane nodes the cluster has; asked only when a restart is due.
@@ -161,6 +163,31 @@ pub struct KubeletFacts {
     pub drop_ins: Fact<Vec<ConfigLayer>>,
     /// The folder of `--config-dir`.
     pub drop_in_folder: Fact<NodePath>,
+}
+
+/// What only a change of the kubelet's configuration asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedKubelet {
+    /// The text of its configuration file.
+    pub text: Fact<String>,
+    /// Whether its health endpoint answers. `Absent`: it has none.
+    pub health: Fact<Health>,
+    /// The most processes that a pod of the node has.
+    pub most_pids: Fact<u64>,
+    /// Kernel parameters by name.
+    pub kernel: BTreeMap<&'static str, Fact<String>>,
+}
+
+impl Default for AskedKubelet {
+    /// Nothing was asked.
+    fn default() -> Self {
+        Self {
+            text: Fact::unknown("it was not asked"),
+            health: Fact::unknown("it was not asked"),
+            most_pids: Fact::unknown("it was not asked"),
+            kernel: BTreeMap::new(),
+        }
+    }
 }
 
 /// A file of the kubelet's configuration.

@@ -10,7 +10,7 @@ mod state;
 
 pub use line::{JournalError, decode, encode};
 pub use record::{
-    Act, Bounce, BouncedManifest, EditedManifest, Entry, Fault, KnownEncryption, KnownManifest, Record,
-    RefusedFlag,
+    Act, Bounce, BouncedManifest, EditedKubelet, EditedManifest, Entry, Fault, KnownEncryption,
+    KnownManifest, Record, RefusedFlag,
 };
 pub use state::{InFlight, JournalState, Phase, Refusal};

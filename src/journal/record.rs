@@ -156,6 +156,8 @@ pub enum Act {
     /// Restarts a component by moving its manifest out of its folder and back in. Decided by where the file lies and by whether the
     /// former process runs after a crash.
     Bounce(BouncedManifest),
+    /// Replaces the kubelet's configuration file. Decided by the digest of the file after a crash.
+    EditKubelet(EditedKubelet),
     /// Makes a folder. Decided by observation after a crash.
     MakeFolder {
         /// The folder.
@@ -205,6 +207,21 @@ pub struct EditedManifest {
     /// How the component is restarted, if not by the kubelet alone.
     #[serde(default)]
     pub bounce: Option<Bounce>,
+}
+
+/// The edit of the kubelet's configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EditedKubelet {
+    /// The file.
+    pub path: NodePath,
+    /// Its content before.
+    pub before: Digest,
+    /// Its content after.
+    pub after: Digest,
+    /// The copy of the content before.
+    pub backup: NodePath,
+    /// The kubelet's process before.
+    pub process: ProcessId,
 }
 
 /// A manifest goes out of its folder, its process is ended early, and the content after comes in: much faster than the kubelet, which
@@ -261,6 +278,15 @@ pub struct Fault {
 }
 
 impl Act {
+    /// True when it is not over once it is made: what it restarts must prove healthy.
+    #[must_use]
+    pub const fn is_proven_later(&self) -> bool {
+        matches!(
+            self,
+            Self::EditManifest(_) | Self::Bounce(_) | Self::EditKubelet(_)
+        )
+    }
+
     /// The component that it restarts.
     #[must_use]
     pub const fn restarts(&self) -> Option<Component> {
@@ -269,6 +295,7 @@ impl Act {
             Self::Bounce(bounce) => Some(bounce.component),
             Self::SetMode { .. }
             | Self::SetOwner { .. }
+            | Self::EditKubelet(_)
             | Self::MakeFolder { .. }
             | Self::Install { .. }
             | Self::Quarantine { .. } => None,
@@ -286,6 +313,7 @@ impl Act {
             Self::EditManifest(_)
             | Self::SetMode { .. }
             | Self::SetOwner { .. }
+            | Self::EditKubelet(_)
             | Self::MakeFolder { .. }
             | Self::Install { .. }
             | Self::Quarantine { .. } => None,
@@ -302,6 +330,7 @@ impl Act {
             | Self::Install { path, .. }
             | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
+            Self::EditKubelet(edit) => &edit.path,
             Self::Bounce(bounce) => &bounce.path,
         }
     }
@@ -313,6 +342,7 @@ impl std::fmt::Display for Act {
             Self::SetMode { path, from, to } => write!(f, "mode of {path}: {from} -> {to}"),
             Self::SetOwner { path, from, to } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
+            Self::EditKubelet(edit) => write!(f, "edit of {}, which restarts the kubelet", edit.path),
             Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
             Self::MakeFolder { path } => write!(f, "folder {path}, root's alone"),
             Self::Install { path, .. } => write!(f, "file {path}, which is not there yet"),

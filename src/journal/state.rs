@@ -166,7 +166,7 @@ impl JournalState {
             }
             (Record::Abandoned { change, .. }, Some(begun)) if begun.change == *change => {
                 // An edit that somebody undid while it was watched has cost a restart all the same.
-                if matches!(begun.act, Act::EditManifest(_)) {
+                if matches!(begun.act, Act::EditManifest(_) | Act::EditKubelet(_)) {
                     self.finish(begun, entry);
                 }
             }

@@ -113,6 +113,8 @@ pub const HEALTHZ: Setting = setting(
     Kind::Text,
     "127.0.0.1",
 );
+/// The port of its health; 0 for none.
+pub const HEALTHZ_PORT: Setting = setting("healthzPort", "healthz-port", Kind::Number, "10248");
 /// A server that it takes pods from.
 pub const STATIC_POD_URL: Setting = setting("staticPodURL", "manifest-url", Kind::Text, "");
 /// The folder of static pods.

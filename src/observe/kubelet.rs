@@ -2,8 +2,12 @@
 
 use crate::adapters::Node;
 use crate::adapters::processes::Table;
-use crate::domain::{ConfigLayer, Fact, FileKind, FlagName, KubeletFacts, NodePath, Process, Reason};
-use crate::kubelet::{CLIENT_CA, STATIC_POD_PATH, Setting, effective, flags_of};
+use crate::controls::KERNEL;
+use crate::domain::{
+    AskedKubelet, ConfigLayer, Fact, FileKind, FlagName, Health, HealthEndpoint, KubeletFacts, NodePath,
+    Observation, Process, Reason, Scheme,
+};
+use crate::kubelet::{CLIENT_CA, HEALTHZ, HEALTHZ_PORT, STATIC_POD_PATH, Setting, effective, flags_of};
 use crate::manifest::{MAX_BYTES, document_of, text_of};
 
 /// The kubelet's process and its configuration. Without a process (a file system mounted elsewhere, or a kubelet that is down) the file is
@@ -53,6 +57,52 @@ pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts 
     facts.static_pod_path = path_by(&facts, &STATIC_POD_PATH);
     facts.client_ca_file = path_by(&facts, &CLIENT_CA);
     facts
+}
+
+/// Adds what only a change of its configuration asks.
+pub(super) fn ask(node: &Node, observation: &mut Observation) {
+    let text = observation.kubelet.config_file.as_ref().and_then(|path| {
+        node.files.read(path, MAX_BYTES).and_then(|content| {
+            String::from_utf8(content.bytes)
+                .map_or_else(|_| Fact::unknown(format!("{path} is not UTF-8")), Fact::Known)
+        })
+    });
+    let kernel = KERNEL
+        .iter()
+        .map(|(name, _)| (*name, node.processes.kernel_parameter(name)));
+    observation.asked_kubelet = AskedKubelet {
+        text,
+        health: health(node, &observation.kubelet),
+        most_pids: node.processes.most_pids_of_a_pod(),
+        kernel: kernel.collect(),
+    };
+}
+
+/// Its health endpoint; `Absent` when it is off.
+fn health(node: &Node, facts: &KubeletFacts) -> Fact<Health> {
+    let port = effective(facts, &HEALTHZ_PORT);
+    let address = effective(facts, &HEALTHZ);
+    port.and_then(|port| {
+        address.and_then(|address| {
+            let port = match port.value.parse::<u16>() {
+                Ok(0) => return Fact::Absent,
+                Ok(port) => port,
+                Err(_) => return Fact::unknown(format!("healthzPort is {}", port.value)),
+            };
+            // One that listens on all addresses listens on the loopback.
+            let host = match address.value.parse::<std::net::IpAddr>() {
+                Ok(address) if address.is_unspecified() => "127.0.0.1".to_owned(),
+                Ok(address) => address.to_string(),
+                Err(_) => return Fact::unknown(format!("healthzBindAddress is {}", address.value)),
+            };
+            Fact::Known(node.health.ask(&HealthEndpoint {
+                scheme: Scheme::Http,
+                host,
+                port,
+                path: "/healthz".to_owned(),
+            }))
+        })
+    })
 }
 
 /// The path that a setting names.

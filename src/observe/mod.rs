@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::journal::{Act, InFlight};
 use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
-use crate::plan::{documents_of, paths_of};
+use crate::plan::{documents_of, paths_of, serving_certificate};
 
 /// What a pass asks of the node.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         free_space: BTreeMap::new(),
+        asked_kubelet: crate::domain::AskedKubelet::default(),
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
@@ -110,6 +111,11 @@ pub fn look_at_values(
     }
 }
 
+/// Adds what only a change of the kubelet's configuration asks.
+pub fn ask_for_kubelet(node: &Node, observation: &mut Observation) {
+    kubelet::ask(node, observation);
+}
+
 /// Adds what conditional remedies make or need on the node.
 pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation: &mut Observation) {
     for (kit, name, value) in wanted {
@@ -158,6 +164,12 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
         Requirement::Kubelet(KubeletRule::Setting {
             must: Must::BeFile, ..
         }) => look_at_target(node, &Target::KubeletClientCa, observation),
+        Requirement::Kubelet(KubeletRule::ServingCertificate) => {
+            if let Some(path) = serving_certificate(&node.layout) {
+                let facts = node.files.facts(&path);
+                observation.files.insert(path, facts);
+            }
+        }
         Requirement::Folder(_) | Requirement::Kubelet(_) => {}
     }
 }
@@ -273,6 +285,7 @@ fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observati
             let facts = node.files.facts(to);
             observation.files.insert(to.clone(), facts);
         }
+        Act::EditKubelet(_) => kubelet::ask(node, observation),
         Act::EditManifest(edit) => look_at_restart(node, in_flight, edit.component, &edit.pods, observation),
         Act::Bounce(bounce) => look_at_restart(node, in_flight, bounce.component, &bounce.pods, observation),
         Act::SetMode { .. } | Act::SetOwner { .. } | Act::MakeFolder { .. } | Act::Install { .. } => {}

@@ -6,6 +6,7 @@ use super::change::{Change, Deed, Plan, Withheld, WithheldReason};
 use super::edits::{self, Wanted};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight::{Limits, next_step};
+use super::kubelet_edit::{self, WantedSetting};
 use super::restart;
 use super::select::{Selected, required_flag_id};
 use crate::config::{Action, Config};
@@ -80,6 +81,15 @@ pub fn build(
     }
     draft.agree_on_flags();
     let mut plan = draft.file_changes();
+    if !draft.kubelet.is_empty() {
+        match kubelet_edit::edit_of(&draft.kubelet, observation, circumstances) {
+            Ok((change, left_out)) => {
+                plan.changes.push(change);
+                plan.withheld.extend(left_out);
+            }
+            Err(left_out) => plan.withheld.extend(left_out),
+        }
+    }
     for component in RESTARTS {
         let Some(wanted) = draft.flags.get(&component) else {
             continue;
@@ -151,6 +161,7 @@ struct Draft<'a> {
     owners: BTreeMap<NodePath, (FileId, Owner, Owner, Vec<ControlId>)>,
     quarantines: BTreeMap<NodePath, (Digest, Vec<ControlId>)>,
     flags: BTreeMap<Component, Vec<Wanted>>,
+    kubelet: Vec<WantedSetting>,
     /// What several controls want of one list becomes one value.
     lists: BTreeMap<(Component, FlagName), (ListMend, Vec<ControlId>)>,
     withheld: Vec<Withheld>,
@@ -164,6 +175,7 @@ impl<'a> Draft<'a> {
             owners: BTreeMap::new(),
             quarantines: BTreeMap::new(),
             flags: BTreeMap::new(),
+            kubelet: Vec::new(),
             lists: BTreeMap::new(),
             withheld: Vec::new(),
         }
@@ -187,14 +199,7 @@ impl<'a> Draft<'a> {
                 id,
                 from,
                 ceiling,
-            } => {
-                let entry = self
-                    .modes
-                    .entry(path.clone())
-                    .or_insert((*id, *from, *from, Vec::new()));
-                entry.2 = entry.2.tightened_to(*ceiling);
-                entry.3.push(control);
-            }
+            } => self.tighten(path, (*id, *from), *ceiling, control),
             Mend::Owner { path, id, from, to } => {
                 self.owners
                     .entry(path.clone())
@@ -213,6 +218,11 @@ impl<'a> Draft<'a> {
                 name,
                 value,
             } => self.want(*component, control, name, value, Some(*kit)),
+            Mend::Kubelet { kit, setting } => self.kubelet.push(WantedSetting {
+                control,
+                setting: setting.clone(),
+                kit: *kit,
+            }),
             Mend::List {
                 component,
                 name,
@@ -226,6 +236,16 @@ impl<'a> Draft<'a> {
                     .push(control);
             }
         }
+    }
+
+    /// Several controls may ask for different ceilings of one file.
+    fn tighten(&mut self, path: &NodePath, (id, from): (FileId, Mode), ceiling: Mode, control: ControlId) {
+        let entry = self
+            .modes
+            .entry(path.clone())
+            .or_insert((id, from, from, Vec::new()));
+        entry.2 = entry.2.tightened_to(ceiling);
+        entry.3.push(control);
     }
 
     fn want(
@@ -381,6 +401,12 @@ fn what_it_needs(remedy: Remedy) -> String {
         Remedy::Quarantine => {
             "`manifests.quarantine: true`, or the file named under `manifests.known`".to_owned()
         }
+        // Where it may be mended, and is not, something lies over the file.
+        Remedy::Kubelet { kit: None, needs } => needs.to_owned(),
+        Remedy::Kubelet {
+            kit: Some(kit),
+            needs,
+        } => format!("{}; by hand {needs}", kit.needs()),
         Remedy::Conditional(kit) => kit.needs().to_owned(),
         Remedy::Safe | Remedy::Restarts | Remedy::When(_) => "a look at the evidence above".to_owned(),
     }

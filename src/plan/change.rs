@@ -62,6 +62,8 @@ pub enum Deed {
     EditManifest(ManifestEdit),
     /// Restarts a component by moving its manifest out of its folder and back in; never part of a plan, only asked for by name.
     Bounce(ManifestBounce),
+    /// Replaces the kubelet's configuration file; it restarts once.
+    EditKubelet(KubeletEdit),
     /// Makes a folder of root's alone, which a component's pod is to see.
     MakeFolder {
         /// The folder.
@@ -106,6 +108,19 @@ pub struct ManifestEdit {
     pub touches_encryption: bool,
     /// How long its process may drain before it is ended early; `None` leaves the restart to the kubelet.
     pub drain: Option<Duration>,
+}
+
+/// The edit of the kubelet's configuration file: all its settings at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeletEdit {
+    /// The file.
+    pub path: NodePath,
+    /// Its text, which it must still have.
+    pub before: String,
+    /// The text it gets.
+    pub after: String,
+    /// The kubelet's process now.
+    pub process: ProcessId,
 }
 
 /// A manifest that goes out of its folder and comes back as it was.
@@ -279,10 +294,22 @@ impl Change {
             Deed::Bounce(bounce) => Some(bounce.component),
             Deed::SetMode { .. }
             | Deed::SetOwner { .. }
+            | Deed::EditKubelet(_)
             | Deed::MakeFolder { .. }
             | Deed::Install { .. }
             | Deed::Quarantine { .. } => None,
         }
+    }
+}
+
+impl Change {
+    /// The name of what it restarts: a component, or the kubelet.
+    #[must_use]
+    pub fn restarted(&self) -> Option<&'static str> {
+        if matches!(self.deed, Deed::EditKubelet(_)) {
+            return Some("the kubelet");
+        }
+        self.restarts().map(Component::name)
     }
 }
 
@@ -297,6 +324,7 @@ impl Deed {
             | Self::Install { path, .. }
             | Self::Quarantine { path, .. } => path,
             Self::EditManifest(edit) => &edit.path,
+            Self::EditKubelet(edit) => &edit.path,
             Self::Bounce(bounce) => &bounce.path,
         }
     }
@@ -308,6 +336,7 @@ impl fmt::Display for Deed {
             Self::SetMode { path, from, to, .. } => write!(f, "mode of {path}: {from} -> {to}"),
             Self::SetOwner { path, from, to, .. } => write!(f, "owner of {path}: {from} -> {to}"),
             Self::EditManifest(edit) => write!(f, "edit of {}, which restarts {}", edit.path, edit.component),
+            Self::EditKubelet(edit) => write!(f, "edit of {}, which restarts the kubelet", edit.path),
             Self::Bounce(bounce) => write!(f, "bounce of {}", bounce.component),
             Self::MakeFolder { path } => write!(f, "folder {path}, root's alone"),
             Self::Install { path, .. } => write!(f, "file {path}, which is not there yet"),

@@ -2,6 +2,7 @@
 
 use crate::controls::{Control, Kit};
 use crate::domain::{Component, ControlId, Digest, FileId, FlagName, Mode, NodePath, Owner};
+use crate::kubelet::NewValue;
 
 /// What came of it. The order is that of weight: a finding with several pieces of evidence takes the heaviest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -80,6 +81,13 @@ pub enum Mend {
         name: FlagName,
         /// The value.
         value: String,
+    },
+    /// Give a setting of the kubelet a value, in its configuration file.
+    Kubelet {
+        /// The conditional remedy that it belongs to, if any.
+        kit: Option<Kit>,
+        /// The setting with its value.
+        setting: NewValue,
     },
     /// Set a flag.
     Flag {

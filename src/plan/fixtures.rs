@@ -401,6 +401,7 @@ pub(crate) fn fresh_node() -> Observation {
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         free_space: BTreeMap::new(),
+        asked_kubelet: crate::domain::AskedKubelet::default(),
         certificates: certificates(),
         first_provider: Fact::Absent,
         kubelet: kubelet(&layout),

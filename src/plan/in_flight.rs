@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::bounce::bounced;
+use super::kubelet_edit;
 use super::last_words::fault_in;
 use super::restarting::Restarting;
 use crate::domain::{Digest, Fact, Instant, NodePath, Observation, PodLog, ProcessId};
@@ -42,6 +43,8 @@ pub enum Step {
     CleanedUp,
     /// These processes serve nobody any more: end them, if they are still the same.
     End(Vec<ProcessId>),
+    /// The kubelet runs with what it read before: restart it.
+    RestartKubelet,
     /// Put the content after in place, or the same: the component is out of its folder.
     PutIn,
     /// It was made, and the node proved healthy: record that.
@@ -96,6 +99,7 @@ pub fn next_step(in_flight: &InFlight, observation: &Observation, limits: Limits
         (Act::EditManifest(edit), Phase::Undoing(fault)) => {
             Edited::new(edit, in_flight, observation, limits, now).undoing(fault)
         }
+        (Act::EditKubelet(edit), _) => kubelet_edit::next(edit, in_flight, observation, limits, now),
         (Act::Bounce(bounce), _) => bounced(bounce, in_flight, observation, limits, now),
     };
     Progress {

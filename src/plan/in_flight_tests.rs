@@ -93,6 +93,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         pod_cgroups: BTreeSet::new(),
         documents: BTreeMap::new(),
         free_space: BTreeMap::new(),
+        asked_kubelet: crate::domain::AskedKubelet::default(),
         certificates: BTreeMap::new(),
         first_provider: Fact::Absent,
         kubelet: KubeletFacts {

@@ -5,7 +5,7 @@ use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
 use super::{judge_contents, judge_flags, judge_folder, judge_kubelet};
 use crate::config::{Config, Exception};
-use crate::controls::{Control, Remedy, Requirement};
+use crate::controls::{Control, Kit, Remedy, Requirement};
 use crate::domain::{Layout, Observation, Reason};
 use crate::journal::KnownManifest;
 
@@ -89,7 +89,16 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         }
         Requirement::Folder(rule) => judge_folder::folder(*rule, control.remedy, observation, context),
         Requirement::Certificates(rule) => judge_contents::certificates(*rule, observation, context),
-        Requirement::Kubelet(rule) => judge_kubelet::kubelet(rule, observation, context),
+        Requirement::Kubelet(rule) => {
+            let allowed = |kit: Option<Kit>| kit.is_none() || context.config.allows(&control.id);
+            let mut mend = None;
+            if let Remedy::Kubelet { kit, .. } = control.remedy
+                && allowed(kit)
+            {
+                mend = Some(kit);
+            }
+            judge_kubelet::kubelet(rule, mend, observation, context)
+        }
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_contents::audit_policy(observation),
     }

@@ -363,7 +363,9 @@ fn every_row_is_judged_as_its_table_says_and_mended_where_that_is_certain() {
         let mended = mend.map(|mend| match mend {
             Mend::Flag { value, .. } | Mend::Conditional { value, .. } => value,
             Mend::List { items, .. } => items.value(),
-            Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => panic!("{id}"),
+            Mend::Kubelet { .. } | Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {
+                panic!("{id}")
+            }
         });
         assert_eq!(mended.as_deref(), *value, "{id} {add:?}");
     }

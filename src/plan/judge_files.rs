@@ -233,6 +233,7 @@ fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) 
         Remedy::Safe
         | Remedy::Restarts
         | Remedy::Conditional(_)
+        | Remedy::Kubelet { .. }
         | Remedy::Quarantine
         | Remedy::ReportOnly(_) => None,
     }
@@ -264,7 +265,11 @@ impl Evidence {
     fn mended_by(mut self, mend: Mend, remedy: Remedy) -> Self {
         self.mend = match remedy {
             Remedy::Safe | Remedy::When(_) => Some(mend),
-            Remedy::Restarts | Remedy::Conditional(_) | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
+            Remedy::Restarts
+            | Remedy::Conditional(_)
+            | Remedy::Kubelet { .. }
+            | Remedy::Quarantine
+            | Remedy::ReportOnly(_) => None,
         };
         self
     }

@@ -1,26 +1,45 @@
 //! The kubelet's settings, held against what must be.
 
-use super::finding::{Evidence, Verdict};
+use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{JudgeContext, piece, unknown};
 use super::redact::redact;
 use super::targets::not_looked_at;
-use crate::controls::{KubeletRule, Must, Requirement, STRONG_SUITES, catalogue};
-use crate::domain::{Fact, Observation, Reason};
+use crate::controls::{Kit, KubeletRule, Must, Requirement, STRONG_SUITES, catalogue};
+use crate::domain::{Fact, Layout, NodePath, Observation, Reason};
 use crate::kubelet::{
-    BOOTSTRAP, CERTIFICATE, DEBUG_FLAGS, Effective, GATE_STAGE, PRIVATE_KEY, PROFILING, ROTATE_SERVER_GATE,
-    STATIC_POD_PATH, Setting, Source, effective, gate, is_above_zero, of_file_alone,
+    BOOTSTRAP, CERTIFICATE, DEBUG_FLAGS, Effective, GATE_STAGE, Kind, NewValue, PRIVATE_KEY, PROFILING,
+    ROTATE_SERVER_GATE, STATIC_POD_PATH, Setting, Source, effective, gate, is_above_zero, of_file_alone,
 };
+use crate::manifest::parse_boolean;
+
+/// How many processes a pod may have, if nobody says otherwise (the example of the CIS benchmark, 4.2.13).
+pub(super) const PIDS: u64 = 4096;
+/// What every Go client of today knows, for either kind of certificate; without the suites of AES-128-GCM no HTTP/2 is served (Go
+/// `golang.org/x/net/http2`).
+const SUITES: [&str; 4] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+];
 
 /// A file that was changed so shortly after the process was started may have been read by it, and two clocks tell the two times: one second.
 const SLACK_NS: i128 = 1_000_000_000;
 
 /// The evidence about a rule; none where there is no kubelet.
+///
+/// `mend`: whether its drift is mended in the file, and by which conditional remedy.
 pub(super) fn kubelet(
     rule: &KubeletRule,
+    mend: Option<Option<Kit>>,
     observation: &Observation,
     context: &JudgeContext<'_>,
 ) -> Vec<Evidence> {
-    let look = Look { observation, context };
+    let look = Look {
+        observation,
+        context,
+        mend,
+    };
     let facts = &observation.kubelet;
     if facts.process == Fact::Absent && facts.config == Fact::Absent {
         return Vec::new();
@@ -35,6 +54,12 @@ pub(super) fn kubelet(
             .to_vec(),
         KubeletRule::NothingWeakens => vec![look.nothing_weakens()],
     }
+}
+
+/// Where the kubelet keeps the certificate that the cluster has issued.
+pub(crate) fn serving_certificate(layout: &Layout) -> Option<NodePath> {
+    let folder = layout.kubelet.join("pki").ok()?;
+    folder.join("kubelet-server-current.pem").ok()
 }
 
 /// What a setting must be, in words.
@@ -70,6 +95,22 @@ fn holds(must: Must, value: &str) -> bool {
     }
 }
 
+/// The value that a setting is given; nothing where only the operator knows one.
+fn wanted(kind: Kind, must: Must) -> Option<serde_json::Value> {
+    Some(match (must, kind) {
+        (Must::Be(value), Kind::Boolean | Kind::Either) => parse_boolean(value)?.into(),
+        (Must::Be(value), Kind::Number) => value.parse::<i64>().ok()?.into(),
+        (Must::Be(value), Kind::Text | Kind::Span) => value.into(),
+        (Must::BeAtLeast(1..), Kind::Number) => PIDS.into(),
+        (Must::BeLoopback, _) => "127.0.0.1".into(),
+        (Must::BeStrongSuites, _) => SUITES.map(serde_json::Value::from).to_vec().into(),
+        (Must::BeModernTls, _) => "VersionTLS12".into(),
+        (Must::Be(_) | Must::BeAtLeast(_) | Must::BeFile | Must::BeUnset | Must::BeLongerThanZero, _) => {
+            return None;
+        }
+    })
+}
+
 const fn verdict(holds: bool) -> Verdict {
     if holds { Verdict::Pass } else { Verdict::Drift }
 }
@@ -85,6 +126,7 @@ fn name_of(setting: &Setting) -> String {
 struct Look<'a> {
     observation: &'a Observation,
     context: &'a JudgeContext<'a>,
+    mend: Option<Option<Kit>>,
 }
 
 impl Look<'_> {
@@ -103,7 +145,26 @@ impl Look<'_> {
         if must == Must::BeFile && !found.value.is_empty() {
             return self.file(object, expected, told);
         }
-        piece(object, verdict(holds(must, &found.value)), expected, told)
+        let mut piece = piece(object, verdict(holds(must, &found.value)), expected, told);
+        if piece.verdict == Verdict::Drift {
+            piece.mend = self.mend(setting, must, &found);
+        }
+        piece
+    }
+
+    /// What mends it in the file; nothing where something lies over the file, or no file is there.
+    fn mend(&self, setting: &Setting, must: Must, found: &Effective) -> Option<Mend> {
+        let kit = self.mend?;
+        self.observation.kubelet.config.known()?;
+        match found.source {
+            Source::Flag(_) | Source::DropIn(_) => return None,
+            Source::File(_) | Source::BuiltIn => {}
+        }
+        let setting = NewValue {
+            key: setting.key,
+            value: wanted(setting.kind, must)?,
+        };
+        Some(Mend::Kubelet { kit, setting })
     }
 
     /// A setting that names the file of client authorities.
@@ -188,11 +249,30 @@ impl Look<'_> {
         match (told(&CERTIFICATE), told(&PRIVATE_KEY)) {
             (Err(why), _) | (_, Err(why)) => unknown(OBJECT, EXPECTED, &why),
             (Ok((true, certificate)), Ok((true, _))) => piece(OBJECT, Verdict::Pass, EXPECTED, certificate),
-            (Ok(_), Ok(_)) => Evidence {
+            (Ok(_), Ok(_)) => self.issued(Evidence {
                 object: OBJECT.to_owned(),
                 expected: EXPECTED.to_owned(),
                 ..self.setting(&BOOTSTRAP, Must::Be("true"))
-            },
+            }),
+        }
+    }
+
+    /// A kubelet that asks the cluster for its certificate serves none until its request is approved.
+    fn issued(&self, asks: Evidence) -> Evidence {
+        let path = serving_certificate(self.context.layout);
+        let found = path.and_then(|path| self.observation.files.get(&path));
+        if asks.verdict != Verdict::Pass || found != Some(&Fact::Absent) {
+            return asks;
+        }
+        Evidence {
+            verdict: Verdict::Drift,
+            actual: format!(
+                "{}; no certificate has been issued yet, and until one is, logs and exec of this node's pods fail: \
+                 `kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving`, and for that of this node \
+                 `kubectl certificate approve NAME`",
+                asks.actual
+            ),
+            ..asks
         }
     }
 
@@ -207,6 +287,7 @@ impl Look<'_> {
             Err(why) => unknown(bootstrap.object, EXPECTED, &why),
             Ok(Some(false)) => Evidence {
                 verdict: Verdict::Drift,
+                mend: None,
                 actual: format!(
                     "{}; the gate RotateKubeletServerCertificate is off",
                     bootstrap.actual

@@ -1,10 +1,10 @@
 //! Each row about the kubelet: what holds, what drifts, what is not applicable and what is not known.
 
 use super::super::finding::Finding;
-use super::super::fixtures::{fresh_node, kubelet_config, path};
+use super::super::fixtures::{facts, fresh_node, kubelet_config, path};
 use super::super::judge_tests::finding_at;
 use super::*;
-use crate::domain::ConfigLayer;
+use crate::domain::{ConfigLayer, FileKind};
 
 fn finding(node: &Observation, id: &str) -> Finding {
     finding_at(node, id, "{}", "2026-12-01T00:00:00Z")
@@ -385,4 +385,25 @@ fn a_kubelet_that_is_down_is_judged_by_its_file_and_its_flags_are_unknown() {
         format!("{OF_FILE}; the kubelet does not run, and its flags may say otherwise")
     );
     assert_eq!(verdict_of(&node, "CIS-4.2.7"), Verdict::Unknown);
+}
+
+#[test]
+fn a_kubelet_whose_request_is_not_approved_yet_is_told_with_the_command_that_approves_it() {
+    let mut node = with("serverTLSBootstrap: true");
+    let current = path("/var/lib/kubelet/pki/kubelet-server-current.pem");
+    for (found, verdict) in [
+        (Fact::Absent, Verdict::Drift),
+        (
+            Fact::Known(facts(current.as_str(), FileKind::Symlink, 0o777)),
+            Verdict::Pass,
+        ),
+    ] {
+        node.files.insert(current.clone(), found);
+        let finding = finding(&node, "CIS-4.2.9");
+        assert_eq!(finding.verdict, verdict);
+        let told = finding.evidence[0]
+            .actual
+            .contains("kubectl certificate approve NAME");
+        assert_eq!(told, verdict == Verdict::Drift);
+    }
 }

@@ -87,6 +87,13 @@ impl Needs<'_> {
     fn met(&self, kit: Kit) -> Result<Prepared, String> {
         match kit {
             Kit::AuditLog => self.audit_log()?,
+            // Settings of the kubelet are no flags of a component.
+            Kit::KubeletServing
+            | Kit::KubeletSuites
+            | Kit::KubeletPids
+            | Kit::KubeletSeccomp
+            | Kit::KubeletKernel
+            | Kit::KubeletHandlers => {}
         }
         let mut prepared = Prepared::default();
         for flag in self.flags {
@@ -263,6 +270,12 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         Kit::AuditLog => Policy::of(document)
             .map(drop)
             .map_err(|why| format!("{file}: {why}")),
+        Kit::KubeletServing
+        | Kit::KubeletSuites
+        | Kit::KubeletPids
+        | Kit::KubeletSeccomp
+        | Kit::KubeletKernel
+        | Kit::KubeletHandlers => Ok(()),
     }
 }
 

@@ -32,6 +32,7 @@ mod judge_places_tests;
 #[cfg(test)]
 mod judge_tests;
 mod kits;
+mod kubelet_edit;
 mod last_words;
 mod redact;
 mod restart;
@@ -49,7 +50,7 @@ pub use finding::{Evidence, Finding, ListMend, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};
 pub use judge::{JudgeContext, judge};
 pub use judge_constraint::expected as expected_constraint;
-pub(crate) use judge_kubelet::expected as expected_of_kubelet;
+pub(crate) use judge_kubelet::{expected as expected_of_kubelet, serving_certificate};
 pub use last_words::fault_in;
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};

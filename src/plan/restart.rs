@@ -36,6 +36,19 @@ pub(super) fn why_not_mended(
         .or_else(|| kubelet_down(observation))
 }
 
+/// Why the kubelet may not be restarted now; `None` when it may. Its pods run on meanwhile: nothing depends on how many nodes there are.
+pub(super) fn why_no_kubelet(
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Option<WithheldReason> {
+    endangered(circumstances)
+        .or_else(|| another(circumstances))
+        .or_else(|| settling(circumstances))
+        .or_else(|| kubelet_down(observation))
+        .or_else(|| outside_window(circumstances))
+        .or_else(|| kubeadm_runs(observation))
+}
+
 /// What an operator should know although nothing is held back for it.
 pub(super) fn warnings(observation: &Observation) -> Vec<String> {
     let long = observation

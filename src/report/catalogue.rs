@@ -35,8 +35,8 @@ pub fn controls_text(controls: &[Control], colour: Colour) -> String {
         );
     }
     text.push_str(
-        "\nsafe: mended, nothing restarts. restarts: mended by an edit that restarts one component. conditional: mended when its\n\
-         precondition is proven. quarantine: moved away if that is turned on. report-only: never changed.\n\
+        "\nsafe: mended, nothing restarts. restarts: mended by an edit that restarts one component. conditional: mended when what\n\
+         it needs is proven, and where `conditional: allow` says so. quarantine: moved away if that is turned on. report-only: never changed.\n\
          `holdfast explain CONTROL` says why a control matters and how to set it.\n",
     );
     text

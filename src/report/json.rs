@@ -330,6 +330,9 @@ fn mend(mend: &Mend) -> Value {
             value,
             ..
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": value }),
+        Mend::Kubelet { setting, .. } => {
+            json!({ "kind": "set-kubelet", "key": setting.key, "value": setting.value })
+        }
         Mend::List {
             component,
             name,
@@ -345,6 +348,7 @@ fn in_flight(progress: &Progress) -> InFlightBody<'_> {
         Step::Drain => "drain",
         Step::CleanedUp => "cleaned-up",
         Step::End(_) => "end",
+        Step::RestartKubelet => "restart-kubelet",
         Step::PutIn => "put-in",
         Step::Finish => "finish",
         Step::Abandon { .. } => "abandon",
@@ -389,6 +393,11 @@ fn change(change: &Change) -> ChangeBody<'_> {
         Deed::EditManifest(edit) => ChangeBody {
             kind: "edit-manifest",
             flags: Some(&edit.flags),
+            diff: Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
+            ..body
+        },
+        Deed::EditKubelet(edit) => ChangeBody {
+            kind: "edit-kubelet",
             diff: Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
             ..body
         },

@@ -62,6 +62,7 @@ pub(super) fn step_words(step: &Step) -> String {
         Step::Drain => "it no longer listens, and may finish what it has begun to answer".to_owned(),
         Step::CleanedUp => "the kubelet has cleaned up after the old pod".to_owned(),
         Step::End(_) => "its former process serves nobody any more and is ended".to_owned(),
+        Step::RestartKubelet => "the kubelet is restarted".to_owned(),
         Step::PutIn => "its manifest is put into its folder".to_owned(),
         Step::Finish => "it was made and the node proved healthy; that is recorded".to_owned(),
         Step::Abandon { why } => format!("it is given up: {why}"),
@@ -107,6 +108,7 @@ fn change(number: usize, change: &Change, titles: &Titles<'_>, colour: Colour) -
     }
     let diff = match &change.deed {
         Deed::EditManifest(edit) => Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
+        Deed::EditKubelet(edit) => Some(unified_diff(edit.path.as_str(), &edit.before, &edit.after)),
         Deed::Install { path, content } => Some(unified_diff(path.as_str(), "", content)),
         Deed::SetMode { .. }
         | Deed::SetOwner { .. }
@@ -145,11 +147,7 @@ fn withheld(withheld: &[Withheld]) -> String {
 }
 
 fn restarts(changes: &[Change]) -> Option<String> {
-    let mut restarted: Vec<&str> = changes
-        .iter()
-        .filter_map(Change::restarts)
-        .map(crate::domain::Component::name)
-        .collect();
+    let mut restarted: Vec<&str> = changes.iter().filter_map(Change::restarted).collect();
     restarted.dedup();
     match restarted.as_slice() {
         [] => (!changes.is_empty()).then(|| "Nothing restarts.".to_owned()),

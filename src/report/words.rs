@@ -49,7 +49,8 @@ pub(super) const fn remedy_class(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Safe => "safe",
         Remedy::Restarts => "restarts",
-        Remedy::When(_) | Remedy::Conditional(_) => "conditional",
+        Remedy::When(_) | Remedy::Conditional(_) | Remedy::Kubelet { kit: Some(_), .. } => "conditional",
+        Remedy::Kubelet { kit: None, .. } => "restarts",
         Remedy::Quarantine => "quarantine",
         Remedy::ReportOnly(_) => "report-only",
     }
@@ -79,6 +80,14 @@ pub(super) fn remedy(control: &Control) -> String {
             "Mended by one edit that restarts one component once, where the operator allows it. It needs {}.",
             kit.needs()
         ),
+        Remedy::Kubelet { kit, .. } => {
+            let needs = kit.map_or_else(String::new, |kit| format!(" It needs {}.", kit.needs()));
+            format!(
+                "Mended by one edit of the kubelet's configuration file, where no drop-in and no flag says otherwise; the kubelet restarts \
+                 once, and its pods run on. If it does not come back healthy within disruption.deadline, the former file goes back.{needs} \
+                 kubeadm writes the file from the ConfigMap kubelet-config at its next upgrade: set it there, too."
+            )
+        }
         Remedy::When(what) => format!(
             "Mended when it is proven that {}. Nothing restarts.",
             precondition(what)
@@ -105,6 +114,8 @@ pub(super) fn why_not_mended(control: &Control) -> String {
     match control.remedy {
         Remedy::ReportOnly(needs) => format!("only reported; a remedy needs {needs}"),
         Remedy::Conditional(kit) => format!("only reported; a remedy needs {}", kit.needs()),
+        Remedy::Kubelet { kit: Some(kit), .. } => format!("only reported; a remedy needs {}", kit.needs()),
+        Remedy::Kubelet { kit: None, needs } => format!("only reported; a remedy needs {needs}"),
         Remedy::When(what) => format!(
             "only reported; it is mended when it is proven that {}",
             precondition(what)

@@ -24,7 +24,7 @@ use holdfast::plan::{BouncePlan, Finding, Selected, Verdict, WithheldReason, sel
 use holdfast::reconcile::{self, Intent, Looked};
 
 /// Nothing on a simulated node takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a change in flight is looked at; the node's times are scaled, and so is this.
 const POLL: Duration = Duration::from_millis(5);
 

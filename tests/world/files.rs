@@ -127,6 +127,24 @@ fn write_accounts(root: &Path) {
     write(root, "etc/hostname", 0o644, &format!("{NODE_NAME}\n"));
 }
 
+/// Ports of the real kubelet are taken on a machine that is a node.
+pub fn kubelet_listens_at(root: &Path, port: u16) {
+    let path = root.join("var/lib/kubelet/config.yaml");
+    let text = std::fs::read_to_string(&path).expect("just written");
+    let modified = std::fs::metadata(&path).and_then(|facts| facts.modified());
+    std::fs::write(
+        &path,
+        text.replace("healthzPort: 10248", &format!("healthzPort: {port}")),
+    )
+    .expect("writable");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("just written");
+    file.set_modified(modified.expect("Linux tells it"))
+        .expect("a file of ours");
+}
+
 fn write_kubelet(root: &Path) {
     let units = "usr/lib/systemd/system";
     let config = include_str!("kubeadm/kubelet-config.yaml");

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::file_source::FileSource;
+use super::health_server::HealthServer;
 use super::history::History;
 use super::pods::Pods;
 use super::proc_folder::{ProcFolder, Program};
@@ -15,6 +16,8 @@ use super::{MANIFESTS, Options};
 
 /// `fileCheckFrequency` of the kubelet, before it is scaled.
 const LIST_PERIOD: Duration = Duration::from_secs(20);
+/// The mark of a kubelet that is to be restarted, below the root.
+pub const RESTART: &str = "restart-kubelet";
 /// How soon a change is noticed.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -23,6 +26,8 @@ pub struct Shared {
     pub root: PathBuf,
     pub options: Options,
     pub proc_folder: ProcFolder,
+    /// Where the kubelet's health endpoint listens.
+    pub healthz_port: u16,
     pub history: History,
     pub state: Mutex<State>,
     next_container: AtomicU64,
@@ -37,6 +42,10 @@ pub struct State {
     pub kubelet: Option<i32>,
     /// Pods whose health endpoint answers 500.
     pub unhealthy: BTreeSet<String>,
+    /// Which of its own configurations the kubelet ends with.
+    pub kubelet_refuses: Option<fn(&str) -> bool>,
+    /// How often a kubelet was started.
+    pub kubelet_starts: usize,
     /// Which encryption configurations an API server does not start with.
     pub not_borne: Option<fn(&[u8]) -> bool>,
     pub running: BTreeMap<String, Running>,
@@ -53,7 +62,7 @@ pub struct Running {
 }
 
 impl Shared {
-    pub fn new(root: &Path, options: Options) -> Self {
+    pub fn new(root: &Path, options: Options, healthz_port: u16) -> Self {
         let state = State {
             kubelet_wanted: options.kubelet,
             ..State::default()
@@ -62,6 +71,7 @@ impl Shared {
             root: root.to_owned(),
             options,
             proc_folder: ProcFolder::new(root),
+            healthz_port,
             history: History::new(),
             state: Mutex::new(state),
             next_container: AtomicU64::new(1),
@@ -91,7 +101,7 @@ impl Shared {
 /// Runs until the world ends.
 pub fn run(shared: &Shared) {
     let mut pods = Pods::default();
-    let mut kubelet: Option<(i32, FileSource)> = None;
+    let mut kubelet: Option<Kubelet> = None;
     // Only the first one has been running before the world began.
     let mut age = shared.options.kubelet_age;
     loop {
@@ -105,25 +115,49 @@ pub fn run(shared: &Shared) {
             return;
         }
         shared.proc_folder.refresh_uptime();
-        if wanted && kubelet.is_none() {
-            kubelet = Some(start(shared, std::mem::take(&mut age), now));
-        } else if !wanted && let Some((pid, _)) = kubelet.take() {
-            shared.proc_folder.end(pid);
+        let restarts = shared.root.join(RESTART);
+        let is_asked = restarts.exists();
+        if let Some(ended) = kubelet.take_if(|_| is_asked || refuses(shared)) {
+            shared.proc_folder.end(ended.pid);
         }
-        if let Some((_, source)) = &mut kubelet {
-            pods.steer(shared, source.look(now), now);
+        if is_asked {
+            std::fs::remove_file(&restarts).expect("a file of ours");
+        }
+        if wanted && kubelet.is_none() && !refuses(shared) {
+            kubelet = Some(start(shared, std::mem::take(&mut age), now));
+            shared.lock().kubelet_starts += 1;
+        } else if !wanted && let Some(ended) = kubelet.take() {
+            shared.proc_folder.end(ended.pid);
+        }
+        if let Some(kubelet) = &mut kubelet {
+            pods.steer(shared, kubelet.source.look(now), now);
         }
         pods.pass_time(shared, now);
         {
             let mut state = shared.lock();
-            state.kubelet = kubelet.as_ref().map(|(pid, _)| *pid);
+            state.kubelet = kubelet.as_ref().map(|kubelet| kubelet.pid);
             state.running = pods.running();
         }
         std::thread::sleep(TICK);
     }
 }
 
-fn start(shared: &Shared, age: Duration, now: Instant) -> (i32, FileSource) {
+/// A kubelet whose configuration is not borne ends at its start.
+fn refuses(shared: &Shared) -> bool {
+    let Some(refuses) = shared.lock().kubelet_refuses else {
+        return false;
+    };
+    std::fs::read_to_string(shared.root.join("var/lib/kubelet/config.yaml")).is_ok_and(|text| refuses(&text))
+}
+
+/// A running kubelet. Its health endpoint closes with it.
+struct Kubelet {
+    pid: i32,
+    source: FileSource,
+    _healthz: HealthServer,
+}
+
+fn start(shared: &Shared, age: Duration, now: Instant) -> Kubelet {
     let argv = [
         "/usr/bin/kubelet",
         "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
@@ -142,5 +176,11 @@ fn start(shared: &Shared, age: Duration, now: Instant) -> (i32, FileSource) {
         age,
     });
     let source = FileSource::new(shared.root.join(MANIFESTS), shared.scaled(LIST_PERIOD), now);
-    (pid, source)
+    let healthz = HealthServer::open(shared.healthz_port).expect("a port of ours");
+    healthz.answer(200);
+    Kubelet {
+        pid,
+        source,
+        _healthz: healthz,
+    }
 }

@@ -43,6 +43,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use holdfast::adapters::services::Services;
 use holdfast::adapters::{
     Node, api::OwnKubeconfig, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe,
     lock::Held, processes::Processes,
@@ -101,6 +102,7 @@ pub struct World {
     cluster: Arc<Mutex<Fact<ControlPlane>>>,
     etcd: Arc<Mutex<Fact<EtcdState>>>,
     ports: Vec<(Component, Port)>,
+    _healthz: Port,
     // The last field: removed when nothing writes to it any more.
     folder: tempfile::TempDir,
 }
@@ -122,11 +124,13 @@ impl World {
             .map(|component| (component, Port::take()))
             .collect();
         files::write_all(folder.path(), &ports);
+        let healthz = Port::take();
+        files::kubelet_listens_at(folder.path(), healthz.number());
         if let Some(config) = &options.config {
             files::write(folder.path(), "etc/holdfast/config.yaml", 0o600, config);
         }
         let wait = options.kubelet;
-        let shared = Arc::new(Shared::new(folder.path(), options));
+        let shared = Arc::new(Shared::new(folder.path(), options, healthz.number()));
         let kubelet = std::thread::Builder::new().name("kubelet".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || kubelet::run(&shared)
@@ -137,6 +141,7 @@ impl World {
             cluster: Arc::new(Mutex::new(one_node())),
             etcd: Arc::new(Mutex::new(etcd_is_well())),
             ports,
+            _healthz: healthz,
             folder,
         };
         if wait {
@@ -303,6 +308,16 @@ impl World {
         assert!(done, "the kubelet's thread is stuck");
     }
 
+    /// Which of its configurations the kubelet ends with from now on.
+    pub fn kubelet_refuses(&self, which: Option<fn(&str) -> bool>) {
+        self.shared.lock().kubelet_refuses = which;
+    }
+
+    /// How often a kubelet was started.
+    pub fn kubelet_starts(&self) -> usize {
+        self.shared.lock().kubelet_starts
+    }
+
     /// Lets a component's health endpoint answer 500, or no more.
     pub fn set_unhealthy(&self, component: Component, unhealthy: bool) {
         let pods = &mut self.shared.lock().unhealthy;
@@ -368,6 +383,7 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
         files: files.taking_for_root(owner),
         processes: Processes::at(&root.join("proc")).taking_for_root(facts.uid()),
         ending: Box::new(EndingInWorld(root.join("proc"))),
+        services: Box::new(ServicesInWorld(root.to_owned())),
         health: HealthProbe::new(Duration::from_secs(1)),
         cluster: Box::new(FakeCluster {
             control_plane,
@@ -407,6 +423,22 @@ impl Ending for EndingInWorld {
         let runs = Processes::at(&self.0).runs(process);
         if runs.map_err(|why| std::io::Error::other(why.to_string()))? {
             std::fs::write(self.0.join(process.pid.to_string()).join(proc_folder::KILLED), "")?;
+        }
+        Ok(())
+    }
+}
+
+/// The world's thread sees the mark; it returns when the kubelet has another process, as `systemctl restart` does.
+struct ServicesInWorld(PathBuf);
+
+impl Services for ServicesInWorld {
+    fn restart(&self, _held: &Held, unit: &str) -> std::io::Result<()> {
+        assert_eq!(unit, "kubelet.service");
+        let mark = self.0.join(kubelet::RESTART);
+        std::fs::write(&mark, "")?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while mark.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! `kubepods[-burstable|-besteffort]-pod<UID, - as _>.slice` (driver systemd); below it lies the container's own, by its id.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// The cgroup that the node itself is in, by hierarchy: not the root when the node is a container or a machine of systemd-nspawn.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,6 +93,27 @@ pub(super) fn folders_of_pod(uid: &str) -> Vec<String> {
         ));
     }
     folders
+}
+
+/// The cgroups of all pods, by driver and class, below a hierarchy's root.
+pub(super) fn folders_of_pods(hierarchy: &Path) -> Vec<PathBuf> {
+    let above = [
+        "kubepods",
+        "kubepods/burstable",
+        "kubepods/besteffort",
+        "kubepods.slice",
+        "kubepods.slice/kubepods-burstable.slice",
+        "kubepods.slice/kubepods-besteffort.slice",
+    ];
+    let entries = above
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(hierarchy.join(folder)).ok());
+    let paths = entries.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_pod = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(pod_uid).is_some()
+    };
+    paths.filter(is_pod).collect()
 }
 
 /// Only root can make a cgroup right below the node's own; below `user.slice` anybody can make one of any name.
