@@ -8,10 +8,13 @@ use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::apply::{Applier, Outcome, out};
 use crate::config::{Config, Pause};
-use crate::controls::Control;
-use crate::domain::{Component, Digest, Fact, Observation};
+use crate::controls::{Control, Kit};
+use crate::domain::{Component, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
-use crate::observe::{Request, ask_for_kubelet, ask_for_restart, look_at_kits, look_at_values, observe};
+use crate::observe::{
+    Request, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits,
+    look_at_values, observe,
+};
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
     WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
@@ -101,43 +104,12 @@ pub fn look(
                 .iter()
                 .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
     };
-    let (mut values, mut kits, mut kubelet) = (Vec::new(), Vec::new(), false);
-    for finding in looked.findings.iter().filter(|finding| acts(&finding.control)) {
-        for evidence in finding.with_verdict(Verdict::Drift) {
-            match &evidence.mend {
-                Some(Mend::Flag {
-                    component,
-                    name,
-                    value,
-                }) => values.push((*component, name.clone(), value.clone())),
-                Some(Mend::List {
-                    component,
-                    name,
-                    items,
-                }) => values.push((*component, name.clone(), items.value())),
-                Some(Mend::Conditional {
-                    kit,
-                    component,
-                    name,
-                    value,
-                }) => {
-                    values.push((*component, name.clone(), value.clone()));
-                    kits.push((*kit, name.clone(), value.clone()));
-                }
-                Some(Mend::Kubelet { .. }) => kubelet = true,
-                Some(Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. }) | None => {}
-            }
-        }
-    }
-    let restarts: BTreeSet<Component> = values.iter().map(|(component, _, _)| *component).collect();
-    look_at_values(node, &values, &mut looked.observation);
-    look_at_kits(node, &kits, &mut looked.observation);
+    let wants = Wants::of(&looked.findings, acts);
+    look_at_values(node, &wants.values, &mut looked.observation);
+    look_at_kits(node, &wants.kits, &mut looked.observation);
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
-        ask_for_restart(node, &restarts, &mut looked.observation);
-        if kubelet {
-            ask_for_kubelet(node, &mut looked.observation);
-        }
+        wants.ask(node, &mut looked.observation);
     }
     let circumstances = Circumstances {
         config,
@@ -153,6 +125,72 @@ pub fn look(
     };
     looked.plan = build(selected, &looked.findings, &looked.observation, &circumstances);
     looked
+}
+
+/// What drifts, and would be mended: what is looked at for that beside what judging asks.
+#[derive(Default)]
+struct Wants {
+    /// Flags with their values.
+    values: Vec<(Component, FlagName, String)>,
+    /// Those of conditional remedies.
+    kits: Vec<(Kit, FlagName, String)>,
+    /// True when a setting of the kubelet is to change.
+    kubelet: bool,
+}
+
+impl Wants {
+    fn of(findings: &[Finding], acts: impl Fn(&Control) -> bool) -> Self {
+        let mut wants = Self::default();
+        for finding in findings.iter().filter(|finding| acts(&finding.control)) {
+            for evidence in finding.with_verdict(Verdict::Drift) {
+                if let Some(mend) = &evidence.mend {
+                    wants.take(mend);
+                }
+            }
+        }
+        wants
+    }
+
+    fn take(&mut self, mend: &Mend) {
+        match mend {
+            Mend::Flag {
+                component,
+                name,
+                value,
+            } => self.values.push((*component, name.clone(), value.clone())),
+            Mend::List {
+                component,
+                name,
+                items,
+            } => self.values.push((*component, name.clone(), items.value())),
+            Mend::Conditional {
+                kit,
+                component,
+                name,
+                value,
+            } => {
+                self.values.push((*component, name.clone(), value.clone()));
+                self.kits.push((*kit, name.clone(), value.clone()));
+            }
+            Mend::Kubelet { .. } => self.kubelet = true,
+            Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {}
+        }
+    }
+
+    /// Asks those outside the node's file system.
+    fn ask(&self, node: &Node, observation: &mut Observation) {
+        let restarts: BTreeSet<Component> = self.values.iter().map(|(component, _, _)| *component).collect();
+        ask_for_restart(node, &restarts, observation);
+        if let Some((_, _, authority)) = self.kits.iter().find(|(kit, _, _)| *kit == Kit::KubeletCa) {
+            dial_kubelets(node, authority, observation);
+        }
+        if self.kits.iter().any(|(kit, _, _)| *kit == Kit::TokenExpiry) {
+            ask_for_stale_tokens(node, observation);
+        }
+        if self.kubelet {
+            ask_for_kubelet(node, observation);
+        }
+    }
 }
 
 /// What the command `bounce` would do now, or why it would not.

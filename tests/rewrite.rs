@@ -403,24 +403,18 @@ fn metrics_of_several_megabytes_are_read_whole_and_a_scrape_that_breaks_off_says
         "{filler}apiserver_encryption_config_controller_last_config_info{{hash=\"sha256:{hash}\"}} 1\nprocess_start_time_seconds 5\n"
     );
     server.document("/metrics", 200, &text);
-    let Fact::Known(metrics) = block_on(api::encryption_metrics(&api)) else {
+    let Fact::Known(metrics) = block_on(api::metrics(&api)) else {
         panic!("not read")
     };
     assert_eq!(metrics.loaded, Fact::Known(hash.parse().expect("a digest")));
     assert_eq!(metrics.started, Fact::Known(5.0));
     server.inject("/metrics", Fault::Cut);
-    assert!(matches!(
-        block_on(api::encryption_metrics(&api)),
-        Fact::Unknown(_)
-    ));
+    assert!(matches!(block_on(api::metrics(&api)), Fact::Unknown(_)));
     // Who may not see them is no reason to think that the server is away.
     server.document("/metrics", 403, "{}");
-    assert_eq!(block_on(api::encryption_metrics(&api)), Fact::Absent);
+    assert_eq!(block_on(api::metrics(&api)), Fact::Absent);
     server.document("/metrics", 503, "{}");
-    assert!(matches!(
-        block_on(api::encryption_metrics(&api)),
-        Fact::Unknown(_)
-    ));
+    assert!(matches!(block_on(api::metrics(&api)), Fact::Unknown(_)));
 }
 
 /// A rewrite in the making.

@@ -1,6 +1,6 @@
 //! Modes and owners of the control plane's files: CIS 1.1 and 4.1.
 
-use super::{Control, Precondition, Remedy, Requirement, Target, id, path, pattern};
+use super::{Control, Kit, Precondition, Remedy, Requirement, Target, id, path, pattern};
 use crate::domain::{Account, Component, Mode, Owner};
 
 const MANIFEST: &str = "A manifest runs what it says as root on the host network; who can write it owns the node, and who \
@@ -70,7 +70,7 @@ fn control(row: Row) -> Control {
             };
             (
                 Requirement::OwnerAccount { target, account },
-                Remedy::ReportOnly(ETCD_OWNER),
+                Remedy::Conditional(Kit::EtcdAccount),
             )
         }
     };
@@ -84,10 +84,6 @@ fn control(row: Row) -> Control {
         sources: CIS,
     }
 }
-
-const ETCD_OWNER: &str = "an account etcd:etcd on the host, and an etcd that runs as it (runAsUser in its manifest): kubeadm \
-    makes neither, and while etcd runs as root a change of owner protects nothing. Root in the container keeps its access; \
-    an etcd that runs as another account would lose it";
 
 fn manifest_rows() -> Vec<Row> {
     let manifests = [

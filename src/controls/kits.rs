@@ -8,6 +8,12 @@ use crate::domain::{FlagName, NodePath};
 pub enum Kit {
     /// The audit log: a policy, a folder for the log, both mounted into the pod, and room on the disk.
     AuditLog,
+    /// Service account tokens end when they say so.
+    TokenExpiry,
+    /// etcd's data belongs to an account of its own.
+    EtcdAccount,
+    /// The API server verifies the kubelets' serving certificates.
+    KubeletCa,
     /// The kubelet asks the cluster for its serving certificate.
     KubeletServing,
     /// The kubelet offers strong cipher suites only.
@@ -85,6 +91,19 @@ impl Kit {
                 "an audit policy, a log folder, both mounted into the pod, and room on the disk. Holdfast makes and checks them when the \
                  configuration says `conditional: allow`, for all such controls or for this one; a policy that is there is kept"
             }
+            Self::TokenExpiry => {
+                "`conditional: allow` in the configuration, and no client that has used a token beyond its time since the API server was \
+                 started (its metric serviceaccount_stale_tokens_total is 0): such a client would get 401 after about an hour"
+            }
+            Self::EtcdAccount => {
+                "`conditional: allow` in the configuration, an account etcd:etcd on the host (config/sysusers.d/holdfast-etcd.conf makes one), \
+                 and an etcd that runs as root or as that account. While it runs as root, as kubeadm has it, a change of owner protects \
+                 nothing; as another account it would lose its data"
+            }
+            Self::KubeletCa => {
+                "`conditional: allow` in the configuration, and every node's kubelet serving a certificate that the authority has signed \
+                 (CIS-4.2.9 on each, its request approved): each is dialled before. One that is not would show no logs any more"
+            }
             Self::KubeletServing => {
                 "`conditional: allow` in the configuration, and each request of the kubelet approved (`kubectl get csr`, `kubectl certificate \
                  approve NAME`): from the restart on until the first is, logs and exec of this node's pods fail"
@@ -139,6 +158,9 @@ impl Kit {
                 }
             }),
             Self::AuditLog
+            | Self::TokenExpiry
+            | Self::EtcdAccount
+            | Self::KubeletCa
             | Self::KubeletServing
             | Self::KubeletSuites
             | Self::KubeletPids

@@ -30,7 +30,7 @@ pub use mode::{InvalidMode, Mode};
 pub use node_path::{InvalidPath, NodePath, PathPattern};
 pub use observation::{
     AskedKubelet, ConfigLayer, ControlPlane, EntryContent, EtcdState, FolderEntry, Health, KubeletFacts,
-    Manifest, Observation, PodLog, Process, ProcessId,
+    Kubelets, Manifest, Observation, PodLog, Process, ProcessId,
 };
 pub use owner::{Account, InvalidOwner, Owner};
 pub use static_pod::{Container, HealthEndpoint, HostPathVolume, Mount, Scheme, StaticPod};

@@ -39,6 +39,11 @@ pub struct Observation {
     pub kubelet: KubeletFacts,
     /// What only a change of the kubelet's asks.
     pub asked_kubelet: AskedKubelet,
+    /// How often a token was used beyond its time since the API server was started; asked only where that is to end.
+    pub stale_tokens: Fact<u64>,
+    /// Every node of the cluster, with why its kubelet's serving certificate is not verified, if it is not; asked only where the API server
+    /// is to verify it.
+    pub kubelets: Fact<Kubelets>,
     /// Running kubeadm processes that root started.
     pub kubeadm: Fact<Vec<Process>>,
     /// How many control-plane nodes the cluster has; asked only when a restart is due.
@@ -164,6 +169,9 @@ pub struct KubeletFacts {
     /// The folder of `--config-dir`.
     pub drop_in_folder: Fact<NodePath>,
 }
+
+/// Nodes by name, with why a kubelet is not verified, if it is not.
+pub type Kubelets = BTreeMap<String, Result<(), Reason>>;
 
 /// What only a change of the kubelet's configuration asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,6 +87,18 @@ pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     Api::open(&node.files, &kubeconfig, address, PATIENCE).map_err(|error| Reason::new(error.to_string()))
 }
 
+/// How often a token was used beyond its time since the API server was started. `Absent` when these credentials are shown no metrics.
+pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime
+            .block_on(api::metrics(&api))
+            .map(|metrics| metrics.stale_tokens),
+        (Err(why), _) => Fact::Unknown(why),
+        (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
 /// The configuration that the manifest names, as the node has it; `Absent` when it names none, or one that is not there.
 pub(crate) fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
     match present(node, manifest) {
@@ -186,7 +198,7 @@ pub(crate) async fn reported(api: &Api) -> Reported {
 
 /// The same, with how often the server has failed to load a changed file since its start.
 pub(crate) async fn reported_with_failures(api: &Api) -> (Reported, u64) {
-    match api::encryption_metrics(api).await {
+    match api::metrics(api).await {
         Fact::Known(metrics) => {
             let failures = metrics.reloads.get("failure").copied().unwrap_or(0);
             (said(api, metrics.loaded).await, failures)

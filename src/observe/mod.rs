@@ -4,6 +4,7 @@ pub mod at_rest;
 mod certificates;
 mod folder;
 mod kubelet;
+mod kubelets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +52,8 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         documents: BTreeMap::new(),
         free_space: BTreeMap::new(),
         asked_kubelet: crate::domain::AskedKubelet::default(),
+        stale_tokens: Fact::unknown("it was not asked"),
+        kubelets: Fact::unknown("it was not asked"),
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
@@ -114,6 +117,20 @@ pub fn look_at_values(
 /// Adds what only a change of the kubelet's configuration asks.
 pub fn ask_for_kubelet(node: &Node, observation: &mut Observation) {
     kubelet::ask(node, observation);
+}
+
+/// Adds which kubelets of the cluster serve a certificate that the authority in that file of the API server's has signed.
+pub fn dial_kubelets(node: &Node, authority: &str, observation: &mut Observation) {
+    observation.kubelets = kubelets::dialled(node, authority, observation);
+}
+
+/// Adds whether clients use tokens beyond their time.
+pub fn ask_for_stale_tokens(node: &Node, observation: &mut Observation) {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .map_or(Fact::Absent, Fact::as_ref);
+    observation.stale_tokens = manifest.and_then(|manifest| at_rest::stale_tokens(node, manifest));
 }
 
 /// Adds what conditional remedies make or need on the node.

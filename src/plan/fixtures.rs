@@ -402,6 +402,8 @@ pub(crate) fn fresh_node() -> Observation {
         documents: BTreeMap::new(),
         free_space: BTreeMap::new(),
         asked_kubelet: crate::domain::AskedKubelet::default(),
+        stale_tokens: Fact::unknown("it was not asked"),
+        kubelets: Fact::unknown("it was not asked"),
         certificates: certificates(),
         first_provider: Fact::Absent,
         kubelet: kubelet(&layout),

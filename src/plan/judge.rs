@@ -60,7 +60,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         Requirement::OwnerAccount { target, account } => files(
             target,
             &Wanted::Account(account),
-            control.remedy,
+            allowed(control, context),
             observation,
             context.layout,
         ),
@@ -78,13 +78,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             name,
             rule,
         } => {
-            // What the operator does not allow is only reported.
-            let mut remedy = control.remedy;
-            if let Remedy::Conditional(kit) = remedy
-                && !context.config.allows(&control.id)
-            {
-                remedy = Remedy::ReportOnly(kit.needs());
-            }
+            let remedy = allowed(control, context);
             judge_flags::flag(*component, name, rule, remedy, observation)
         }
         Requirement::Folder(rule) => judge_folder::folder(*rule, control.remedy, observation, context),
@@ -101,6 +95,20 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         }
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_contents::audit_policy(observation),
+    }
+}
+
+/// What the operator does not allow is only reported.
+fn allowed(control: &Control, context: &JudgeContext<'_>) -> Remedy {
+    match control.remedy {
+        Remedy::Conditional(kit) if !context.config.allows(&control.id) => Remedy::ReportOnly(kit.needs()),
+        remedy @ (Remedy::Safe
+        | Remedy::Restarts
+        | Remedy::When(_)
+        | Remedy::Conditional(_)
+        | Remedy::Kubelet { .. }
+        | Remedy::Quarantine
+        | Remedy::ReportOnly(_)) => remedy,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
 use super::targets::{not_looked_at, paths_of};
-use crate::controls::{Precondition, Remedy, Target};
+use crate::controls::{Kit, Precondition, Remedy, Target};
 use crate::domain::{
     Account, Component, Fact, FileFacts, FileId, FileKind, Layout, Mode, NodePath, Observation, Owner, Reason,
 };
@@ -230,6 +230,7 @@ fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) 
     }
     match remedy {
         Remedy::When(Precondition::ComponentsRunAsRoot) => other_account(observation),
+        Remedy::Conditional(Kit::EtcdAccount) => etcd_as_another(observation),
         Remedy::Safe
         | Remedy::Restarts
         | Remedy::Conditional(_)
@@ -260,16 +261,33 @@ fn other_account(observation: &Observation) -> Option<String> {
     })
 }
 
+/// Why etcd may not bear that its data belong to its account: it runs as another one than root.
+fn etcd_as_another(observation: &Observation) -> Option<String> {
+    let manifest = match observation.manifests.get(&Component::Etcd) {
+        Some(Fact::Known(manifest)) => manifest,
+        // An external etcd's data are not here.
+        Some(Fact::Absent) => return Some("not changed, because etcd does not run here".to_owned()),
+        Some(Fact::Unknown(why)) => {
+            return Some(format!(
+                "not changed, because which account etcd runs as is not known: {why}"
+            ));
+        }
+        None => return Some("not changed, because which account etcd runs as was not looked at".to_owned()),
+    };
+    let pod = &manifest.pod;
+    let users = pod.containers.iter().map(|container| container.run_as_user);
+    let user = users.chain([pod.run_as_user]).flatten().find(|user| *user != 0)?;
+    let mut accounts = observation.accounts.values().filter_map(Fact::known);
+    let is_its_own = accounts.any(|owner| i64::from(owner.uid) == user);
+    (!is_its_own).then(|| format!("not changed, because etcd runs as user {user} (runAsUser)"))
+}
+
 impl Evidence {
     /// The same, with the mend where the remedy is one that Holdfast makes on files.
     fn mended_by(mut self, mend: Mend, remedy: Remedy) -> Self {
         self.mend = match remedy {
-            Remedy::Safe | Remedy::When(_) => Some(mend),
-            Remedy::Restarts
-            | Remedy::Conditional(_)
-            | Remedy::Kubelet { .. }
-            | Remedy::Quarantine
-            | Remedy::ReportOnly(_) => None,
+            Remedy::Safe | Remedy::When(_) | Remedy::Conditional(_) => Some(mend),
+            Remedy::Restarts | Remedy::Kubelet { .. } | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
         };
         self
     }

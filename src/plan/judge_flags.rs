@@ -123,6 +123,12 @@ fn mend(
             name: name.clone(),
             value: usual.clone(),
         }),
+        (FlagRule::Is { value, .. }, Remedy::Conditional(kit)) => Some(Mend::Conditional {
+            kit,
+            component,
+            name: name.clone(),
+            value: value.clone(),
+        }),
         (FlagRule::AtLeast { minimum, .. }, Remedy::Conditional(kit)) => {
             // More than asked for stays.
             let given = flags.value(name).and_then(parse_go_integer);

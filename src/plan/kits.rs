@@ -12,6 +12,8 @@ use crate::manifest::{Edit, Mounted, command_line, mounted_from};
 
 /// A log of so many old files is reckoned with where their number has no limit.
 const UNLIMITED: u64 = 10;
+/// So many nodes are named.
+const TOLD: usize = 5;
 const MIB: u64 = 1 << 20;
 
 /// What goes before the edit of a manifest, and into it.
@@ -87,8 +89,11 @@ impl Needs<'_> {
     fn met(&self, kit: Kit) -> Result<Prepared, String> {
         match kit {
             Kit::AuditLog => self.audit_log()?,
-            // Settings of the kubelet are no flags of a component.
-            Kit::KubeletServing
+            Kit::KubeletCa => self.kubelets_are_verified()?,
+            Kit::TokenExpiry => self.no_token_is_stale()?,
+            // A file's owner and settings of the kubelet are no flags of a component.
+            Kit::EtcdAccount
+            | Kit::KubeletServing
             | Kit::KubeletSuites
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
@@ -148,6 +153,43 @@ impl Needs<'_> {
             )),
             Fact::Absent => Err(format!("nobody can tell what is free where {folder} lies")),
             Fact::Unknown(why) => Err(format!("what is free where {folder} lies cannot be told: {why}")),
+        }
+    }
+
+    /// The API server refuses every kubelet that it cannot verify.
+    fn kubelets_are_verified(&self) -> Result<(), String> {
+        let kubelets = match &self.observation.kubelets {
+            Fact::Known(kubelets) if !kubelets.is_empty() => kubelets,
+            Fact::Known(_) | Fact::Absent => return Err("the cluster shows no node".to_owned()),
+            Fact::Unknown(why) => return Err(format!("the kubelets could not be dialled: {why}")),
+        };
+        let refused: Vec<String> = kubelets
+            .iter()
+            .filter_map(|(node, result)| Some(format!("{node} ({})", result.as_ref().err()?)))
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let some: Vec<&str> = refused.iter().take(TOLD).map(String::as_str).collect();
+        let more = match refused.len().saturating_sub(some.len()) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Err(format!(
+            "with it the API server would refuse the kubelets of {}{more}",
+            some.join(", ")
+        ))
+    }
+
+    fn no_token_is_stale(&self) -> Result<(), String> {
+        match &self.observation.stale_tokens {
+            Fact::Known(0) => Ok(()),
+            Fact::Known(count) => Err(format!(
+                "clients have used tokens beyond their time {count} times since the API server was started, and would get 401; its audit \
+                 log names them (annotation authentication.k8s.io/stale-token)"
+            )),
+            Fact::Absent => Err("the API server does not show its metrics".to_owned()),
+            Fact::Unknown(why) => Err(format!("whether a client uses an old token is not known: {why}")),
         }
     }
 
@@ -270,7 +312,10 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         Kit::AuditLog => Policy::of(document)
             .map(drop)
             .map_err(|why| format!("{file}: {why}")),
-        Kit::KubeletServing
+        Kit::TokenExpiry
+        | Kit::EtcdAccount
+        | Kit::KubeletCa
+        | Kit::KubeletServing
         | Kit::KubeletSuites
         | Kit::KubeletPids
         | Kit::KubeletSeccomp

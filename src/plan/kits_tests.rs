@@ -327,3 +327,123 @@ fn what_is_given_already_stays_and_a_folder_that_is_mounted_is_not_mounted_again
     );
     assert_eq!(removed, ["- --audit-log-maxbackup=5"]);
 }
+
+/// Whether the API server is to verify kubelets, or why not.
+fn verifies(node: &Observation) -> Result<(), String> {
+    let plan = plan(ALLOWED, node);
+    let of = |held: &&Withheld| held.controls.iter().any(|id| id.as_str() == "CIS-1.2.5");
+    if let Some(held) = plan.withheld.iter().find(of) {
+        return Err(held.reason.to_string());
+    }
+    let (added, _) = edited(&plan);
+    let flag = "- --kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt".to_owned();
+    assert!(added.contains(&flag), "{added:?}");
+    Ok(())
+}
+
+#[test]
+fn the_api_server_verifies_kubelets_when_each_of_the_cluster_is_verified() {
+    let mut node = node();
+    let authority = path("/etc/kubernetes/pki/ca.crt");
+    let fact = facts(authority.as_str(), FileKind::Regular, 0o644);
+    node.files.insert(authority, Fact::Known(fact));
+    let of = |nodes: &[(&str, Option<&str>)]| {
+        let result = |why: &Option<&str>| why.map_or(Ok(()), |why| Err(crate::domain::Reason::new(why)));
+        Fact::Known(
+            nodes
+                .iter()
+                .map(|(name, why)| ((*name).to_owned(), result(why)))
+                .collect(),
+        )
+    };
+    for (kubelets, why) in [
+        (of(&[]), "the cluster shows no node"),
+        (
+            Fact::unknown("it answers 403"),
+            "the kubelets could not be dialled: it answers 403",
+        ),
+        (
+            of(&[
+                ("node1", None),
+                ("node2", Some("192.0.2.12:10250: its certificate is not verified")),
+            ]),
+            "with it the API server would refuse the kubelets of node2 (192.0.2.12:10250: its certificate is not verified)",
+        ),
+        (
+            of(&[
+                ("a", Some("x")),
+                ("b", Some("x")),
+                ("c", Some("x")),
+                ("d", Some("x")),
+                ("e", Some("x")),
+                ("f", Some("x")),
+            ]),
+            "with it the API server would refuse the kubelets of a (x), b (x), c (x), d (x), e (x), and 1 more",
+        ),
+    ] {
+        node.kubelets = kubelets;
+        assert_eq!(verifies(&node), Err(why.to_owned()));
+    }
+    node.kubelets = of(&[("node1", None), ("node2", None)]);
+    assert_eq!(verifies(&node), Ok(()));
+}
+
+#[test]
+fn tokens_end_when_they_say_so_where_no_client_needs_them_longer() {
+    let mut node = node();
+    let why = |node: &Observation| {
+        let plan = plan(ALLOWED, node);
+        let of = |held: &&Withheld| held.controls.iter().any(|id| id.as_str() == "CIS-1.2.30");
+        plan.withheld.iter().find(of).map(|held| held.reason.to_string())
+    };
+    for (stale, told) in [
+        (Fact::Known(3), "3 times"),
+        (Fact::Absent, "does not show its metrics"),
+        (Fact::unknown("it answers 500"), "it answers 500"),
+    ] {
+        node.stale_tokens = stale;
+        assert!(why(&node).is_some_and(|why| why.contains(told)), "{told}");
+    }
+    node.stale_tokens = Fact::Known(0);
+    assert_eq!(why(&node), None);
+    let (added, _) = edited(&plan(ALLOWED, &node));
+    assert!(added.contains(&"- --service-account-extend-token-expiration=false".to_owned()));
+}
+
+#[test]
+fn etcds_data_go_to_its_account_where_there_is_one_and_etcd_bears_it() {
+    let etcd = Owner { uid: 998, gid: 997 };
+    let owner = |node: &Observation| {
+        let changes = plan(ALLOWED, node).changes;
+        changes.into_iter().find_map(|change| match change.deed {
+            Deed::SetOwner { path, to, .. } => Some((path.to_string(), to)),
+            Deed::SetMode { .. }
+            | Deed::EditManifest(_)
+            | Deed::EditKubelet(_)
+            | Deed::Bounce(_)
+            | Deed::MakeFolder { .. }
+            | Deed::Install { .. }
+            | Deed::Quarantine { .. } => None,
+        })
+    };
+    let mut node = node();
+    assert_eq!(owner(&node), None, "there is no account");
+    let account = crate::domain::Account {
+        user: "etcd".to_owned(),
+        group: "etcd".to_owned(),
+    };
+    node.accounts.insert(account, Fact::Known(etcd));
+    assert_eq!(owner(&node), Some(("/var/lib/etcd".to_owned(), etcd)));
+    for (user, is_given) in [(998, true), (1000, false)] {
+        let text = super::super::fixtures::ETCD.replace(
+            "  hostNetwork: true",
+            &format!("  securityContext:\n    runAsUser: {user}\n  hostNetwork: true"),
+        );
+        let text = text.replace(
+            "  securityContext:\n    seccompProfile:\n      type: RuntimeDefault\n",
+            "",
+        );
+        replace_manifest(&mut node, Component::Etcd, &text);
+        assert_eq!(owner(&node).is_some(), is_given, "{user}");
+    }
+}

@@ -114,6 +114,9 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
             ))
         }
         Kit::AuditLog
+        | Kit::TokenExpiry
+        | Kit::EtcdAccount
+        | Kit::KubeletCa
         | Kit::KubeletServing
         | Kit::KubeletSuites
         | Kit::KubeletSeccomp

@@ -9,17 +9,20 @@ use crate::domain::{Digest, Fact};
 const PATH: &str = "/metrics";
 const LOADED: &str = "apiserver_encryption_config_controller_last_config_info";
 const RELOADS: &str = "apiserver_encryption_config_controller_automatic_reloads_total";
+const STALE_TOKENS: &str = "serviceaccount_stale_tokens_total";
 const STARTED: &str = "process_start_time_seconds";
 /// A longer line is none of ours.
 const MAX_LINE: usize = 16 << 10;
 
 /// What the metrics say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct EncryptionMetrics {
+pub struct Metrics {
     /// The digest of the configuration that the process has loaded (kubernetes 1.34 and newer). `Absent` when it does not tell.
     pub loaded: Fact<Digest>,
     /// How often the file was loaded again, by `success` and `failure` (1.30 and newer); empty before the first time.
     pub reloads: BTreeMap<String, u64>,
+    /// How often a service account token was used beyond its time (`serviceaccount_stale_tokens_total`).
+    pub stale_tokens: u64,
     /// When the process was started, in seconds since 1970, by its own wall clock.
     pub started: Fact<f64>,
 }
@@ -31,11 +34,12 @@ struct Scan {
     too_long: bool,
     loaded: BTreeSet<String>,
     reloads: BTreeMap<String, u64>,
+    stale_tokens: u64,
     started: Option<f64>,
 }
 
 /// Reads the metrics. `Absent` when these credentials are not shown any, `Unknown` when the server does not answer or breaks off.
-pub async fn encryption_metrics(api: &Api) -> Fact<EncryptionMetrics> {
+pub async fn metrics(api: &Api) -> Fact<Metrics> {
     let mut scan = Scan::default();
     match api.stream(PATH, |chunk| scan.take(chunk)).await {
         Ok(200) => Fact::Known(scan.finish()),
@@ -86,23 +90,18 @@ impl Scan {
                 self.loaded.extend(label(labels, "hash"));
             }
             RELOADS => {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a counter; the cast saturates"
-                )]
-                let count = value as u64;
                 *self
                     .reloads
                     .entry(label(labels, "status").unwrap_or_default())
-                    .or_default() += count;
+                    .or_default() += counted(value);
             }
+            STALE_TOKENS => self.stale_tokens = self.stale_tokens.saturating_add(counted(value)),
             STARTED => self.started = Some(value),
             _ => {}
         }
     }
 
-    fn finish(mut self) -> EncryptionMetrics {
+    fn finish(mut self) -> Metrics {
         self.end_line();
         let mut hashes = self.loaded.into_iter();
         let loaded = match (hashes.next(), hashes.next()) {
@@ -116,12 +115,22 @@ impl Scan {
             }
             (Some(_), Some(_)) => Fact::unknown(format!("{LOADED} names more than one configuration")),
         };
-        EncryptionMetrics {
+        Metrics {
             loaded,
             reloads: self.reloads,
+            stale_tokens: self.stale_tokens,
             started: self.started.map_or(Fact::Absent, Fact::Known),
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a counter; the cast saturates"
+)]
+const fn counted(value: f64) -> u64 {
+    value as u64
 }
 
 /// Name, labels and value of a line of the text format. No label of ours has a brace in its value.
@@ -154,7 +163,7 @@ mod tests {
 
     const HASH: &str = "14f9d63e669337ac6bfda2e2162915ee6a6067743eddd4e5c374b572f951ff37";
 
-    fn scanned(text: &str, chunk: usize) -> EncryptionMetrics {
+    fn scanned(text: &str, chunk: usize) -> Metrics {
         let mut scan = Scan::default();
         for chunk in text.as_bytes().chunks(chunk) {
             scan.take(chunk);
@@ -164,14 +173,15 @@ mod tests {
 
     fn text() -> String {
         format!(
-            "# HELP process_start_time_seconds Start time of the process\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1.76403120119e+09\nother{{a=\"{}\"}} 1\n{RELOADS}{{apiserver_id_hash=\"sha256:aa\",status=\"success\"}} 3\n{RELOADS}{{apiserver_id_hash=\"sha256:aa\",status=\"failure\"}} 1\n{LOADED}{{apiserver_id_hash=\"sha256:aa\",hash=\"sha256:{HASH}\"}} 1",
+            "# HELP process_start_time_seconds Start time of the process\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1.76403120119e+09\n{STALE_TOKENS} 5\nother{{a=\"{}\"}} 1\n{RELOADS}{{apiserver_id_hash=\"sha256:aa\",status=\"success\"}} 3\n{RELOADS}{{apiserver_id_hash=\"sha256:aa\",status=\"failure\"}} 1\n{LOADED}{{apiserver_id_hash=\"sha256:aa\",hash=\"sha256:{HASH}\"}} 1",
             "x".repeat(2 * MAX_LINE)
         )
     }
 
     #[test]
     fn the_metrics_are_found_however_they_are_cut() {
-        let expected = EncryptionMetrics {
+        let expected = Metrics {
+            stale_tokens: 5,
             loaded: Fact::Known(HASH.parse().unwrap()),
             reloads: [("failure".to_owned(), 1), ("success".to_owned(), 3)].into(),
             started: Fact::Known(1_764_031_201.19),

@@ -1,6 +1,6 @@
 //! Flags of the API server: CIS 1.2, and what other guides add.
 
-use super::super::{Constraint, Control, FlagRule, ListRule, Remedy, flag};
+use super::super::{Constraint, Control, FlagRule, Kit, ListRule, Remedy, flag};
 use super::{PROFILING, TLS_FLOOR, is, names, positive, tls_floor, with};
 use crate::domain::Component;
 
@@ -53,11 +53,10 @@ pub(super) fn controls() -> Vec<Control> {
             "API server verifies the kubelets' serving certificates",
             "Without it the API server sends exec, logs and port-forward to whoever answers on the kubelet's address.",
             "kubelet-certificate-authority",
-            FlagRule::IsSet { usual: None },
-            Remedy::ReportOnly(
-                "serving certificates of every kubelet signed by a CA (serverTLSBootstrap and an approver of their requests); \
-             before that, logs, exec and metrics would fail for every node",
-            ),
+            FlagRule::IsSet {
+                usual: Some("/etc/kubernetes/pki/ca.crt".to_owned()),
+            },
+            Remedy::Conditional(Kit::KubeletCa),
         ),
         row(
             "CIS-1.2.6",
@@ -192,10 +191,7 @@ pub(super) fn controls() -> Vec<Control> {
             "The extension makes projected tokens valid for a year instead of an hour, for clients that never read them again.",
             "service-account-extend-token-expiration",
             is("false", "true"),
-            Remedy::ReportOnly(
-                "proof that no client holds on to an old token (the metric serviceaccount_stale_tokens_total stays flat); such \
-             clients would get 401 after about an hour",
-            ),
+            Remedy::Conditional(Kit::TokenExpiry),
         ),
     ];
     rows.extend(beyond_cis());
