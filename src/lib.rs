@@ -5,6 +5,7 @@
 //! `check`, `plan`, `apply` and the daemon differ only in how far they go along it.
 
 pub mod adapters;
+pub mod anonymous;
 pub mod apply;
 pub mod at_rest;
 pub mod audit;

@@ -12,8 +12,8 @@ use crate::controls::{Control, Kit};
 use crate::domain::{Component, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
-    Request, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits,
-    look_at_values, observe,
+    Request, ask_for_grants, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens, dial_kubelets,
+    look_at_kits, look_at_values, observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
@@ -183,6 +183,9 @@ impl Wants {
         ask_for_restart(node, &restarts, observation);
         if let Some((_, _, authority)) = self.kits.iter().find(|(kit, _, _)| *kit == Kit::KubeletCa) {
             dial_kubelets(node, authority, observation);
+        }
+        if self.kits.iter().any(|(kit, _, _)| *kit == Kit::Anonymous) {
+            ask_for_grants(node, observation);
         }
         if self.kits.iter().any(|(kit, _, _)| *kit == Kit::TokenExpiry) {
             ask_for_stale_tokens(node, observation);

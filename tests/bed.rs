@@ -259,6 +259,8 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
     node.configure(
         "mode: enforce\nconditional: allow\ncontrols: { CIS-1.2.18: { value: 2 }, CIS-1.2.19: { value: 1 } }\n",
     );
+    a_second_node_serves_a_certificate_of_its_own(&node);
+    node.sh("groupadd -r etcd && useradd -r -g etcd -s /usr/sbin/nologin etcd");
     node.start_daemon();
     let admin = "/etc/kubernetes/admin.conf";
     let proven = |node: &Node| {
@@ -271,6 +273,12 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
         proven(node) == 4 && node.is_ready()
     });
     the_kubelets_certificate_is_told_and_approved(&node);
+    assert_eq!(node.sh("stat -c %U:%G /var/lib/etcd").trim(), "etcd:etcd");
+    the_api_server_verifies_kubelets_once_each_is_verified(&node);
+    node.await_that("the API server is restarted for that alone", RESTART, |node| {
+        proven(node) == 5
+    });
+    the_anonymous_are_confined(&node);
     the_audit_log_is_written_and_rotated(&node);
     for mode in [0o666, 0o644, 0o755] {
         node.set_mode(admin, mode);
@@ -294,9 +302,9 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
     };
     node.sh(&format!("sed -i /profiling/d {manifest}"));
     node.await_that("the flag is back and proven", RESTART, |node| {
-        proven(node) == 5 && node.read(&manifest) == hardened
+        proven(node) == 6 && node.read(&manifest) == hardened
     });
-    assert_eq!(begun(&node), 5, "one edit of ours for each restart");
+    assert_eq!(begun(&node), 6, "one edit of ours for each restart");
 
     a_backup_copy_is_told_as_what_it_is(&node, &manifest);
     node.sh("systemctl stop holdfast");
@@ -345,6 +353,86 @@ fn the_kubelets_certificate_is_told_and_approved(node: &Node) {
         "CIS-3.2.1",
     ] {
         assert!(!drift.contains(mended), "{mended}: {drift:?}");
+    }
+}
+
+/// A node of the cluster's whose kubelet nobody has signed a certificate for: a listener of this node's own, on another port.
+fn a_second_node_serves_a_certificate_of_its_own(node: &Node) {
+    let address = node.sh(
+        "kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type==\"InternalIP\")].address}'",
+    );
+    let address = address.trim();
+    node.sh(&format!(
+        "cd /root && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout k.pem -out c.pem -subj /CN=other -addext subjectAltName=IP:{address} 2>/dev/null; \
+         systemd-run --quiet --unit other-kubelet openssl s_server -quiet -accept 11250 -cert /root/c.pem -key /root/k.pem -WWW"
+    ));
+    let status = format!(
+        r#"{{"status":{{"addresses":[{{"type":"InternalIP","address":"{address}"}}],"daemonEndpoints":{{"kubeletEndpoint":{{"Port":11250}}}}}}}}"#
+    );
+    node.sh(&format!(
+        "printf 'apiVersion: v1\\nkind: Node\\nmetadata: {{name: other}}\\n' | kubectl create -f - && kubectl patch node other --subresource=status -p '{status}'"
+    ));
+}
+
+/// While one kubelet of the cluster cannot be verified the API server is left as it is, and the reason names that node.
+fn the_api_server_verifies_kubelets_once_each_is_verified(node: &Node) {
+    let (_, plan) = node.json(&["plan"]);
+    let none = Vec::new();
+    let withheld = plan
+        .get("withheld")
+        .and_then(|all| all.as_array())
+        .unwrap_or(&none);
+    let of = |held: &&serde_json::Value| {
+        let ids = held.get("controls").and_then(|ids| ids.as_array());
+        ids.is_some_and(|ids| ids.iter().any(|id| id == "CIS-1.2.5"))
+    };
+    let message = withheld
+        .iter()
+        .find(of)
+        .and_then(|held| held.pointer("/reason/message")?.as_str());
+    let message = message.unwrap_or_default();
+    assert!(
+        message.contains("the kubelets of other (") && message.contains("not verified"),
+        "{message}"
+    );
+    assert!(
+        !node
+            .read(&format!("{MANIFESTS}/kube-apiserver.yaml"))
+            .contains("kubelet-certificate-authority")
+    );
+    node.sh("kubectl delete node other; systemctl stop other-kubelet; systemctl kill -s HUP holdfast");
+    let manifest = format!("{MANIFESTS}/kube-apiserver.yaml");
+    node.await_that("the API server verifies kubelets", RESTART, |node| {
+        node.read(&manifest)
+            .contains("--kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt")
+            && node.is_ready()
+    });
+    let logs = "kubectl -n kube-system logs -l component=etcd --tail 1 >/dev/null; echo $?";
+    node.await_that("the kubelet is one of the verified", RESTART, |node| {
+        node.sh(logs).trim() == "0"
+    });
+}
+
+/// The anonymous get health and what a joining node needs; all else is 401.
+fn the_anonymous_are_confined(node: &Node) {
+    let code = |path: &str| {
+        let ask = format!(
+            "exec 2>/dev/null; server=$(kubectl config view --raw -o jsonpath='{{.clusters[0].cluster.server}}'); \
+             python3 -c \"import ssl,urllib.request,urllib.error,sys
+c=ssl._create_unverified_context()
+try: print(urllib.request.urlopen(sys.argv[1],context=c).status)
+except urllib.error.HTTPError as e: print(e.code)\" $server{path}"
+        );
+        node.sh(&ask).trim().to_owned()
+    };
+    for (path, expected) in [
+        ("/livez", "200"),
+        ("/readyz", "200"),
+        ("/api/v1/namespaces/kube-public/configmaps/cluster-info", "200"),
+        ("/version", "401"),
+        ("/api", "401"),
+    ] {
+        assert_eq!(code(path), expected, "{path}");
     }
 }
 

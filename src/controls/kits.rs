@@ -8,6 +8,8 @@ use crate::domain::{FlagName, NodePath};
 pub enum Kit {
     /// The audit log: a policy, a folder for the log, both mounted into the pod, and room on the disk.
     AuditLog,
+    /// The anonymous may ask for health alone, by an AuthenticationConfiguration.
+    Anonymous,
     /// Service account tokens end when they say so.
     TokenExpiry,
     /// etcd's data belongs to an account of its own.
@@ -69,7 +71,10 @@ pub struct NoFolder {
 /// Where the audit log goes, and where the policy lies, if the operator names nothing else (Kubernetes documents, "Auditing").
 pub(super) const AUDIT_LOG: &str = "/var/log/kubernetes/audit/audit.log";
 pub(super) const AUDIT_POLICY: &str = "/etc/kubernetes/audit/policy.yaml";
+/// Where the AuthenticationConfiguration lies.
+pub const AUTHENTICATION: &str = "/etc/kubernetes/authentication/config.yaml";
 const POLICY: &str = include_str!("kits/audit-policy.yaml");
+const AUTHENTICATION_CONFIG: &str = include_str!("kits/authentication.yaml");
 
 /// What no component sees as a whole: the keys and manifests of the others lie there.
 const TOO_MUCH: [&str; 7] = [
@@ -90,6 +95,12 @@ impl Kit {
             Self::AuditLog => {
                 "an audit policy, a log folder, both mounted into the pod, and room on the disk. Holdfast makes and checks them when the \
                  configuration says `conditional: allow`, for all such controls or for this one; a policy that is there is kept"
+            }
+            Self::Anonymous => {
+                "`conditional: allow` in the configuration, an API server of 1.34 or newer without --anonymous-auth and --oidc-* flags, and no \
+                 binding that grants the anonymous more than Kubernetes and kubeadm do. Holdfast installs an AuthenticationConfiguration \
+                 that leaves them the health endpoints and cluster-info: with --anonymous-auth=false the kubelet's own probes get 401 and \
+                 restart the server for ever"
             }
             Self::TokenExpiry => {
                 "`conditional: allow` in the configuration, and no client that has used a token beyond its time since the API server was \
@@ -154,6 +165,17 @@ impl Kit {
                     volume_type: "Directory",
                     writable: false,
                     content: is_ours.then_some(POLICY),
+                    file: Some(file),
+                }
+            }),
+            Self::Anonymous => provision(value, |folder, file| {
+                let is_ours = file == path(AUTHENTICATION);
+                Provision {
+                    folder,
+                    volume: "authentication-config",
+                    volume_type: "Directory",
+                    writable: false,
+                    content: is_ours.then_some(AUTHENTICATION_CONFIG),
                     file: Some(file),
                 }
             }),

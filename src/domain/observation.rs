@@ -39,6 +39,8 @@ pub struct Observation {
     pub kubelet: KubeletFacts,
     /// What only a change of the kubelet's asks.
     pub asked_kubelet: AskedKubelet,
+    /// The bindings that grant the anonymous more than Kubernetes and kubeadm do; asked only where they are to be refused.
+    pub anonymous_grants: Fact<Vec<String>>,
     /// How often a token was used beyond its time since the API server was started; asked only where that is to end.
     pub stale_tokens: Fact<u64>,
     /// Every node of the cluster, with why its kubelet's serving certificate is not verified, if it is not; asked only where the API server

@@ -87,6 +87,16 @@ pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     Api::open(&node.files, &kubeconfig, address, PATIENCE).map_err(|error| Reason::new(error.to_string()))
 }
 
+/// The bindings that grant the anonymous more than Kubernetes and kubeadm do.
+pub(crate) fn grants(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime.block_on(api::grants_to_the_anonymous(&api)),
+        (Err(why), _) => Fact::Unknown(why),
+        (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
 /// How often a token was used beyond its time since the API server was started. `Absent` when these credentials are shown no metrics.
 pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

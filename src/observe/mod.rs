@@ -53,6 +53,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         free_space: BTreeMap::new(),
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
+        anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
@@ -122,6 +123,15 @@ pub fn ask_for_kubelet(node: &Node, observation: &mut Observation) {
 /// Adds which kubelets of the cluster serve a certificate that the authority in that file of the API server's has signed.
 pub fn dial_kubelets(node: &Node, authority: &str, observation: &mut Observation) {
     observation.kubelets = kubelets::dialled(node, authority, observation);
+}
+
+/// Adds what is granted to the anonymous.
+pub fn ask_for_grants(node: &Node, observation: &mut Observation) {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .map_or(Fact::Absent, Fact::as_ref);
+    observation.anonymous_grants = manifest.and_then(|manifest| at_rest::grants(node, manifest));
 }
 
 /// Adds whether clients use tokens beyond their time.

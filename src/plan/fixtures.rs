@@ -403,6 +403,7 @@ pub(crate) fn fresh_node() -> Observation {
         free_space: BTreeMap::new(),
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
+        anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         certificates: certificates(),
         first_provider: Fact::Absent,

@@ -95,6 +95,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         free_space: BTreeMap::new(),
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
+        anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         certificates: BTreeMap::new(),
         first_provider: Fact::Absent,

@@ -63,10 +63,11 @@ pub(super) fn judge(name: &FlagName, constraint: &Constraint, flags: &Flags) -> 
         Constraint::Names(_) => given_with(name, &[], flags),
         Constraint::NotGiven(others) => not_given(name, others, flags),
         Constraint::List(rule) => list(name, rule, flags),
-        Constraint::OffOr { default, instead } => by_file(instead, flags).unwrap_or_else(|| {
+        // What the file says of it is judged before; it says nothing.
+        Constraint::OffOr { default, .. } => {
             let value = flags.value(name).unwrap_or(default);
             Held::new(same(value, "false"), actual(name, default, flags))
-        }),
+        }
         Constraint::OneOf { values, default } => {
             let value = flags.value(name).filter(|value| !value.is_empty());
             Held::new(

@@ -67,7 +67,13 @@ const ROWS: &[Row] = {
     use Verdict::{Drift, Pass, Unknown};
     &[
         ("CIS-1.2.1", &["--anonymous-auth=F"], &[], Pass, None),
-        ("CIS-1.2.1", &["--anonymous-auth=true"], &[], Drift, None),
+        (
+            "CIS-1.2.1",
+            &["--anonymous-auth=true"],
+            &[],
+            Drift,
+            Some("/etc/kubernetes/authentication/config.yaml"),
+        ),
         (
             "CIS-1.2.1",
             &["--authentication-config=/etc/kubernetes/authn/a.yaml"],

@@ -5,8 +5,9 @@ use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
 use super::judge_constraint;
 use super::redact::redact;
-use super::targets::{config_file, not_looked_at};
-use crate::controls::{FlagRule, KubernetesVersion, Remedy};
+use super::targets::{config_file, flag_file, not_looked_at};
+use crate::anonymous::Anonymous;
+use crate::controls::{AUTHENTICATION, Constraint, FlagRule, KubernetesVersion, Remedy};
 use crate::domain::{Component, Fact, FlagName, Manifest, NodePath, Observation, Process, Reason};
 use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean, parse_go_integer};
 
@@ -78,6 +79,14 @@ pub(super) fn flag(
             .map(|(name, value)| (name.clone(), value.to_owned()))
             .collect(),
     );
+    if let Some(mut held) = by_authentication_file(rule, &line, observation) {
+        let processes = observation.processes.get(&component).and_then(Fact::known);
+        if processes.is_some_and(|all| is_restart_due(component, (name, rule), &flags, all)) {
+            held.verdict = held.verdict.max(Verdict::Drift);
+            held.actual += "; the running process was started with other flags, so a restart is due";
+        }
+        return vec![piece(object, held.verdict, expected, held.actual)];
+    }
     let version = version_of(manifest, &line);
     let written = by_flags(name, rule, &flags, version);
     let mend = mend(component, (name, rule), remedy, &flags).filter(|_| written.verdict == Verdict::Drift);
@@ -123,6 +132,14 @@ fn mend(
             name: name.clone(),
             value: usual.clone(),
         }),
+        (FlagRule::Meets(Constraint::OffOr { instead, .. }), Remedy::Conditional(kit)) => {
+            Some(Mend::Conditional {
+                kit,
+                component,
+                name: instead.clone(),
+                value: AUTHENTICATION.to_owned(),
+            })
+        }
         (FlagRule::Is { value, .. }, Remedy::Conditional(kit)) => Some(Mend::Conditional {
             kit,
             component,
@@ -268,6 +285,50 @@ fn by_config_file(
     })
 }
 
+/// What the AuthenticationConfiguration makes of the anonymous, where the flag names one that speaks of them.
+fn by_authentication_file(rule: &FlagRule, line: &CommandLine, observation: &Observation) -> Option<Held> {
+    let FlagRule::Meets(Constraint::OffOr { instead, .. }) = rule else {
+        return None;
+    };
+    let given = line.flags().filter(|(name, _)| *name == instead);
+    given
+        .map(|(_, value)| value)
+        .last()
+        .filter(|file| !file.is_empty())?;
+    let not_known = |reason: &Reason| Held {
+        verdict: Verdict::Unknown,
+        actual: format!("{instead} decides: {reason}"),
+    };
+    let path = match flag_file(Component::ApiServer, instead.as_str(), &observation.manifests) {
+        Fact::Known(path) => path,
+        Fact::Absent => return None,
+        Fact::Unknown(reason) => return Some(not_known(&reason)),
+    };
+    let nowhere = Fact::Unknown(not_looked_at(&path));
+    let anonymous = match observation.documents.get(&path).unwrap_or(&nowhere) {
+        Fact::Known(document) => Anonymous::of(document),
+        Fact::Absent => Err("it is not there".to_owned()),
+        Fact::Unknown(reason) => return Some(not_known(reason)),
+    };
+    match anonymous {
+        Err(why) => Some(not_known(&Reason::new(format!("{path}: {why}")))),
+        // The other flag decides.
+        Ok(Anonymous::NotSaid) => None,
+        Ok(Anonymous::Refused) => Some(Held::new(true, format!("{path} refuses the anonymous"))),
+        Ok(paths) => Some(match paths.beyond() {
+            Some(beyond) if beyond.is_empty() => Held::new(
+                true,
+                format!("{path} leaves the anonymous health and cluster-info alone"),
+            ),
+            Some(beyond) => Held::new(
+                false,
+                format!("{path} leaves the anonymous {}", beyond.join(", ")),
+            ),
+            None => Held::new(false, format!("{path} leaves the anonymous every path")),
+        }),
+    }
+}
+
 fn by_document(
     document: &serde_json::Value,
     path: &NodePath,
@@ -298,7 +359,7 @@ fn by_document(
 }
 
 /// The minor version in the tag of the component's image; `None` for another tag, or a digest alone.
-fn version_of(manifest: &Manifest, line: &CommandLine) -> Option<KubernetesVersion> {
+pub(super) fn version_of(manifest: &Manifest, line: &CommandLine) -> Option<KubernetesVersion> {
     let image = &manifest.pod.containers.get(line.container())?.image;
     let name = image.split('@').next()?.rsplit('/').next()?;
     let (_, tag) = name.split_once(':')?;
@@ -349,6 +410,22 @@ fn beside_running(
             }
         }
     }
+}
+
+/// True when a running process has other values of what decides the rule.
+fn is_restart_due(
+    component: Component,
+    (name, rule): (&FlagName, &FlagRule),
+    flags: &Flags,
+    processes: &[Process],
+) -> bool {
+    let others = processes.iter().filter(|process| !process.argv.is_empty());
+    others
+        .map(|process| flags_of_process(component, &process.argv))
+        .any(|running| match running {
+            Ok(running) => settings(name, rule, flags) != settings(name, rule, &Flags(running)),
+            Err(_) => true,
+        })
 }
 
 /// The values that decide the rule.

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
 use super::edits::{Wanted, withheld};
+use super::judge_flags::version_of;
+use crate::anonymous::Anonymous;
 use crate::audit::Policy;
-use crate::controls::{Kit, Provision};
+use crate::controls::{AUTHENTICATION, Kit, Provision};
 use crate::domain::{Component, ControlId, Digest, Fact, FileKind, NodePath, Observation, Owner};
 use crate::manifest::{Edit, Mounted, command_line, mounted_from};
 
@@ -91,6 +93,7 @@ impl Needs<'_> {
             Kit::AuditLog => self.audit_log()?,
             Kit::KubeletCa => self.kubelets_are_verified()?,
             Kit::TokenExpiry => self.no_token_is_stale()?,
+            Kit::Anonymous => self.nobody_needs_to_be_anonymous()?,
             // A file's owner and settings of the kubelet are no flags of a component.
             Kit::EtcdAccount
             | Kit::KubeletServing
@@ -190,6 +193,54 @@ impl Needs<'_> {
             )),
             Fact::Absent => Err("the API server does not show its metrics".to_owned()),
             Fact::Unknown(why) => Err(format!("whether a client uses an old token is not known: {why}")),
+        }
+    }
+
+    /// What the file says excludes two kinds of flags, and an older API server does not take it (kubernetes 1.34: AuthenticationConfiguration
+    /// v1; apiserver/pkg/server/options/authentication).
+    fn nobody_needs_to_be_anonymous(&self) -> Result<(), String> {
+        let manifest = self
+            .observation
+            .manifests
+            .get(&self.component)
+            .and_then(Fact::known);
+        let line =
+            manifest.and_then(|manifest| Some((manifest, command_line(self.component, &manifest.pod).ok()?)));
+        let Some((manifest, line)) = line else {
+            return Err("its manifest is not understood".to_owned());
+        };
+        match version_of(manifest, &line) {
+            Some(version) if version.minor >= 34 => {}
+            Some(version) => {
+                return Err(format!(
+                    "kube-apiserver 1.{} does not take the configuration; 1.34 and newer do",
+                    version.minor
+                ));
+            }
+            None => return Err("the image does not tell which version of kube-apiserver it is".to_owned()),
+        }
+        let excluded = line
+            .flags()
+            .map(|(name, _)| name.as_str())
+            .find(|name| *name == "anonymous-auth" || name.starts_with("oidc-"));
+        if let Some(flag) = excluded {
+            return Err(format!(
+                "kube-apiserver has --{flag}, which it does not take beside the configuration: move what it says into {AUTHENTICATION}, and \
+                 take it away"
+            ));
+        }
+        match &self.observation.anonymous_grants {
+            Fact::Known(grants) if grants.is_empty() => Ok(()),
+            Fact::Known(grants) => {
+                let some: Vec<&str> = grants.iter().take(TOLD).map(String::as_str).collect();
+                Err(format!(
+                    "somebody may need the anonymous: {} of the cluster grant them more than Kubernetes and kubeadm do ({})",
+                    grants.len(),
+                    some.join(", ")
+                ))
+            }
+            Fact::Absent => Err("what is granted to the anonymous cannot be told".to_owned()),
+            Fact::Unknown(why) => Err(format!("what is granted to the anonymous is not known: {why}")),
         }
     }
 
@@ -309,6 +360,15 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         Fact::Unknown(why) => return Err(why.to_string()),
     };
     match kit {
+        Kit::Anonymous => match Anonymous::of(document)
+            .map_err(|why| format!("{file}: {why}"))?
+            .beyond()
+        {
+            Some(beyond) if beyond.is_empty() => Ok(()),
+            Some(_) | None => Err(format!(
+                "{file} is there, and leaves the anonymous more than health and cluster-info; change it"
+            )),
+        },
         Kit::AuditLog => Policy::of(document)
             .map(drop)
             .map_err(|why| format!("{file}: {why}")),

@@ -114,6 +114,7 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
             ))
         }
         Kit::AuditLog
+        | Kit::Anonymous
         | Kit::TokenExpiry
         | Kit::EtcdAccount
         | Kit::KubeletCa

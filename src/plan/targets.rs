@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::controls::{Control, FlagRule, Requirement, Target};
+use crate::controls::{Constraint, Control, FlagRule, Requirement, Target};
 use crate::domain::{
     Component, Fact, FlagName, KubeletFacts, Layout, Manifest, NodePath, PathPattern, Reason,
 };
@@ -80,6 +80,15 @@ pub fn documents_of(control: &Control, manifests: &BTreeMap<Component, Fact<Mani
     if control.requirement == Requirement::AuditPolicy {
         let policy = flag_file(Component::ApiServer, "audit-policy-file", manifests);
         return policy.known().cloned().into_iter().collect();
+    }
+    if let Requirement::Flag {
+        component,
+        rule: FlagRule::Meets(Constraint::OffOr { instead, .. }),
+        ..
+    } = &control.requirement
+    {
+        let file = flag_file(*component, instead.as_str(), manifests);
+        return file.known().cloned().into_iter().collect();
     }
     let Requirement::Flag {
         component,

@@ -22,10 +22,7 @@ pub(super) fn controls() -> Vec<Control> {
                 default: "true",
                 instead: flag("authentication-config"),
             }),
-            Remedy::ReportOnly(
-                "an AuthenticationConfiguration that leaves the anonymous the health endpoints, and cluster-info while nodes join by token: with \
-                 --anonymous-auth=false the kubelet's own probes get 401 and restart the server for ever",
-            ),
+            Remedy::Conditional(Kit::Anonymous),
         ),
         row(
             "CIS-1.2.2",
