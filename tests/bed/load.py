@@ -275,8 +275,16 @@ def put(arguments: argparse.Namespace) -> None:
 
         return one
 
-    lines = Path(arguments.file).read_text(encoding="ascii").splitlines()
-    in_parallel(lines[: arguments.count], work)
+    lines = Path(arguments.file).read_text(encoding="ascii").splitlines()[: arguments.count]
+    in_parallel(lines, work)
+    # They are again what was confirmed of them first, whatever a writer has made of them since.
+    first: dict[str, str] = {}
+    for note in confirmed().read_text().splitlines():
+        name, words = note.split(maxsplit=1)
+        first.setdefault(name, words)
+    names = ("secrets/" + base64.b64decode(line.split()[0]).decode().rsplit("/", 1)[1] for line in lines)
+    with confirmed().open("a") as notes:
+        notes.writelines(f"{name} {first[name]}\n" for name in names if name in first)
 
 
 def sizes(arguments: argparse.Namespace) -> None:
