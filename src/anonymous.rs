@@ -46,6 +46,16 @@ impl Anonymous {
         }
     }
 
+    /// True when they may ask for that path.
+    #[must_use]
+    pub fn leaves(&self, path: &str) -> bool {
+        match self {
+            Self::NotSaid => true,
+            Self::Refused => false,
+            Self::Paths(paths) => paths.is_empty() || paths.iter().any(|left| left == path),
+        }
+    }
+
     /// The paths beyond the harmless ones; `None` where it is all of them.
     #[must_use]
     pub fn beyond(&self) -> Option<Vec<&str>> {

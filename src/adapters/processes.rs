@@ -131,15 +131,6 @@ impl Processes {
         }
     }
 
-    /// A kernel parameter, as `vm.overcommit_memory`.
-    pub fn kernel_parameter(&self, name: &str) -> Fact<String> {
-        match text(&self.proc_folder.join("sys").join(name.replace('.', "/"))) {
-            Ok(Some(value)) => Fact::Known(value.trim().to_owned()),
-            Ok(None) => Fact::Absent,
-            Err(reason) => Fact::Unknown(reason),
-        }
-    }
-
     /// The most processes and threads that a pod of this node has, by its cgroup. `Absent` where no pod's cgroup is found.
     pub fn most_pids_of_a_pod(&self) -> Fact<u64> {
         let Some(root) = self.proc_folder.parent() else {

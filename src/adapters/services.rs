@@ -12,7 +12,7 @@ use super::lock::Held;
 
 /// Restarts units.
 pub trait Services {
-    /// Restarts a unit, and returns when systemd has started it anew.
+    /// Has a unit restarted, also one that was started too often; whether it is, its process shows.
     ///
     /// # Errors
     /// What systemd says.
@@ -30,11 +30,18 @@ impl Services for BySystemd {
     fn restart(&self, _held: &Held, unit: &str) -> io::Result<()> {
         let mut missing = io::Error::new(io::ErrorKind::NotFound, "systemctl is not there");
         for program in SYSTEMCTL {
-            let output = Command::new(program)
-                .args(["--no-ask-password", "restart", unit])
-                .env_clear()
-                .stdin(Stdio::null())
-                .output();
+            let run = |words: &[&str]| {
+                Command::new(program)
+                    .arg("--no-ask-password")
+                    .args(words)
+                    .env_clear()
+                    .stdin(Stdio::null())
+                    .output()
+            };
+            // Without it a unit that has failed again and again is not started; where it has not, nothing is reset.
+            drop(run(&["reset-failed", unit]));
+            // Nobody waits here with the lock in hand for a unit that does not end.
+            let output = run(&["--no-block", "restart", unit]);
             match output {
                 Ok(output) if output.status.success() => return Ok(()),
                 Ok(output) => {

@@ -111,7 +111,7 @@ impl Applier<'_> {
                 }
             }
             Step::End(processes) => self.end(processes),
-            Step::RestartKubelet => self.restart_kubelet(),
+            Step::RestartKubelet => self.restart_kubelet(change)?,
             Step::PutIn => self.put_in(&progress.act),
             Step::Finish => {
                 out::clear(self.node, self.held, &progress.act);
@@ -244,13 +244,16 @@ impl Applier<'_> {
         }
     }
 
-    /// What cannot be restarted is tried again, until the deadline.
-    fn restart_kubelet(&self) -> Result {
-        let why = match self.node.services.restart(self.held, "kubelet.service") {
+    /// What cannot be restarted is tried again, until the deadline. That it was asked for is recorded afterwards: whoever is killed between the
+    /// two asks once more.
+    fn restart_kubelet(&mut self, change: Digest) -> std::result::Result<Result, StoreError> {
+        let asked = self.node.services.restart(self.held, "kubelet.service");
+        self.record(Record::Draining { change })?;
+        let why = match asked {
             Ok(()) => "the kubelet to start anew".to_owned(),
             Err(error) => format!("the kubelet to be restarted: {error}"),
         };
-        Result::Waiting { why }
+        Ok(Result::Waiting { why })
     }
 
     /// Ends processes that serve nobody any more. What cannot be ended is left to the kubelet.

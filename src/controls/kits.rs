@@ -24,22 +24,9 @@ pub enum Kit {
     KubeletPids,
     /// Pods get the runtime's seccomp profile.
     KubeletSeccomp,
-    /// The kubelet changes no kernel parameter.
-    KubeletKernel,
     /// The kubelet's handlers for profiling and flags are off.
     KubeletHandlers,
 }
-
-/// The kernel parameters that the kubelet does not start without when it may change none (kubernetes pkg/kubelet/cm
-/// `setupKernelTunables`, component-helpers/node/util/sysctl).
-pub const KERNEL: [(&str, &str); 6] = [
-    ("vm.overcommit_memory", "1"),
-    ("vm.panic_on_oom", "0"),
-    ("kernel.panic", "10"),
-    ("kernel.panic_on_oops", "1"),
-    ("kernel.keys.root_maxkeys", "1000000"),
-    ("kernel.keys.root_maxbytes", "25000000"),
-];
 
 /// What a flag's value needs on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +91,8 @@ impl Kit {
             }
             Self::TokenExpiry => {
                 "`conditional: allow` in the configuration, and no client that has used a token beyond its time since the API server was \
-                 started (its metric serviceaccount_stale_tokens_total is 0): such a client would get 401 after about an hour"
+                 started (its metric serviceaccount_stale_tokens_total is 0, which says little shortly after a start): such a client would get 401 \
+                 after about an hour"
             }
             Self::EtcdAccount => {
                 "`conditional: allow` in the configuration, an account etcd:etcd on the host (config/sysusers.d/holdfast-etcd.conf makes one), \
@@ -128,11 +116,6 @@ impl Kit {
             Self::KubeletSeccomp => {
                 "`conditional: allow` in the configuration: a workload that needs a system call which the runtime's profile blocks fails at its \
                  next start, until it is given a profile of its own"
-            }
-            Self::KubeletKernel => {
-                "`conditional: allow` in the configuration, and the host's vm.overcommit_memory=1, vm.panic_on_oom=0, kernel.panic=10, \
-                 kernel.panic_on_oops=1, kernel.keys.root_maxkeys=1000000 and kernel.keys.root_maxbytes=25000000, also after a boot \
-                 (/etc/sysctl.d): else the kubelet does not start"
             }
             Self::KubeletHandlers => {
                 "`conditional: allow` in the configuration: nobody can profile the kubelet over the network any more"
@@ -187,7 +170,6 @@ impl Kit {
             | Self::KubeletSuites
             | Self::KubeletPids
             | Self::KubeletSeccomp
-            | Self::KubeletKernel
             | Self::KubeletHandlers => Ok(None),
         }
     }

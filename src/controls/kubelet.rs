@@ -67,7 +67,6 @@ fn remedy(row_id: &str, needs: &'static str) -> Remedy {
         "CIS-4.2.12" => Some(Kit::KubeletSuites),
         "CIS-4.2.13" => Some(Kit::KubeletPids),
         "CIS-4.2.14" => Some(Kit::KubeletSeccomp),
-        "X-KUBELET-01" => Some(Kit::KubeletKernel),
         "X-KUBELET-04" => Some(Kit::KubeletHandlers),
         _ => return Remedy::ReportOnly(needs),
     };

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference};
-pub use kits::{AUTHENTICATION, KERNEL, Kit, NoFolder, Provision};
+pub use kits::{AUTHENTICATION, Kit, NoFolder, Provision};
 
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 use crate::kubelet::Setting;

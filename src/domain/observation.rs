@@ -184,8 +184,6 @@ pub struct AskedKubelet {
     pub health: Fact<Health>,
     /// The most processes that a pod of the node has.
     pub most_pids: Fact<u64>,
-    /// Kernel parameters by name.
-    pub kernel: BTreeMap<&'static str, Fact<String>>,
 }
 
 impl Default for AskedKubelet {
@@ -195,7 +193,6 @@ impl Default for AskedKubelet {
             text: Fact::unknown("it was not asked"),
             health: Fact::unknown("it was not asked"),
             most_pids: Fact::unknown("it was not asked"),
-            kernel: BTreeMap::new(),
         }
     }
 }

@@ -36,7 +36,8 @@ pub enum Record {
         /// What it does.
         act: Act,
     },
-    /// The component that the change takes out of its folder no longer listens; what it has begun to answer may end.
+    /// The component that the change takes out of its folder no longer listens; what it has begun to answer may end. Or: systemd was asked to
+    /// restart the kubelet.
     Draining {
         /// The change.
         change: Digest,

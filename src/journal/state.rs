@@ -144,7 +144,8 @@ impl JournalState {
                 });
             }
             (Record::Draining { change }, Some(begun))
-                if begun.change == *change && begun.phase == Phase::Started =>
+                if begun.change == *change
+                    && (begun.phase == Phase::Started || matches!(begun.act, Act::EditKubelet(_))) =>
             {
                 self.in_flight = Some(InFlight {
                     draining: Some(entry.at.clone()),
@@ -172,8 +173,12 @@ impl JournalState {
             }
             (Record::UndoStarted { change, fault }, Some(begun)) if begun.change == *change => {
                 let phase = Phase::Undoing(fault.clone());
+                // The kubelet is to be restarted once more.
+                let is_kubelet = matches!(begun.act, Act::EditKubelet(_));
+                let draining = begun.draining.clone().filter(|_| !is_kubelet);
                 self.in_flight = Some(InFlight {
                     phase,
+                    draining,
                     since: entry.at.clone(),
                     ..begun
                 });

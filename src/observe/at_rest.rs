@@ -103,7 +103,7 @@ pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
     match (client(node, manifest), runtime) {
         (Ok(api), Ok(runtime)) => runtime
             .block_on(api::metrics(&api))
-            .map(|metrics| metrics.stale_tokens),
+            .and_then(|metrics| metrics.stale_tokens),
         (Err(why), _) => Fact::Unknown(why),
         (_, Err(error)) => Fact::unknown(error.to_string()),
     }

@@ -2,7 +2,6 @@
 
 use crate::adapters::Node;
 use crate::adapters::processes::Table;
-use crate::controls::KERNEL;
 use crate::domain::{
     AskedKubelet, ConfigLayer, Fact, FileKind, FlagName, Health, HealthEndpoint, KubeletFacts, NodePath,
     Observation, Process, Reason, Scheme,
@@ -61,20 +60,27 @@ pub(super) fn facts(node: &Node, table: &Result<Table, Reason>) -> KubeletFacts 
 
 /// Adds what only a change of its configuration asks.
 pub(super) fn ask(node: &Node, observation: &mut Observation) {
-    let text = observation.kubelet.config_file.as_ref().and_then(|path| {
+    let file = observation.kubelet.config_file.clone();
+    ask_of(node, file.as_ref(), observation);
+}
+
+/// The same of the file that a change in flight is about, whatever the running kubelet names. On a node that does not run here nobody is
+/// asked.
+pub(super) fn ask_of(node: &Node, file: Fact<&NodePath>, observation: &mut Observation) {
+    let text = file.and_then(|path| {
         node.files.read(path, MAX_BYTES).and_then(|content| {
             String::from_utf8(content.bytes)
                 .map_or_else(|_| Fact::unknown(format!("{path} is not UTF-8")), Fact::Known)
         })
     });
-    let kernel = KERNEL
-        .iter()
-        .map(|(name, _)| (*name, node.processes.kernel_parameter(name)));
     observation.asked_kubelet = AskedKubelet {
         text,
-        health: health(node, &observation.kubelet),
+        health: if node.processes.are_of_a_running_node() {
+            health(node, &observation.kubelet)
+        } else {
+            Fact::unknown("the node does not run here")
+        },
         most_pids: node.processes.most_pids_of_a_pod(),
-        kernel: kernel.collect(),
     };
 }
 

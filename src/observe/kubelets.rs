@@ -10,6 +10,8 @@ use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from};
 
 /// Each kubelet is given that long.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// All of them together, while nothing else is looked at.
+const ALL: Duration = Duration::from_secs(15);
 /// The order of the API server without the flag (kubernetes pkg/kubelet/client, `KubeletClientConfig`).
 const PREFERRED: &str = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP";
 
@@ -55,7 +57,11 @@ fn ask(node: &Node, manifest: &Manifest, authority: &str) -> Result<Fact<Kubelet
     let client = at_rest::client(node, manifest)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| reason(&error))?;
-    let found = runtime.block_on(api::verified_kubelets(&client, &pem, &preferred, PATIENCE));
+    let dialled = runtime.block_on(async {
+        let all = api::verified_kubelets(&client, &pem, &preferred, PATIENCE);
+        tokio::time::timeout(ALL, all).await
+    });
+    let found = dialled.unwrap_or_else(|_| Fact::unknown(format!("they are not all dialled within {ALL:?}")));
     // A name that is still being looked up must not be waited for.
     runtime.shutdown_background();
     Ok(found)

@@ -158,8 +158,15 @@ pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation
         if let Some(file) = &provision.file {
             observation.documents.insert(file.clone(), document(node, file));
         }
-        for path in provision.file.iter().chain([folder]) {
-            observation.files.insert(path.clone(), node.files.facts(path));
+        let mut paths: Vec<NodePath> = provision.file.iter().chain([folder]).cloned().collect();
+        let mut above = folder.parent();
+        while let Some(path) = above {
+            above = path.parent();
+            paths.push(path);
+        }
+        for path in paths {
+            let facts = node.files.facts(&path);
+            observation.files.insert(path, facts);
         }
     }
 }
@@ -312,7 +319,7 @@ fn look_at_change(node: &Node, in_flight: &InFlight, observation: &mut Observati
             let facts = node.files.facts(to);
             observation.files.insert(to.clone(), facts);
         }
-        Act::EditKubelet(_) => kubelet::ask(node, observation),
+        Act::EditKubelet(edit) => kubelet::ask_of(node, Fact::Known(&edit.path), observation),
         Act::EditManifest(edit) => look_at_restart(node, in_flight, edit.component, &edit.pods, observation),
         Act::Bounce(bounce) => look_at_restart(node, in_flight, bounce.component, &bounce.pods, observation),
         Act::SetMode { .. } | Act::SetOwner { .. } | Act::MakeFolder { .. } | Act::Install { .. } => {}

@@ -132,6 +132,12 @@ fn mend(
             name: name.clone(),
             value: usual.clone(),
         }),
+        // A file that is named already is the operator's: how people sign in stands in it.
+        (FlagRule::Meets(Constraint::OffOr { instead, .. }), Remedy::Conditional(_))
+            if is_given(instead, flags) =>
+        {
+            None
+        }
         (FlagRule::Meets(Constraint::OffOr { instead, .. }), Remedy::Conditional(kit)) => {
             Some(Mend::Conditional {
                 kit,

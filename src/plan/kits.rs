@@ -6,7 +6,7 @@ use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
 use super::edits::{Wanted, withheld};
 use super::judge_flags::version_of;
-use crate::anonymous::Anonymous;
+use crate::anonymous::{Anonymous, HARMLESS};
 use crate::audit::Policy;
 use crate::controls::{AUTHENTICATION, Kit, Provision};
 use crate::domain::{Component, ControlId, Digest, Fact, FileKind, NodePath, Observation, Owner};
@@ -100,7 +100,6 @@ impl Needs<'_> {
             | Kit::KubeletSuites
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
-            | Kit::KubeletKernel
             | Kit::KubeletHandlers => {}
         }
         let mut prepared = Prepared::default();
@@ -229,6 +228,23 @@ impl Needs<'_> {
                  take it away"
             ));
         }
+        let modes = self.value("authorization-mode").unwrap_or_default();
+        let others = modes
+            .split(',')
+            .any(|mode| !matches!(mode.trim(), "Node" | "RBAC"));
+        if others || self.value("authorization-config").is_some() {
+            return Err(
+                "what other authorizers than Node and RBAC grant the anonymous is not known".to_owned(),
+            );
+        }
+        let container = manifest.pod.containers.get(line.container());
+        let probe = container.and_then(|container| container.health.as_ref());
+        if let Some(probe) = probe.filter(|probe| !HARMLESS.contains(&probe.path.as_str())) {
+            return Err(format!(
+                "the kubelet probes kube-apiserver at {}, which the anonymous could not ask for any more",
+                probe.path
+            ));
+        }
         match &self.observation.anonymous_grants {
             Fact::Known(grants) if grants.is_empty() => Ok(()),
             Fact::Known(grants) => {
@@ -258,6 +274,7 @@ impl Needs<'_> {
     /// The folder is root's alone to write, or is made.
     fn folder(&self, provision: &Provision, prepared: &mut Prepared) -> Result<(), String> {
         let folder = &provision.folder;
+        self.way(folder)?;
         match not_asked(self.observation.files.get(folder)) {
             Fact::Absent => prepared.push(
                 self.controls(),
@@ -277,6 +294,33 @@ impl Needs<'_> {
             Fact::Unknown(why) => return Err(why.to_string()),
         }
         prepared.there.insert(folder.clone());
+        Ok(())
+    }
+
+    /// Who can write to a folder above can put another one in its place, which the pod would then see.
+    fn way(&self, folder: &NodePath) -> Result<(), String> {
+        let mut above = folder.parent();
+        while let Some(path) = above {
+            match not_asked(self.observation.files.get(&path)) {
+                Fact::Known(facts) => {
+                    let group = if facts.owner.gid == Owner::ROOT.gid {
+                        0
+                    } else {
+                        0o020
+                    };
+                    if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & (0o002 | group) != 0 {
+                        return Err(format!(
+                            "{path} belongs to {} with mode {}, so somebody else than root could put another folder in the place of {folder}; \
+                             name a file elsewhere (the control's `value`)",
+                            facts.owner, facts.mode
+                        ));
+                    }
+                }
+                Fact::Absent => {}
+                Fact::Unknown(why) => return Err(why.to_string()),
+            }
+            above = path.parent();
+        }
         Ok(())
     }
 
@@ -360,15 +404,9 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         Fact::Unknown(why) => return Err(why.to_string()),
     };
     match kit {
-        Kit::Anonymous => match Anonymous::of(document)
-            .map_err(|why| format!("{file}: {why}"))?
-            .beyond()
-        {
-            Some(beyond) if beyond.is_empty() => Ok(()),
-            Some(_) | None => Err(format!(
-                "{file} is there, and leaves the anonymous more than health and cluster-info; change it"
-            )),
-        },
+        Kit::Anonymous => Anonymous::of(document)
+            .map_err(|why| format!("{file}: {why}"))
+            .and_then(|anonymous| fits(&anonymous, file)),
         Kit::AuditLog => Policy::of(document)
             .map(drop)
             .map_err(|why| format!("{file}: {why}")),
@@ -379,8 +417,25 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         | Kit::KubeletSuites
         | Kit::KubeletPids
         | Kit::KubeletSeccomp
-        | Kit::KubeletKernel
         | Kit::KubeletHandlers => Ok(()),
+    }
+}
+
+/// What is there confines the anonymous, and leaves them kubeadm's probes, without which the kubelet restarts the API server for ever.
+fn fits(anonymous: &Anonymous, file: &NodePath) -> Result<(), String> {
+    if let Some(path) = ["/livez", "/readyz"]
+        .into_iter()
+        .find(|path| !anonymous.leaves(path))
+    {
+        return Err(format!(
+            "{file} is there, and refuses {path} to the anonymous, which the kubelet's probes ask for; change it"
+        ));
+    }
+    match anonymous.beyond() {
+        Some(beyond) if beyond.is_empty() => Ok(()),
+        Some(_) | None => Err(format!(
+            "{file} is there, and leaves the anonymous more than health and cluster-info; change it"
+        )),
     }
 }
 

@@ -48,7 +48,10 @@ fn with_manifest(text: &str) -> Observation {
         let fact = facts(named.as_str(), FileKind::Regular, 0o600);
         node.files.insert(named, Fact::Known(fact));
     }
-    for absent in [LOG_FOLDER, POLICY_FOLDER, POLICY] {
+    for above in ["/", "/var", "/var/log", "/etc", "/etc/kubernetes"] {
+        folder(&mut node, above, 0o755);
+    }
+    for absent in [LOG_FOLDER, "/var/log/kubernetes", POLICY_FOLDER, POLICY] {
         node.files.insert(path(absent), Fact::Absent);
     }
     node.free_space.insert(path(LOG_FOLDER), Fact::Known(4 * GIB));
@@ -283,6 +286,34 @@ fn a_folder_that_others_can_write_to_is_not_mounted() {
     assert_eq!(why_not(&plan(ALLOWED, &node), "CIS-1.2.16"), "not-ready: EACCES");
 }
 
+/// As Ubuntu has it: the system log's account could put another folder in the place of ours.
+#[test]
+fn a_folder_below_one_that_others_can_write_to_is_not_mounted() {
+    let mut node = node();
+    let theirs = |gid, mode| {
+        let mut fact = facts("/var/log", FileKind::Directory, mode);
+        fact.owner = Owner { gid, ..Owner::ROOT };
+        Fact::Known(fact)
+    };
+    for (gid, mode, is_fine) in [
+        (0, 0o775, true),
+        (104, 0o755, true),
+        (104, 0o775, false),
+        (0, 0o777, false),
+    ] {
+        node.files.insert(path("/var/log"), theirs(gid, mode));
+        let plan = plan(ALLOWED, &node);
+        assert_eq!(
+            of_audit(&plan).len(),
+            if is_fine { 4 } else { 0 },
+            "{gid} {mode:o}"
+        );
+        if !is_fine {
+            assert!(why_not(&plan, "CIS-1.2.16").contains("the control's `value`"));
+        }
+    }
+}
+
 #[test]
 fn what_could_not_be_made_a_moment_ago_holds_the_edit_back() {
     let first = plan(ALLOWED, &node());
@@ -500,6 +531,14 @@ fn the_anonymous_are_confined_where_nobody_needs_more_and_the_server_takes_it() 
             with_flag("--oidc-issuer-url=https://issuer.test"),
             "--oidc-issuer-url, which it does not take",
         ),
+        (
+            with_flag("--authorization-mode=Node,RBAC,Webhook"),
+            "other authorizers",
+        ),
+        (
+            with_flag("--authorization-config=/etc/a.yaml"),
+            "other authorizers",
+        ),
         (image("kube-apiserver:v1.33.9"), "1.33 does not take"),
         (image("kube-apiserver:latest"), "does not tell which version"),
     ] {
@@ -527,8 +566,13 @@ fn an_authentication_file_that_is_there_is_used_if_it_confines_the_anonymous() {
     let fact = facts(AUTHENTICATION, FileKind::Regular, 0o600);
     node.files.insert(path(AUTHENTICATION), Fact::Known(fact));
     for (anonymous, is_used) in [
-        ("{enabled: false}", true),
-        ("{enabled: true, conditions: [{path: /livez}]}", true),
+        (
+            "{enabled: true, conditions: [{path: /livez}, {path: /readyz}]}",
+            true,
+        ),
+        // The kubelet's probes would get 401.
+        ("{enabled: false}", false),
+        ("{enabled: true, conditions: [{path: /livez}]}", false),
         ("{enabled: true}", false),
         ("{enabled: true, conditions: [{path: /api}]}", false),
     ] {
@@ -585,6 +629,11 @@ fn an_authentication_file_is_judged_by_what_it_leaves_to_the_anonymous() {
         assert_eq!(found(&node, authentication(says)).0, expected, "{says}");
     }
     assert_eq!(found(&node, Fact::unknown("EACCES")).0, Unknown);
+    // How people sign in stands in a file that is named: no other takes its place.
+    let mut jwt = ready(&text);
+    jwt.documents
+        .insert(path("/etc/kubernetes/pki/auth.yaml"), authentication("jwt: []"));
+    assert!(confined(&jwt).is_err_and(|why| why.contains("`conditional: allow`")));
     // The process runs without it.
     let old = super::super::fixtures::process(7, &["kube-apiserver".to_owned()]);
     node.processes

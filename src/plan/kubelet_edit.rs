@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::build::{Circumstances, not_asked, times};
+use super::build::{Circumstances, times};
 use super::change::{Change, Deed, KubeletEdit, Withheld, WithheldReason};
 use super::in_flight::{Limits, Step};
 use super::judge_kubelet::PIDS;
 use super::restart;
-use crate::controls::{KERNEL, Kit};
+use crate::controls::Kit;
 use crate::domain::{ControlId, Digest, Fact, Health, Instant, KubeletFacts, Observation};
 use crate::journal::{Act, EditedKubelet, Fault, InFlight, Phase};
 use crate::kubelet::{self, NewValue};
@@ -22,6 +22,10 @@ pub(super) struct WantedSetting {
 
 /// A kubelet that does not bear its settings ends within seconds of its start; one that has run for so long, and is healthy, bears them.
 const SETTLED_MS: u64 = 10_000;
+/// A restart that systemd has not made by then is asked for once more.
+const RESTART_AGAIN: Duration = Duration::from_secs(30);
+/// Between systemd's being asked and our note of it, and between two clocks.
+const CLOCK_SLACK_MS: u64 = 2_000;
 /// Someone else undoes an edit: after so many within [`FLAP_WITHIN`] Holdfast backs off.
 const FLAP_EDITS: usize = 5;
 const FLAP_WITHIN: Duration = Duration::from_secs(3600);
@@ -37,7 +41,8 @@ pub(super) fn edit_of(
 ) -> Result<(Change, Vec<Withheld>), Vec<Withheld>> {
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for one in wanted {
-        match one.kit.map_or(Ok(()), |kit| met(kit, observation)) {
+        let is_met = one.kit.map_or(Ok(()), |kit| met(kit, observation));
+        match is_met.and_then(|()| keeps_the_api_server(&one.setting, observation)) {
             Ok(()) => kept.push(one),
             Err(why) => left_out.push(withheld(&[one], WithheldReason::NotReady(why))),
         }
@@ -45,8 +50,19 @@ pub(super) fn edit_of(
     if kept.is_empty() {
         return Err(left_out);
     }
-    let change = change(&kept, observation, circumstances);
-    let change = change.and_then(|change| match why_not(observation, circumstances) {
+    let mut planned = change(&kept, observation, circumstances);
+    // What needs nobody's word is not held up by what the kubelet did not bear together with it.
+    let plain: Vec<&WantedSetting> = kept.iter().copied().filter(|one| one.kit.is_none()).collect();
+    if let Err(reason @ WithheldReason::Refused(_)) = &planned
+        && !plain.is_empty()
+        && plain.len() < kept.len()
+    {
+        let others: Vec<&WantedSetting> = kept.iter().copied().filter(|one| one.kit.is_some()).collect();
+        left_out.push(withheld(&others, reason.clone()));
+        planned = change(&plain, observation, circumstances);
+        kept = plain;
+    }
+    let change = planned.and_then(|change| match why_not(observation, circumstances) {
         None => Ok(change),
         Some(reason) => Err(reason),
     });
@@ -84,6 +100,27 @@ pub(super) fn shown(setting: &NewValue) -> String {
     format!("{}: {value}", setting.key)
 }
 
+/// Without an authority for client certificates the API server is itself anonymous to the kubelet (CIS 4.2.3).
+fn keeps_the_api_server(setting: &NewValue, observation: &Observation) -> Result<(), String> {
+    if !matches!(
+        setting.key,
+        "authentication.anonymous.enabled" | "authorization.mode"
+    ) {
+        return Ok(());
+    }
+    let file = observation.kubelet.client_ca_file.known();
+    let is_there = file
+        .and_then(|file| observation.files.get(file)?.known())
+        .is_some();
+    if is_there {
+        return Ok(());
+    }
+    Err(
+        "the kubelet has no authority for client certificates (authentication.x509.clientCAFile, CIS-4.2.3), so it would refuse the API server"
+            .to_owned(),
+    )
+}
+
 /// What a conditional remedy needs of the node.
 fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
     match kit {
@@ -95,24 +132,6 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
             Fact::Absent => Err("the pods' processes are not counted here".to_owned()),
             Fact::Unknown(why) => Err(why.to_string()),
         },
-        Kit::KubeletKernel => {
-            let wrong = KERNEL.iter().filter_map(|(name, wanted)| {
-                match not_asked(observation.asked_kubelet.kernel.get(*name)) {
-                    Fact::Known(value) if value == wanted => None,
-                    Fact::Known(value) => Some(format!("{name} is {value}, not {wanted}")),
-                    Fact::Absent => Some(format!("{name} is not there")),
-                    Fact::Unknown(why) => Some(format!("{name}: {why}")),
-                }
-            });
-            let wrong: Vec<String> = wrong.collect();
-            if wrong.is_empty() {
-                return Ok(());
-            }
-            Err(format!(
-                "with these kernel parameters the kubelet would not start: {}",
-                wrong.join(", ")
-            ))
-        }
         Kit::AuditLog
         | Kit::Anonymous
         | Kit::TokenExpiry
@@ -218,14 +237,19 @@ pub(super) fn next(
 ) -> Step {
     let text = &observation.asked_kubelet.text;
     let content = text.as_ref().map(|text| Digest::of(text.as_bytes()));
-    let waited = now.elapsed_since(&in_flight.since).unwrap_or(limits.deadline);
+    // A boot restarts everything: what was begun before it has waited since it.
+    let since = |earlier: &Instant| {
+        let booted = Duration::from_millis(now.since_boot_ms);
+        now.elapsed_since(earlier).unwrap_or(booted)
+    };
+    // The proof takes its time, however short the deadline is.
+    let deadline = limits.deadline + Duration::from_millis(SETTLED_MS);
     let seen = Seen {
-        edit,
         kubelet: &observation.kubelet,
         health: health(observation),
-        waited,
-        // The proof takes its time, however short the deadline is.
-        overdue: waited >= limits.deadline + Duration::from_millis(SETTLED_MS),
+        waited: since(&in_flight.since),
+        restarted: in_flight.draining.as_ref().map(since),
+        deadline,
     };
     match (&in_flight.phase, content) {
         (Phase::Started, Fact::Known(digest)) if digest == edit.after => seen.verify(),
@@ -234,8 +258,11 @@ pub(super) fn next(
         },
         (Phase::Undoing(_), Fact::Known(digest)) if digest == edit.after => Step::PutBack,
         (Phase::Undoing(fault), Fact::Known(digest)) if digest == edit.before => seen.recovered(fault),
-        (_, Fact::Unknown(why)) if !seen.overdue => Step::Wait { why: why.to_string() },
-        (_, Fact::Unknown(why)) => Step::Abandon { why: why.to_string() },
+        (_, Fact::Unknown(why)) if seen.waited < deadline => Step::Wait { why: why.to_string() },
+        // Nothing is known to be as it should be: it is looked at again, and nothing is given up.
+        (_, Fact::Unknown(why)) => Step::Stuck {
+            why: format!("{} cannot be read: {why}", edit.path),
+        },
         (_, Fact::Known(_) | Fact::Absent) => Step::Abandon {
             why: format!("someone else has written or removed {} since", edit.path),
         },
@@ -244,70 +271,86 @@ pub(super) fn next(
 
 /// What the node shows of a kubelet that is restarted.
 struct Seen<'a> {
-    edit: &'a EditedKubelet,
     kubelet: &'a KubeletFacts,
     health: Result<(), String>,
     /// Since the phase was begun.
     waited: Duration,
-    overdue: bool,
+    /// Since systemd was asked to restart it in this phase, if it was.
+    restarted: Option<Duration>,
+    deadline: Duration,
+}
+
+/// What is still awaited of a kubelet that systemd was asked to restart.
+enum Awaited {
+    /// Nothing: it runs, and bears its file.
+    Nothing,
+    /// That.
+    This(String),
+    /// It is to be restarted once more.
+    Restart,
 }
 
 impl Seen<'_> {
-    fn verify(&self) -> Step {
-        let awaited = match &self.kubelet.process {
-            Fact::Known(process) if process.id == self.edit.process => {
-                if self.overdue {
-                    return self.undo("it was not restarted in time");
-                }
-                return Step::RestartKubelet;
-            }
-            Fact::Known(process) => match self.awaited(process.age_ms) {
-                None => return Step::Finish,
-                Some(awaited) => awaited,
-            },
-            Fact::Absent => "the kubelet to run".to_owned(),
-            Fact::Unknown(why) => why.to_string(),
+    /// A process counts only if it was started after the file was in place, which our own restart sees to.
+    fn awaited(&self) -> Awaited {
+        let Some(restarted) = self.restarted else {
+            return Awaited::Restart;
         };
-        if self.overdue {
-            return self.undo(&format!("waited {} s for {awaited}", self.waited.as_secs()));
+        let restarted_ms = u64::try_from(restarted.as_millis()).unwrap_or(u64::MAX);
+        // systemd's job, or its pause between two starts, may take a while.
+        let again = restarted >= RESTART_AGAIN && restarted < self.deadline;
+        match &self.kubelet.process {
+            Fact::Known(process) if process.age_ms > restarted_ms.saturating_add(CLOCK_SLACK_MS) => {
+                if again {
+                    return Awaited::Restart;
+                }
+                Awaited::This("the former kubelet to end".to_owned())
+            }
+            Fact::Known(process) => match &self.health {
+                Err(why) => Awaited::This(format!("the kubelet to answer for its health ({why})")),
+                Ok(()) if process.age_ms < SETTLED_MS => {
+                    let settled = SETTLED_MS / 1000;
+                    Awaited::This(format!("the kubelet to have run healthy for {settled} s"))
+                }
+                Ok(()) => Awaited::Nothing,
+            },
+            Fact::Absent => Awaited::This("the kubelet to run".to_owned()),
+            Fact::Unknown(why) => Awaited::This(why.to_string()),
         }
-        Step::Wait { why: awaited }
     }
 
-    /// What is awaited of a new process.
-    fn awaited(&self, age_ms: u64) -> Option<String> {
-        if let Err(why) = &self.health {
-            return Some(format!("the kubelet to answer for its health ({why})"));
-        }
-        let settled = SETTLED_MS / 1000;
-        (age_ms < SETTLED_MS).then(|| format!("the kubelet to have run healthy for {settled} s"))
+    /// The deadline counts from our restart: before that nothing is decided.
+    fn is_overdue(&self) -> bool {
+        self.restarted.is_some_and(|restarted| restarted >= self.deadline)
     }
 
-    fn undo(&self, why: &str) -> Step {
+    fn verify(&self) -> Step {
+        let awaited = match self.awaited() {
+            Awaited::Nothing => return Step::Finish,
+            Awaited::Restart => return Step::RestartKubelet,
+            Awaited::This(awaited) => awaited,
+        };
+        if !self.is_overdue() {
+            return Step::Wait { why: awaited };
+        }
+        let seconds = self.restarted.unwrap_or_default().as_secs();
         Step::Undo(Fault {
-            why: format!("{why}; `journalctl -u kubelet` tells what it said"),
+            why: format!("waited {seconds} s for {awaited}; `journalctl -u kubelet` tells what it said"),
             last_words: Vec::new(),
             flag: None,
         })
     }
 
-    /// A kubelet that has run since before the former content was back has not read it.
     fn recovered(&self, fault: &Fault) -> Step {
         let refuse = |recovered| Step::Refuse {
             fault: fault.clone(),
             recovered,
         };
-        let waited_ms = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX);
-        match &self.kubelet.process {
-            _ if self.overdue => refuse(false),
-            Fact::Known(process) if process.age_ms > waited_ms => Step::RestartKubelet,
-            Fact::Known(process) => match self.awaited(process.age_ms) {
-                None => refuse(true),
-                Some(awaited) => Step::Wait { why: awaited },
-            },
-            // It has ended by itself, and nobody may start it again.
-            Fact::Absent => Step::RestartKubelet,
-            Fact::Unknown(why) => Step::Wait { why: why.to_string() },
+        match self.awaited() {
+            Awaited::Nothing => refuse(true),
+            Awaited::Restart => Step::RestartKubelet,
+            Awaited::This(_) if self.is_overdue() => refuse(false),
+            Awaited::This(why) => Step::Wait { why },
         }
     }
 }

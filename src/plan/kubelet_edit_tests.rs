@@ -45,10 +45,6 @@ fn node(text: &str) -> Observation {
         text: Fact::Known(text.to_owned()),
         health: Fact::Known(Health::Ok),
         most_pids: Fact::Known(120),
-        kernel: KERNEL
-            .iter()
-            .map(|(name, value)| (*name, Fact::Known((*value).to_owned())))
-            .collect(),
     };
     node
 }
@@ -154,7 +150,6 @@ fn what_is_wrong_in_the_file_is_mended_in_it_and_what_needs_consent_waits_for_th
         "+- TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
         "+podPidsLimit: 4096",
         "+seccompDefault: true",
-        "+protectKernelDefaults: true",
         "+enableProfilingHandler: false",
         "+enableDebugFlagsHandler: false",
     ] {
@@ -164,29 +159,42 @@ fn what_is_wrong_in_the_file_is_mended_in_it_and_what_needs_consent_waits_for_th
 }
 
 #[test]
-fn what_would_not_start_or_would_be_too_few_is_left_out_of_the_edit() {
+fn what_would_be_too_few_is_left_out_of_the_edit() {
     let mut node = node(TEXT);
     node.asked_kubelet.most_pids = Fact::Known(4_096);
-    node.asked_kubelet
-        .kernel
-        .insert("kernel.panic", Fact::Known("0".to_owned()));
-    let plan = plan(ALLOWED, &node);
+    let first = plan(ALLOWED, &node);
     assert_eq!(
-        why_not(&plan, "CIS-4.2.13"),
+        why_not(&first, "CIS-4.2.13"),
         "not-ready: a pod of this node has 4096 processes now, and could have 4096 at most"
     );
-    assert!(why_not(&plan, "X-KUBELET-01").ends_with("would not start: kernel.panic is 0, not 10"));
-    let (_, lines) = edited(&plan);
+    let (_, lines) = edited(&first);
     assert!(lines.contains(&"+seccompDefault: true".to_owned()));
+    assert!(!lines.iter().any(|line| line.contains("podPidsLimit")));
+    for unknown in [Fact::Absent, Fact::unknown("EIO")] {
+        node.asked_kubelet.most_pids = unknown;
+        assert!(why_not(&plan(ALLOWED, &node), "CIS-4.2.13").starts_with("not-ready: "));
+    }
+}
+
+/// A kubelet that verifies no client certificate must not be told to refuse the anonymous: the API server would be one of them.
+#[test]
+fn the_api_server_stays_known_to_the_kubelet() {
+    let open = TEXT
+        .replace("    enabled: false", "    enabled: true")
+        .replace("  mode: Webhook", "  mode: AlwaysAllow");
+    let mut node = node(&open);
+    let (_, lines) = edited(&plan("mode: enforce\n", &node));
     assert!(
-        !lines
-            .iter()
-            .any(|line| line.contains("podPidsLimit") || line.contains("protectKernel"))
+        lines.contains(&"+    enabled: false".to_owned()) && lines.contains(&"+  mode: Webhook".to_owned())
     );
-    node.asked_kubelet.most_pids = Fact::Absent;
-    node.asked_kubelet.kernel.clear();
-    for control in ["CIS-4.2.13", "X-KUBELET-01"] {
-        assert!(why_not(&super::tests::plan(ALLOWED, &node), control).starts_with("not-ready: "));
+    node.files
+        .insert(path("/etc/kubernetes/pki/ca.crt"), Fact::Absent);
+    let blind = plan("mode: enforce\n", &node);
+    for control in ["CIS-4.2.1", "CIS-4.2.2"] {
+        assert!(
+            why_not(&blind, control).contains("would refuse the API server"),
+            "{control}"
+        );
     }
 }
 
@@ -264,8 +272,30 @@ fn edit() -> EditedKubelet {
     }
 }
 
-/// The next step, `seconds` after the phase was begun.
-fn step(phase: Phase, seconds: u64, text: Fact<&str>, process: Fact<Process>, health: Health) -> Step {
+/// The next step, so many seconds after systemd was asked to restart the kubelet, if it was.
+fn step(
+    phase: Phase,
+    restarted: Option<u64>,
+    text: Fact<&str>,
+    process: Fact<Process>,
+    health: Health,
+) -> Step {
+    step_at(
+        phase,
+        restarted.map(|seconds| at(1_000 - seconds)),
+        text,
+        process,
+        health,
+    )
+}
+
+fn step_at(
+    phase: Phase,
+    draining: Option<Instant>,
+    text: Fact<&str>,
+    process: Fact<Process>,
+    health: Health,
+) -> Step {
     let mut node = node(TEXT);
     node.kubelet.process = process;
     node.asked_kubelet.text = text.map(str::to_owned);
@@ -276,16 +306,16 @@ fn step(phase: Phase, seconds: u64, text: Fact<&str>, process: Fact<Process>, he
         act: Act::EditKubelet(edit()),
         phase,
         since: at(100),
-        draining: None,
+        draining,
         cleaned_up: None,
     };
     let limits = Limits {
         deadline: Duration::from_secs(60),
     };
-    next(&edit(), &in_flight, &node, limits, &at(100 + seconds))
+    next(&edit(), &in_flight, &node, limits, &at(1_000))
 }
 
-fn new(age_ms: u64) -> Fact<Process> {
+fn aged(age_ms: u64) -> Fact<Process> {
     Fact::Known(process(5_000, age_ms, &[]))
 }
 
@@ -293,77 +323,151 @@ fn is_wait(step: &Step, what: &str) -> bool {
     matches!(step, Step::Wait { why } if why.contains(what))
 }
 
+fn failing() -> Health {
+    Health::Failing(Reason::new("it answered 500"))
+}
+
 #[test]
-fn a_kubelet_is_restarted_and_must_have_run_healthy_for_a_while() {
+fn a_kubelet_is_restarted_by_us_and_must_have_run_healthy_for_a_while() {
     let started =
-        |seconds, process, health| step(Phase::Started, seconds, Fact::Known("after"), process, health);
-    let old = || Fact::Known(process(OLD, 3_600_000, &[]));
-    let failing = || Health::Failing(Reason::new("it answered 500"));
-    assert_eq!(started(1, old(), Health::Ok), Step::RestartKubelet);
+        |restarted, process, health| step(Phase::Started, restarted, Fact::Known("after"), process, health);
+    // Whoever else restarted it, and when, is not asked: it may have read the former file.
+    for age in [500, 20_000, 3_600_000] {
+        assert_eq!(started(None, aged(age), Health::Ok), Step::RestartKubelet);
+    }
     assert!(is_wait(
-        &started(2, Fact::Absent, failing()),
+        &started(Some(1), aged(3_600_000), Health::Ok),
+        "the former kubelet to end"
+    ));
+    assert!(is_wait(
+        &started(Some(2), Fact::Absent, failing()),
         "the kubelet to run"
     ));
-    assert!(is_wait(&started(2, new(900), failing()), "it answered 500"));
     assert!(is_wait(
-        &started(9, new(9_999), Health::Ok),
-        "run healthy for 10 s"
+        &started(Some(3), aged(900), failing()),
+        "it answered 500"
     ));
-    assert_eq!(started(10, new(10_000), Health::Ok), Step::Finish);
+    assert!(is_wait(
+        &started(Some(12), aged(9_999), Health::Ok),
+        "healthy for 10 s"
+    ));
+    assert_eq!(started(Some(13), aged(10_000), Health::Ok), Step::Finish);
+    // systemd did not do it.
+    assert!(is_wait(
+        &started(Some(29), aged(3_600_000), Health::Ok),
+        "former kubelet"
+    ));
+    assert_eq!(
+        started(Some(30), aged(3_600_000), Health::Ok),
+        Step::RestartKubelet
+    );
     // One that ends again and again never becomes old.
     assert!(
-        matches!(started(70, new(3_000), Health::Ok), Step::Undo(fault) if fault.why.contains("waited 70 s"))
+        matches!(started(Some(70), aged(3_000), Health::Ok), Step::Undo(fault) if fault.why.contains("waited 70 s"))
     );
-    assert!(matches!(started(70, Fact::Absent, failing()), Step::Undo(_)));
-    assert!(
-        matches!(started(70, old(), Health::Ok), Step::Undo(fault) if fault.why.contains("not restarted"))
-    );
-    assert!(matches!(started(70, new(10_000), failing()), Step::Undo(_)));
+    assert!(matches!(
+        started(Some(70), Fact::Absent, failing()),
+        Step::Undo(_)
+    ));
+    assert!(matches!(
+        started(Some(70), aged(3_600_000), Health::Ok),
+        Step::Undo(_)
+    ));
+    assert!(matches!(
+        started(Some(70), aged(20_000), failing()),
+        Step::Undo(_)
+    ));
 }
 
 #[test]
 fn what_was_undone_must_run_healthy_with_the_former_file() {
     let undoing =
-        |seconds, text, process, health| step(Phase::Undoing(fault()), seconds, text, process, health);
-    let back = Fact::Known("before");
+        |restarted, text, process, health| step(Phase::Undoing(fault()), restarted, text, process, health);
+    let back = || Fact::Known("before");
     assert_eq!(
-        undoing(0, Fact::Known("after"), new(1), Health::Ok),
+        undoing(None, Fact::Known("after"), aged(1), Health::Ok),
         Step::PutBack
     );
-    // It was started before the former file was back.
-    assert_eq!(
-        undoing(3, back.clone(), new(5_000), Health::Ok),
-        Step::RestartKubelet
-    );
-    assert_eq!(
-        undoing(3, back.clone(), Fact::Absent, Health::Ok),
-        Step::RestartKubelet
-    );
+    // However long ago the undoing was begun, and whatever runs.
+    for process in [aged(5_000), aged(3_600_000), Fact::Absent] {
+        assert_eq!(undoing(None, back(), process, failing()), Step::RestartKubelet);
+    }
     assert!(is_wait(
-        &undoing(9, back.clone(), new(8_000), Health::Ok),
-        "run healthy for 10 s"
+        &undoing(Some(3), back(), Fact::Absent, failing()),
+        "the kubelet to run"
+    ));
+    assert!(is_wait(
+        &undoing(Some(9), back(), aged(8_000), Health::Ok),
+        "healthy for 10 s"
     ));
     let refused = |recovered| Step::Refuse {
         fault: fault(),
         recovered,
     };
-    assert_eq!(undoing(15, back.clone(), new(12_000), Health::Ok), refused(true));
-    assert_eq!(undoing(70, back, Fact::Absent, Health::Ok), refused(false));
+    assert_eq!(undoing(Some(15), back(), aged(12_000), Health::Ok), refused(true));
+    assert_eq!(undoing(Some(90), back(), aged(80_000), Health::Ok), refused(true));
+    assert_eq!(undoing(Some(70), back(), Fact::Absent, failing()), refused(false));
 }
 
 #[test]
-fn a_file_of_somebody_else_is_left_alone() {
+fn a_boot_is_a_restart_whose_deadline_comes_too() {
+    let before = Instant {
+        boot: crate::domain::BootId("another".to_owned()),
+        ..at(900)
+    };
+    let after_boot = |process, health| {
+        step_at(
+            Phase::Started,
+            Some(before.clone()),
+            Fact::Known("after"),
+            process,
+            health,
+        )
+    };
+    // The node was booted 1,000 s ago, and its kubelet does not run.
+    assert!(matches!(after_boot(Fact::Absent, failing()), Step::Undo(_)));
+    assert_eq!(after_boot(aged(990_000), Health::Ok), Step::Finish);
+}
+
+#[test]
+fn a_file_of_somebody_else_is_left_alone_and_one_that_cannot_be_read_is_not_given_up() {
     for phase in [Phase::Started, Phase::Undoing(fault())] {
         for text in [Fact::Known("theirs"), Fact::Absent] {
-            let step = step(phase.clone(), 1, text, new(1), Health::Ok);
+            let step = step(phase.clone(), None, text, aged(1), Health::Ok);
             assert!(
                 matches!(&step, Step::Abandon { why } if why.contains("someone else")),
                 "{step:?}"
             );
         }
-        let unread = step(phase.clone(), 1, Fact::unknown("EIO"), new(1), Health::Ok);
-        assert!(is_wait(&unread, "EIO"));
+        // The phase was begun 900 s ago.
+        let unread = step(phase.clone(), None, Fact::unknown("EIO"), aged(1), Health::Ok);
+        assert!(
+            matches!(&unread, Step::Stuck { why } if why.contains("EIO")),
+            "{unread:?}"
+        );
     }
-    let undone = step(Phase::Started, 1, Fact::Known("before"), new(1), Health::Ok);
+    let undone = step(Phase::Started, None, Fact::Known("before"), aged(1), Health::Ok);
     assert!(matches!(undone, Step::Abandon { .. }));
+}
+
+#[test]
+fn what_needs_nobodys_word_is_not_held_up_by_what_was_refused_with_it() {
+    let open = TEXT.replace("    enabled: false", "    enabled: true");
+    let node = node(&open);
+    let all = plan(ALLOWED, &node);
+    let (change, _) = edited(&all);
+    let journal = JournalState {
+        refusals: vec![Refusal {
+            change: change.id,
+            act: Act::EditKubelet(edit()),
+            fault: fault(),
+            recovered: true,
+            at: at(1),
+        }],
+        ..JournalState::default()
+    };
+    let again = plan_by(ALLOWED, &node, &journal, false);
+    let (_, lines) = edited(&again);
+    assert_eq!(lines, ["-    enabled: true", "+    enabled: false"]);
+    assert!(why_not(&again, "CIS-4.2.14").starts_with("refused: "));
 }

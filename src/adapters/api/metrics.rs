@@ -21,8 +21,8 @@ pub struct Metrics {
     pub loaded: Fact<Digest>,
     /// How often the file was loaded again, by `success` and `failure` (1.30 and newer); empty before the first time.
     pub reloads: BTreeMap<String, u64>,
-    /// How often a service account token was used beyond its time (`serviceaccount_stale_tokens_total`).
-    pub stale_tokens: u64,
+    /// How often a service account token was used beyond its time (`serviceaccount_stale_tokens_total`); `Absent` when it does not tell.
+    pub stale_tokens: Fact<u64>,
     /// When the process was started, in seconds since 1970, by its own wall clock.
     pub started: Fact<f64>,
 }
@@ -34,7 +34,7 @@ struct Scan {
     too_long: bool,
     loaded: BTreeSet<String>,
     reloads: BTreeMap<String, u64>,
-    stale_tokens: u64,
+    stale_tokens: Option<u64>,
     started: Option<f64>,
 }
 
@@ -95,7 +95,10 @@ impl Scan {
                     .entry(label(labels, "status").unwrap_or_default())
                     .or_default() += counted(value);
             }
-            STALE_TOKENS => self.stale_tokens = self.stale_tokens.saturating_add(counted(value)),
+            STALE_TOKENS => {
+                let before = self.stale_tokens.unwrap_or(0);
+                self.stale_tokens = Some(before.saturating_add(counted(value)));
+            }
             STARTED => self.started = Some(value),
             _ => {}
         }
@@ -118,7 +121,7 @@ impl Scan {
         Metrics {
             loaded,
             reloads: self.reloads,
-            stale_tokens: self.stale_tokens,
+            stale_tokens: self.stale_tokens.map_or(Fact::Absent, Fact::Known),
             started: self.started.map_or(Fact::Absent, Fact::Known),
         }
     }
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn the_metrics_are_found_however_they_are_cut() {
         let expected = Metrics {
-            stale_tokens: 5,
+            stale_tokens: Fact::Known(5),
             loaded: Fact::Known(HASH.parse().unwrap()),
             reloads: [("failure".to_owned(), 1), ("success".to_owned(), 3)].into(),
             started: Fact::Known(1_764_031_201.19),
