@@ -189,7 +189,6 @@ impl Applier<'_> {
                     before: Digest::of(edit.before.as_bytes()),
                     after: Digest::of(edit.after.as_bytes()),
                     backup,
-                    process: edit.process,
                 })
             }
             Deed::EditManifest(edit) => {

@@ -268,7 +268,8 @@ fn node() -> Vec<Control> {
             "the kubelet changes no kernel parameter",
             setting(of::KERNEL_DEFAULTS, Must::Be("true")),
             "vm.overcommit_memory=1, vm.panic_on_oom=0, kernel.panic=10, kernel.panic_on_oops=1, kernel.keys.root_maxkeys=1000000 and \
-             kernel.keys.root_maxbytes=25000000 set by the host, or the kubelet does not start; then `protectKernelDefaults: true` in its \
+             kernel.keys.root_maxbytes=25000000 set by the host at each boot (/etc/sysctl.d; the running kubelet has set them itself, so that they \
+             look right now), or the kubelet does not start after the next one; then `protectKernelDefaults: true` in its \
              configuration file, and a restart of it",
             "It sets parameters of the whole host as it likes, over what the operator has set.",
             "DISA Kubernetes STIG V-242434; kubernetes pkg/kubelet/cm, component-helpers/node/util/sysctl",

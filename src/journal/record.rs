@@ -221,8 +221,6 @@ pub struct EditedKubelet {
     pub after: Digest,
     /// The copy of the content before.
     pub backup: NodePath,
-    /// The kubelet's process before.
-    pub process: ProcessId,
 }
 
 /// A manifest goes out of its folder, its process is ended early, and the content after comes in: much faster than the kubelet, which

@@ -119,8 +119,6 @@ pub struct KubeletEdit {
     pub before: String,
     /// The text it gets.
     pub after: String,
-    /// The kubelet's process now.
-    pub process: ProcessId,
 }
 
 /// A manifest that goes out of its folder and comes back as it was.

@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::build::{Circumstances, build};
+use super::change::Plan;
+use super::in_flight_tests::at;
+use super::judge::{JudgeContext, judge};
+use super::select::select;
 use crate::domain::{
     Certificate, Component, ConfigLayer, Digest, EntryContent, Fact, FileFacts, FileId, FileKind,
     FolderEntry, KubeletFacts, Layout, Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process,
     ProcessId, PublicKey,
 };
+use crate::journal::JournalState;
 use crate::manifest;
 
 /// `kube-apiserver.yaml` as kubeadm 1.35 writes it.
@@ -412,4 +418,35 @@ pub(crate) fn fresh_node() -> Observation {
         control_plane: Fact::unknown("it was not asked"),
         accounts: [("etcd:etcd".parse().unwrap(), Fact::Absent)].into(),
     }
+}
+
+/// What the daemon would do on a node by that configuration, when the journal says this and these changes failed a moment ago.
+pub(crate) fn planned(
+    config: &str,
+    node: &Observation,
+    journal: &JournalState,
+    failed: &BTreeMap<Digest, String>,
+) -> Plan {
+    let config = crate::config::parse(config).unwrap();
+    let selected = select(&config).unwrap();
+    let context = JudgeContext {
+        config: &config,
+        layout: &Layout::kubeadm(),
+        baseline: Some(&[]),
+        now: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let findings = judge(&selected, node, &context);
+    let circumstances = Circumstances {
+        config: &config,
+        journal,
+        now: at(10_000),
+        asked: false,
+        any_time: false,
+        failed,
+        retry: false,
+        settling: false,
+        endangered: false,
+        paused: None,
+    };
+    build(&selected, &findings, node, &circumstances)
 }

@@ -440,5 +440,8 @@ fn fits(anonymous: &Anonymous, file: &NodePath) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[path = "kits_anonymous_tests.rs"]
+mod anonymous_tests;
+#[cfg(test)]
 #[path = "kits_tests.rs"]
 mod tests;

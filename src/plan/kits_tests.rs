@@ -2,19 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::build::{Circumstances, build};
 use super::super::change::{Deed, Plan};
-use super::super::fixtures::{API_SERVER, facts, fresh_node, path, replace_manifest};
-use super::super::in_flight_tests::at;
-use super::super::judge::{JudgeContext, judge};
-use super::super::select::select;
+use super::super::fixtures::{API_SERVER, facts, fresh_node, path, planned, replace_manifest};
 use super::*;
-use crate::config::{self, Config};
-use crate::domain::{ControlPlane, Health, Layout, Mode};
+use crate::domain::{ControlPlane, Health, Mode};
 use crate::journal::JournalState;
 use crate::manifest::{named_paths, unified_diff};
 
-const ALLOWED: &str = "mode: enforce\nconditional: allow\n";
+pub(super) const ALLOWED: &str = "mode: enforce\nconditional: allow\n";
 const LOG_FOLDER: &str = "/var/log/kubernetes/audit";
 const POLICY_FOLDER: &str = "/etc/kubernetes/audit";
 const POLICY: &str = "/etc/kubernetes/audit/policy.yaml";
@@ -25,7 +20,6 @@ const AUDIT: [&str; 5] = [
     "CIS-1.2.19",
     "CIS-3.2.1",
 ];
-const AUTHENTICATION_FOLDER: &str = "/etc/kubernetes/authentication";
 const GIB: u64 = 1 << 30;
 
 /// A fresh node that may be restarted, with nothing of the audit log and room for it.
@@ -33,7 +27,7 @@ fn node() -> Observation {
     with_manifest(API_SERVER)
 }
 
-fn with_manifest(text: &str) -> Observation {
+pub(super) fn with_manifest(text: &str) -> Observation {
     let mut node = fresh_node();
     replace_manifest(&mut node, Component::ApiServer, text);
     node.control_plane = Fact::Known(ControlPlane {
@@ -58,7 +52,7 @@ fn with_manifest(text: &str) -> Observation {
     node
 }
 
-fn folder(node: &mut Observation, name: &str, mode: u32) {
+pub(super) fn folder(node: &mut Observation, name: &str, mode: u32) {
     let fact = facts(name, FileKind::Directory, mode);
     node.files.insert(path(name), Fact::Known(fact));
 }
@@ -70,33 +64,8 @@ fn policy(node: &mut Observation, text: &str) {
     node.documents.insert(path(POLICY), Fact::Known(document));
 }
 
-fn plan_with(text: &str, node: &Observation, failed: &BTreeMap<Digest, String>) -> Plan {
-    let config: Config = config::parse(text).unwrap();
-    let selected = select(&config).unwrap();
-    let context = JudgeContext {
-        config: &config,
-        layout: &Layout::kubeadm(),
-        baseline: Some(&[]),
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
-    let findings = judge(&selected, node, &context);
-    let circumstances = Circumstances {
-        config: &config,
-        journal: &JournalState::default(),
-        now: at(10_000),
-        asked: false,
-        any_time: false,
-        failed,
-        retry: false,
-        settling: false,
-        endangered: false,
-        paused: None,
-    };
-    build(&selected, &findings, node, &circumstances)
-}
-
-fn plan(text: &str, node: &Observation) -> Plan {
-    plan_with(text, node, &BTreeMap::new())
+pub(super) fn plan(text: &str, node: &Observation) -> Plan {
+    planned(text, node, &JournalState::default(), &BTreeMap::new())
 }
 
 /// The changes that serve the audit log.
@@ -117,7 +86,7 @@ fn why_not(plan: &Plan, control: &str) -> String {
 }
 
 /// The lines that the edit of the API server's manifest adds, and takes away.
-fn edited(plan: &Plan) -> (Vec<String>, Vec<String>) {
+pub(super) fn edited(plan: &Plan) -> (Vec<String>, Vec<String>) {
     let restarts = |change: &&Change| change.restarts() == Some(Component::ApiServer);
     let edits: Vec<_> = plan.changes.iter().filter(restarts).collect();
     let [
@@ -319,7 +288,7 @@ fn what_could_not_be_made_a_moment_ago_holds_the_edit_back() {
     let first = plan(ALLOWED, &node());
     let folder = of_audit(&first)[0].id;
     let failed = BTreeMap::from([(folder, "no space left".to_owned())]);
-    let second = plan_with(ALLOWED, &node(), &failed);
+    let second = planned(ALLOWED, &node(), &JournalState::default(), &failed);
     let why = why_not(&second, "CIS-1.2.16");
     assert!(
         why.starts_with("waiting: ") && why.contains("no space left"),
@@ -478,169 +447,4 @@ fn etcds_data_go_to_its_account_where_there_is_one_and_etcd_bears_it() {
         replace_manifest(&mut node, Component::Etcd, &text);
         assert_eq!(owner(&node).is_some(), is_given, "{user}");
     }
-}
-
-/// The lines that confine the anonymous, or why they are not confined.
-fn confined(node: &Observation) -> Result<Vec<String>, String> {
-    let plan = plan(ALLOWED, node);
-    let of = |held: &&Withheld| held.controls.iter().any(|id| id.as_str() == "CIS-1.2.1");
-    match plan.withheld.iter().find(of) {
-        Some(held) => Err(held.reason.to_string()),
-        None => Ok(edited(&plan).0),
-    }
-}
-
-/// A node that may confine the anonymous.
-fn ready(text: &str) -> Observation {
-    let mut node = with_manifest(text);
-    for absent in [AUTHENTICATION_FOLDER, AUTHENTICATION] {
-        node.files.insert(path(absent), Fact::Absent);
-    }
-    node.anonymous_grants = Fact::Known(Vec::new());
-    node
-}
-
-/// An AuthenticationConfiguration that says this.
-fn authentication(says: &str) -> Fact<serde_json::Value> {
-    let text = format!("apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n{says}\n");
-    Fact::Known(serde_yaml::from_str(&text).unwrap())
-}
-
-#[test]
-fn the_anonymous_are_confined_where_nobody_needs_more_and_the_server_takes_it() {
-    let added = confined(&ready(API_SERVER)).unwrap();
-    for line in [
-        "- --authentication-config=/etc/kubernetes/authentication/config.yaml",
-        "- mountPath: /etc/kubernetes/authentication",
-    ] {
-        assert!(added.contains(&line.to_owned()), "{line}: {added:#?}");
-    }
-    let with_flag = |flag: &str| {
-        API_SERVER.replace(
-            "    - --etcd-servers",
-            &format!("    - {flag}\n    - --etcd-servers"),
-        )
-    };
-    let image = |tag: &str| API_SERVER.replace("kube-apiserver:v1.35.4", tag);
-    for (text, why) in [
-        (
-            with_flag("--anonymous-auth=true"),
-            "--anonymous-auth, which it does not take",
-        ),
-        (
-            with_flag("--oidc-issuer-url=https://issuer.test"),
-            "--oidc-issuer-url, which it does not take",
-        ),
-        (
-            with_flag("--authorization-mode=Node,RBAC,Webhook"),
-            "other authorizers",
-        ),
-        (
-            with_flag("--authorization-config=/etc/a.yaml"),
-            "other authorizers",
-        ),
-        (image("kube-apiserver:v1.33.9"), "1.33 does not take"),
-        (image("kube-apiserver:latest"), "does not tell which version"),
-    ] {
-        let told = confined(&ready(&text)).unwrap_err();
-        assert!(told.contains(why), "{told}");
-    }
-    let mut node = ready(API_SERVER);
-    for (grants, why) in [
-        (
-            Fact::Known(vec!["RoleBinding a/b".to_owned()]),
-            "(RoleBinding a/b)",
-        ),
-        (Fact::Absent, "cannot be told"),
-        (Fact::unknown("it answers 403"), "it answers 403"),
-    ] {
-        node.anonymous_grants = grants;
-        assert!(confined(&node).is_err_and(|told| told.contains(why)), "{why}");
-    }
-}
-
-#[test]
-fn an_authentication_file_that_is_there_is_used_if_it_confines_the_anonymous() {
-    let mut node = ready(API_SERVER);
-    folder(&mut node, AUTHENTICATION_FOLDER, 0o700);
-    let fact = facts(AUTHENTICATION, FileKind::Regular, 0o600);
-    node.files.insert(path(AUTHENTICATION), Fact::Known(fact));
-    for (anonymous, is_used) in [
-        (
-            "{enabled: true, conditions: [{path: /livez}, {path: /readyz}]}",
-            true,
-        ),
-        // The kubelet's probes would get 401.
-        ("{enabled: false}", false),
-        ("{enabled: true, conditions: [{path: /livez}]}", false),
-        ("{enabled: true}", false),
-        ("{enabled: true, conditions: [{path: /api}]}", false),
-    ] {
-        let document = authentication(&format!("anonymous: {anonymous}"));
-        node.documents.insert(path(AUTHENTICATION), document);
-        assert_eq!(confined(&node).is_ok(), is_used, "{anonymous}");
-    }
-}
-
-/// What is found of the anonymous with the API server's file saying this.
-fn found(node: &Observation, says: Fact<serde_json::Value>) -> (crate::plan::Verdict, String) {
-    let mut node = node.clone();
-    node.documents.insert(path("/etc/kubernetes/pki/auth.yaml"), says);
-    let config = Config::default();
-    let context = JudgeContext {
-        config: &config,
-        layout: &Layout::kubeadm(),
-        baseline: Some(&[]),
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
-    let findings = judge(&select(&config).unwrap(), &node, &context);
-    let finding = findings
-        .into_iter()
-        .find(|finding| finding.id().as_str() == "CIS-1.2.1");
-    finding
-        .map(|finding| (finding.verdict, finding.evidence[0].actual.clone()))
-        .unwrap()
-}
-
-#[test]
-fn an_authentication_file_is_judged_by_what_it_leaves_to_the_anonymous() {
-    use crate::plan::Verdict::{Drift, Pass, Unknown};
-    let text = API_SERVER.replace(
-        "    - --etcd-servers",
-        "    - --authentication-config=/etc/kubernetes/pki/auth.yaml\n    - --etcd-servers",
-    );
-    let mut node = with_manifest(&text);
-    node.processes.clear();
-    for (says, expected) in [
-        ("anonymous: {enabled: false}", Pass),
-        (
-            "anonymous: {enabled: true, conditions: [{path: /healthz}, {path: /livez}]}",
-            Pass,
-        ),
-        (
-            "anonymous: {enabled: true, conditions: [{path: /version}]}",
-            Drift,
-        ),
-        ("anonymous: {enabled: true}", Drift),
-        // It does not speak of them, so the other flag decides.
-        ("jwt: []", Drift),
-        ("anonymous: {enabled: 1}", Unknown),
-    ] {
-        assert_eq!(found(&node, authentication(says)).0, expected, "{says}");
-    }
-    assert_eq!(found(&node, Fact::unknown("EACCES")).0, Unknown);
-    // How people sign in stands in a file that is named: no other takes its place.
-    let mut jwt = ready(&text);
-    jwt.documents
-        .insert(path("/etc/kubernetes/pki/auth.yaml"), authentication("jwt: []"));
-    assert!(confined(&jwt).is_err_and(|why| why.contains("`conditional: allow`")));
-    // The process runs without it.
-    let old = super::super::fixtures::process(7, &["kube-apiserver".to_owned()]);
-    node.processes
-        .insert(Component::ApiServer, Fact::Known(vec![old]));
-    let (verdict, actual) = found(&node, authentication("anonymous: {enabled: false}"));
-    assert!(
-        verdict == Drift && actual.contains("a restart is due"),
-        "{actual}"
-    );
 }

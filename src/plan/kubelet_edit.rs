@@ -180,11 +180,6 @@ fn change(
         return Err(WithheldReason::Refused(refusal.fault.why.clone()));
     }
     flapping(circumstances)?;
-    let process = match &observation.kubelet.process {
-        Fact::Known(process) => process.id,
-        Fact::Absent => return Err(WithheldReason::KubeletDown("it is not running".to_owned())),
-        Fact::Unknown(why) => return Err(WithheldReason::KubeletDown(why.to_string())),
-    };
     Ok(Change {
         id,
         controls: ids(wanted),
@@ -192,7 +187,6 @@ fn change(
             path: file,
             before,
             after,
-            process,
         }),
     })
 }

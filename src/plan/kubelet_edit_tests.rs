@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::build::build;
 use super::super::change::Plan;
-use super::super::fixtures::{fresh_node, path};
+use super::super::fixtures::{fresh_node, path, planned};
 use super::super::in_flight_tests::at;
-use super::super::judge::{JudgeContext, judge};
-use super::super::select::select;
 use super::*;
-use crate::config;
-use crate::domain::{AskedKubelet, ConfigLayer, Layout, Process, ProcessId, Reason};
+use crate::domain::{AskedKubelet, ConfigLayer, Process, ProcessId, Reason};
 use crate::journal::{JournalState, Refusal};
 use crate::manifest::unified_diff;
 
@@ -49,33 +45,24 @@ fn node(text: &str) -> Observation {
     node
 }
 
-fn plan_by(config: &str, node: &Observation, journal: &JournalState, asked: bool) -> Plan {
-    let config = config::parse(config).unwrap();
-    let selected = select(&config).unwrap();
-    let context = JudgeContext {
-        config: &config,
-        layout: &Layout::kubeadm(),
-        baseline: Some(&[]),
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
-    let findings = judge(&selected, node, &context);
-    let circumstances = Circumstances {
-        config: &config,
-        journal,
-        now: at(10_000),
-        asked,
-        any_time: false,
-        failed: &BTreeMap::new(),
-        retry: false,
-        settling: false,
-        endangered: false,
-        paused: None,
-    };
-    build(&selected, &findings, node, &circumstances)
+fn plan(config: &str, node: &Observation) -> Plan {
+    planned(config, node, &JournalState::default(), &BTreeMap::new())
 }
 
-fn plan(config: &str, node: &Observation) -> Plan {
-    plan_by(config, node, &JournalState::default(), false)
+/// The plan after the node has refused that change.
+fn plan_after_refusal(config: &str, node: &Observation, change: Digest) -> Plan {
+    let refusal = Refusal {
+        change,
+        act: Act::EditKubelet(edit()),
+        fault: fault(),
+        recovered: true,
+        at: at(1),
+    };
+    let journal = JournalState {
+        refusals: vec![refusal],
+        ..JournalState::default()
+    };
+    planned(config, node, &journal, &BTreeMap::new())
 }
 
 /// The edit of a plan, and the lines that it changes.
@@ -235,18 +222,8 @@ fn nothing_is_edited_while_it_could_not_be_proven_or_was_refused_before() {
     let fine = node(TEXT);
     let allowed = plan(ALLOWED, &fine);
     let (change, _) = edited(&allowed);
-    let journal = JournalState {
-        refusals: vec![Refusal {
-            change: change.id,
-            act: Act::EditKubelet(edit()),
-            fault: fault(),
-            recovered: true,
-            at: at(1),
-        }],
-        ..JournalState::default()
-    };
     assert_eq!(
-        why_not(&plan_by(ALLOWED, &fine, &journal, true), "CIS-4.2.14"),
+        why_not(&plan_after_refusal(ALLOWED, &fine, change.id), "CIS-4.2.14"),
         "refused: the node refused it: it ended"
     );
 }
@@ -265,10 +242,6 @@ fn edit() -> EditedKubelet {
         before: Digest::of(b"before"),
         after: Digest::of(b"after"),
         backup: path("/var/lib/holdfast/backups/x"),
-        process: ProcessId {
-            pid: OLD,
-            start_ticks: 9,
-        },
     }
 }
 
@@ -456,17 +429,7 @@ fn what_needs_nobodys_word_is_not_held_up_by_what_was_refused_with_it() {
     let node = node(&open);
     let all = plan(ALLOWED, &node);
     let (change, _) = edited(&all);
-    let journal = JournalState {
-        refusals: vec![Refusal {
-            change: change.id,
-            act: Act::EditKubelet(edit()),
-            fault: fault(),
-            recovered: true,
-            at: at(1),
-        }],
-        ..JournalState::default()
-    };
-    let again = plan_by(ALLOWED, &node, &journal, false);
+    let again = plan_after_refusal(ALLOWED, &node, change.id);
     let (_, lines) = edited(&again);
     assert_eq!(lines, ["-    enabled: true", "+    enabled: false"]);
     assert!(why_not(&again, "CIS-4.2.14").starts_with("refused: "));

@@ -76,10 +76,15 @@ pub(super) fn remedy(control: &Control) -> String {
             ),
             None => "Mended by an edit that restarts one component.".to_owned(),
         },
-        Remedy::Conditional(kit) => format!(
-            "Mended by one edit that restarts one component once, where the operator allows it. It needs {}.",
-            kit.needs()
-        ),
+        Remedy::Conditional(kit) => {
+            let how = match control.restarts() {
+                Some(component) => {
+                    format!("by one edit that restarts {component} once, where the operator allows it")
+                }
+                None => "at once, where the operator allows it; nothing restarts".to_owned(),
+            };
+            format!("Mended {how}. It needs {}.", kit.needs())
+        }
         Remedy::Kubelet { kit, .. } => {
             let needs = kit.map_or_else(String::new, |kit| format!(" It needs {}.", kit.needs()));
             format!(
@@ -348,8 +353,12 @@ pub(super) fn configuration(control: &Control) -> String {
     let value = value.map_or_else(String::new, |value| {
         format!("    value: {}\n", serde_json::Value::from(value))
     });
+    let conditional = match control.kit() {
+        Some(_) => "    conditional: allow   # or report\n",
+        None => "",
+    };
     format!(
-        "controls:\n  {id}:\n    mode: enforce   # or off, or audit\n{value}    exception: {{ reason: \"why its drift is accepted\", \
+        "controls:\n  {id}:\n    mode: enforce   # or off, or audit\n{conditional}{value}    exception: {{ reason: \"why its drift is accepted\", \
          until: 2030-01-31 }}\n"
     )
 }
