@@ -26,6 +26,10 @@ use node::Node;
 /// The keys under which etcd holds secrets, by Holdfast's own proof; none while that cannot be told.
 fn keys_of(node: &Node) -> (i32, BTreeSet<String>) {
     let (code, report) = node.json(&["encryption", "verify"]);
+    if code != 0 {
+        // Nothing else of a failed test tells what was found.
+        println!("verify ends with {code}: {report:#}");
+    }
     let values = report["census"]["values"].as_array().cloned().unwrap_or_default();
     let keys = values
         .iter()
@@ -152,7 +156,7 @@ fn without_automatic_reload_each_stage_is_loaded_by_a_bounce_and_the_first_can_b
         "{}",
         said.out
     );
-    assert_eq!(keys_of(&node), (0, old));
+    assert_eq!(keys_of(&node), (0, old), "{}", said.out);
     assert!(!node.read(CONFIG).contains("hf"), "the new key is gone");
 
     // And all the way.

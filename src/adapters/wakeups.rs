@@ -23,6 +23,12 @@ pub enum Wake {
     Reload,
 }
 
+/// Waits for time alone, before anything is begun: a signal ends the process as it does any other.
+#[expect(clippy::disallowed_methods, reason = "this is the edge at which is waited")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Waits. Signals that arrive while nobody waits are kept for the next wait.
 #[derive(Debug)]
 pub struct Wakeups {

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::args::{self, Arguments, Output};
+use super::settled::settled;
 use super::setup::{self, CliError, Setup};
 use super::{colour, heading, intent, recover, say};
 use crate::adapters::journal_store::JournalStore;
@@ -12,6 +13,7 @@ use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::apply::{Outcome, out};
 use crate::domain::Digest;
+use crate::plan::WithheldReason;
 use crate::reconcile::{self, Intent, Looked, Passed};
 use crate::report::{self, ExitClass};
 
@@ -30,7 +32,10 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     if journal.in_flight.is_none() && !out::lying_out(&setup.node).is_empty() {
         recover::recover()?;
     }
-    let shown = shown_plan(&setup, &intent)?;
+    let shown = settled(
+        || shown_plan(&setup, &intent),
+        |shown| shown.as_ref().ok().and_then(kubelet_starts),
+    )?;
     if arguments.global.output == Output::Text {
         say(&report::plan_text(
             &shown.plan,
@@ -63,6 +68,12 @@ fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
         &journal,
         intent,
     ))
+}
+
+/// What a start of the kubelet holds back.
+fn kubelet_starts(looked: &Looked) -> Option<&WithheldReason> {
+    let mut reasons = looked.plan.withheld.iter().map(|held| &held.reason);
+    reasons.find(|reason| matches!(reason, WithheldReason::KubeletStarts { .. }))
 }
 
 /// Asks for consent, on a terminal only.
@@ -181,7 +192,8 @@ impl Making {
         }
         let withheld = &passed.looked.plan.withheld;
         let unhealthy = withheld.iter().any(|held| held.reason.kind() == "unhealthy");
-        if unhealthy && !self.outcomes.is_empty() && self.patience > 0 {
+        let recovers = unhealthy || kubelet_starts(&passed.looked).is_some();
+        if recovers && !self.outcomes.is_empty() && self.patience > 0 {
             self.patience -= 1;
             return Ok(Some(wait));
         }

@@ -2,6 +2,7 @@
 
 use super::args::{self, Arguments, Output};
 use super::follow::{Followed, Following};
+use super::settled::settled;
 use super::setup::{self, CliError, Setup};
 use super::{apply, colour, complain, peek, recover, say};
 use crate::adapters::journal_store::JournalStore;
@@ -36,7 +37,10 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
     }
     let journal = peek(&setup.node)?;
     let (config, node) = (&setup.settings.config, &setup.node);
-    let shown = reconcile::look_for_bounce(node, config, &journal, how.component, how.any_time);
+    let shown = settled(
+        || reconcile::look_for_bounce(node, config, &journal, how.component, how.any_time),
+        |plan| plan.as_ref().err(),
+    );
     let Ok(plan) = &shown else {
         return show(arguments, how.component, &shown);
     };

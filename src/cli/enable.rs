@@ -4,6 +4,7 @@
 use super::args::{Arguments, Enable};
 use super::follow::Following;
 use super::rotate::{Begin, bounded, goes_on, opened, provider, under_way};
+use super::settled::settled;
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
@@ -180,13 +181,12 @@ fn from_nothing(
 ) -> Result<ExitClass, CliError> {
     let node = &setup.node;
     let journal = super::peek(node)?;
-    let edit = match look(
-        setup,
-        &journal,
-        prepared,
-        how.consented.any_time,
-        prepared.is_written(),
-    ) {
+    let any_time = how.consented.any_time;
+    let looked = settled(
+        || look(setup, &journal, prepared, any_time, prepared.is_written()),
+        |edit| edit.as_ref().err(),
+    );
+    let edit = match looked {
         Ok(edit) => edit,
         Err(why) => {
             say(&printable(&format!("Encryption at rest is not enabled: {why}")))?;

@@ -12,6 +12,7 @@ mod handed;
 mod pause;
 mod recover;
 mod rotate;
+mod settled;
 mod setup;
 mod walk;
 

@@ -374,7 +374,7 @@ fn on_a_healthy_node_each_component_may_be_bounced_and_only_the_api_server_is_en
 #[test]
 fn each_reason_refuses() {
     type Spoil = fn(&mut Observation);
-    let table: [(&str, Spoil); 9] = [
+    let table: [(&str, Spoil); 10] = [
         ("several-control-plane-nodes", |o| {
             o.control_plane = Fact::Known(ControlPlane {
                 nodes: BTreeSet::from(["a".to_owned(), "b".to_owned()]),
@@ -385,6 +385,11 @@ fn each_reason_refuses() {
             o.control_plane = Fact::unknown("no answer")
         }),
         ("kubelet-down", |o| o.kubelet.process = Fact::Absent),
+        ("kubelet-starts", |o| {
+            if let Fact::Known(kubelet) = &mut o.kubelet.process {
+                kubelet.age_ms = 900;
+            }
+        }),
         ("kubeadm-runs", |o| {
             o.kubeadm = Fact::Known(vec![process(9, &["upgrade"], "none")]);
             if let Fact::Known(running) = &mut o.kubeadm {

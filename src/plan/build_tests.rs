@@ -204,10 +204,36 @@ fn audit_and_pause_hold_everything_back_and_an_explicit_command_acts_in_audit() 
     );
 }
 
+fn aged(observation: &mut Observation, age_ms: u64) {
+    observation.kubelet.process = Fact::Known(crate::domain::Process {
+        age_ms,
+        ..process(700, &["kubelet"], "none")
+    });
+}
+
+#[test]
+fn a_kubelet_that_has_run_for_a_while_restarts_components_and_one_that_starts_hides_no_other_reason() {
+    let mut observation = healthy();
+    aged(&mut observation, 15_000);
+    assert_eq!(
+        Case::default().plan(&[profiling()], &observation).changes.len(),
+        1
+    );
+    aged(&mut observation, 3_001);
+    let plan = Case::default().plan(&[profiling()], &observation);
+    let why = plan.withheld[0].reason.to_string();
+    assert!(why.ends_with("waiting 12 s more"), "{why}");
+    observation
+        .health
+        .insert(Component::Scheduler, Fact::Known(failing()));
+    let plan = Case::default().plan(&[profiling()], &observation);
+    assert_eq!(plan.withheld[0].reason.kind(), "unhealthy");
+}
+
 #[test]
 fn what_makes_a_restart_unsafe_holds_the_edit_back_and_lets_the_mode_go_on() {
     type Break = fn(&mut Observation);
-    let breaks: [(&str, Break); 7] = [
+    let breaks: [(&str, Break); 8] = [
         ("several-control-plane-nodes", |o| {
             let nodes = ["a".to_owned(), "b".to_owned()].into();
             o.control_plane = Fact::Known(ControlPlane {
@@ -219,6 +245,7 @@ fn what_makes_a_restart_unsafe_holds_the_edit_back_and_lets_the_mode_go_on() {
             o.control_plane = Fact::unknown("nobody answers")
         }),
         ("kubelet-down", |o| o.kubelet.process = Fact::Absent),
+        ("kubelet-starts", |o| aged(o, 14_999)),
         ("kubeadm-runs", |o| {
             let mut kubeadm = process(1, &[], "none");
             kubeadm.age_ms = 14 * 60_000;

@@ -167,6 +167,11 @@ pub enum WithheldReason {
     },
     /// The kubelet is not running, or that could not be told.
     KubeletDown(String),
+    /// The kubelet has only just started.
+    KubeletStarts {
+        /// For how much longer that counts, in seconds.
+        seconds: u64,
+    },
     /// The cluster has several control-plane nodes.
     SeveralControlPlaneNodes(String),
     /// How many control-plane nodes there are could not be told.
@@ -196,6 +201,7 @@ impl WithheldReason {
             Self::OutsideWindow(Some(_))
                 | Self::KubeadmRuns { .. }
                 | Self::KubeletDown(_)
+                | Self::KubeletStarts { .. }
                 | Self::Unhealthy(_)
                 | Self::Waiting(_)
         )
@@ -208,7 +214,11 @@ impl WithheldReason {
     pub const fn may_end_soon(&self) -> bool {
         matches!(
             self,
-            Self::KubeadmRuns { .. } | Self::KubeletDown(_) | Self::Unhealthy(_) | Self::Waiting(_)
+            Self::KubeadmRuns { .. }
+                | Self::KubeletDown(_)
+                | Self::KubeletStarts { .. }
+                | Self::Unhealthy(_)
+                | Self::Waiting(_)
         )
     }
 
@@ -222,6 +232,7 @@ impl WithheldReason {
             Self::OutsideWindow(_) => "outside-window",
             Self::KubeadmRuns { .. } => "kubeadm-runs",
             Self::KubeletDown(_) => "kubelet-down",
+            Self::KubeletStarts { .. } => "kubelet-starts",
             Self::SeveralControlPlaneNodes(_) => "several-control-plane-nodes",
             Self::ControlPlaneUnknown(_) => "control-plane-unknown",
             Self::Unhealthy(_) => "unhealthy",
@@ -239,7 +250,11 @@ impl WithheldReason {
     pub const fn is_news(&self) -> bool {
         !matches!(
             self,
-            Self::Audit | Self::NeedsOperator(_) | Self::Paused(_) | Self::Waiting(_)
+            Self::Audit
+                | Self::NeedsOperator(_)
+                | Self::Paused(_)
+                | Self::KubeletStarts { .. }
+                | Self::Waiting(_)
         )
     }
 }
@@ -264,6 +279,10 @@ impl fmt::Display for WithheldReason {
                 "kubeadm has been running for {seconds} s; holding off until it ends"
             ),
             Self::KubeletDown(why) => write!(f, "the kubelet could not act on it: {why}"),
+            Self::KubeletStarts { seconds } => write!(
+                f,
+                "the kubelet has just started and takes its pods over; waiting {seconds} s more"
+            ),
             Self::SeveralControlPlaneNodes(who) => write!(
                 f,
                 "it restarts a component, and this cluster has several control-plane nodes ({who}), which this version does not coordinate"

@@ -11,6 +11,10 @@ use crate::manifest::{CommandLine, command_line};
 /// kubeadm is waited for this long; what runs longer hangs, or is something else.
 const KUBEADM_PATIENCE_MS: u64 = 15 * 60 * 1000;
 
+/// A kubelet that has run for less has not taken over all of its pods: one whose manifest goes away meanwhile is ended late, for nobody
+/// knows any more whose it is (seen on a real node within a second of the start; after 40 s it still ran).
+const KUBELET_SETTLES_MS: u64 = 15_000;
+
 /// Why the component may not be restarted now; `None` when it may.
 pub(super) fn why_not(
     component: Component,
@@ -18,10 +22,11 @@ pub(super) fn why_not(
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
     endangered(circumstances)
-        .or_else(|| why_not_mended(observation, circumstances))
+        .or_else(|| why_no_static_pod(observation, circumstances))
         .or_else(|| outside_window(circumstances))
         .or_else(|| kubeadm_runs(observation))
         .or_else(|| unhealthy(component, observation))
+        .or_else(|| kubelet_starts(observation))
 }
 
 /// The same for an API server that lost the configuration which reads its values: it is mended at once, healthy or not, whatever the
@@ -30,6 +35,11 @@ pub(super) fn why_not_mended(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Option<WithheldReason> {
+    why_no_static_pod(observation, circumstances).or_else(|| kubelet_starts(observation))
+}
+
+/// What holds for every restart of a static pod.
+fn why_no_static_pod(observation: &Observation, circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
     another(circumstances)
         .or_else(|| settling(circumstances))
         .or_else(|| several_nodes(observation))
@@ -127,6 +137,14 @@ fn kubelet_down(observation: &Observation) -> Option<WithheldReason> {
         )),
         Fact::Unknown(why) => Some(WithheldReason::KubeletDown(why.to_string())),
     }
+}
+
+fn kubelet_starts(observation: &Observation) -> Option<WithheldReason> {
+    let kubelet = observation.kubelet.process.known()?;
+    let left_ms = KUBELET_SETTLES_MS.saturating_sub(kubelet.age_ms);
+    (left_ms > 0).then(|| WithheldReason::KubeletStarts {
+        seconds: left_ms.div_ceil(1000),
+    })
 }
 
 fn kubeadm_runs(observation: &Observation) -> Option<WithheldReason> {
