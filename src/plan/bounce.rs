@@ -27,6 +27,8 @@ const FORGETTING: Duration = Duration::from_millis(400);
 /// The kubelet removes a pod's containers, and their logs with them, within a second; it may leave them to its garbage collector, which
 /// comes once a minute and is not waited for.
 const REMOVING: Duration = Duration::from_millis(1_500);
+/// A kubelet that saw the manifest go ends its process within this time, also where the manifest came back meanwhile.
+const REACTING: Duration = Duration::from_secs(10);
 /// What is waited for then.
 pub const FORGET: &str = "the kubelet to forget the old pod";
 
@@ -234,6 +236,11 @@ fn back(act: &BouncedManifest, seen: &Restarting<'_>) -> Step {
             format!(
                 "the kubelet did not end {component}, which goes on as before; its manifest is in its folder"
             )
+        } else if seen.since_begun < REACTING.min(seen.deadline / 10) {
+            // It may have been out for a moment, when whoever took it out was killed: what the former process runs with proves nothing
+            // as long as another may follow it.
+            let why = format!("the kubelet to end {component}, if it saw its manifest go");
+            return Step::Wait { why };
         } else {
             format!(
                 "the manifest had not gone out yet, or someone else has put it back; {component} goes on as before"
