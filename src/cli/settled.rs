@@ -25,3 +25,31 @@ pub(super) fn settled<T>(mut look: impl FnMut() -> T, held: impl Fn(&T) -> Optio
     }
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often is looked, and what is seen last, where each look sees one more of these.
+    fn looks(reasons: &[Option<WithheldReason>]) -> (usize, Option<WithheldReason>) {
+        let mut count = 0;
+        let last = settled(
+            || {
+                count += 1;
+                reasons.get(count - 1).cloned().flatten()
+            },
+            |seen| seen.as_ref(),
+        );
+        (count, last)
+    }
+
+    #[test]
+    fn a_kubelet_that_starts_is_waited_for_and_nothing_else_is() {
+        let starts = || Some(WithheldReason::KubeletStarts { seconds: 2 });
+        let down = || Some(WithheldReason::KubeletDown("it ended".to_owned()));
+        assert_eq!(looks(&[None]), (1, None));
+        assert_eq!(looks(&[down(), None]), (1, down()));
+        assert_eq!(looks(&[starts(), starts(), None, starts()]), (3, None));
+        assert_eq!(looks(&[starts(), down(), None]), (2, down()));
+    }
+}
