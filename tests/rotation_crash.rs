@@ -213,6 +213,39 @@ fn a_kill_at_some_points_of_a_rotation_by_restarts_costs_no_value() {
     );
 }
 
+/// A rotation that is killed when its first configuration is on the disk and no restart has been begun.
+fn written_and_not_loaded() -> Cluster {
+    let killed_at = |number| {
+        let cluster = cluster(Loads::AtStart);
+        let before = cluster.on_disk();
+        let killed = Run {
+            words: ROTATE,
+            kill_at: number,
+            ..Run::default()
+        };
+        assert_eq!(killed.on(&cluster), Ended::Killed, "{}", said(&cluster));
+        let is_written = cluster.on_disk() != before;
+        assert!(!is_written || cluster.loaded() == Some(before), "point {number}");
+        is_written.then_some(cluster)
+    };
+    (1..100)
+        .find_map(killed_at)
+        .expect("the first write is among the first points")
+}
+
+/// The server never loaded another file than the operator's, and nothing restarts it on the way back: it runs with what is on the disk only
+/// if that is the same file again.
+#[test]
+fn the_way_back_from_a_file_that_nobody_loaded_gives_the_operators_file_back() {
+    let cluster = written_and_not_loaded();
+    let secrets = cluster.secrets();
+    let loaded = cluster.loaded();
+    assert_eq!(run(ABORT).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+    assert_eq!(Some(cluster.on_disk()), loaded, "{}", said(&cluster));
+    assert!(!said(&cluster).contains("bounce"), "{}", said(&cluster));
+    is_done(&cluster, Writes::Old, &secrets, "back");
+}
+
 /// The write key is Holdfast's.
 fn is_written_by_the_new_key(bytes: &[u8]) -> bool {
     AtRest::parse(bytes).is_ok_and(|config| config.names().first().is_some_and(|name| name.starts_with("hf")))

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::args::{self, Arguments, Output};
-use super::settled::settled;
+use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
 use super::{colour, heading, intent, recover, say};
 use crate::adapters::journal_store::JournalStore;
@@ -32,7 +32,7 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     if journal.in_flight.is_none() && !out::lying_out(&setup.node).is_empty() {
         recover::recover()?;
     }
-    let shown = settled(
+    let shown = past_kubelet_start(
         || shown_plan(&setup, &intent),
         |shown| shown.as_ref().ok().and_then(kubelet_starts),
     )?;

@@ -2,7 +2,7 @@
 
 use super::args::{self, Arguments, Output};
 use super::follow::{Followed, Following};
-use super::settled::settled;
+use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
 use super::{apply, colour, complain, peek, recover, say};
 use crate::adapters::journal_store::JournalStore;
@@ -37,7 +37,7 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
     }
     let journal = peek(&setup.node)?;
     let (config, node) = (&setup.settings.config, &setup.node);
-    let shown = settled(
+    let shown = past_kubelet_start(
         || reconcile::look_for_bounce(node, config, &journal, how.component, how.any_time),
         |plan| plan.as_ref().err(),
     );

@@ -3,8 +3,8 @@
 
 use super::args::{Arguments, Enable};
 use super::follow::Following;
+use super::kubelet_start::past_kubelet_start;
 use super::rotate::{Begin, bounded, goes_on, opened, provider, under_way};
-use super::settled::settled;
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
@@ -182,7 +182,7 @@ fn from_nothing(
     let node = &setup.node;
     let journal = super::peek(node)?;
     let any_time = how.consented.any_time;
-    let looked = settled(
+    let looked = past_kubelet_start(
         || look(setup, &journal, prepared, any_time, prepared.is_written()),
         |edit| edit.as_ref().err(),
     );

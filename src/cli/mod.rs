@@ -9,10 +9,10 @@ mod encryption;
 mod follow;
 mod forget;
 mod handed;
+mod kubelet_start;
 mod pause;
 mod recover;
 mod rotate;
-mod settled;
 mod setup;
 mod walk;
 

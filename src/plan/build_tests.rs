@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::build::{Circumstances, build};
 use super::change::{Change, Deed, ManifestEdit, Plan, WithheldReason};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
-use super::in_flight_tests::{BEFORE, at, facts, failing, node, old, process};
+use super::in_flight_tests::{BEFORE, at, facts, node, old};
 use super::select::{Selected, select};
 use crate::config::{Action, Config};
 use crate::domain::{
@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::journal::{Act, Fault, JournalState, KnownManifest, Refusal, RefusedFlag};
 
 /// A node that may be restarted.
-fn healthy() -> Observation {
+pub(super) fn healthy() -> Observation {
     let mut observation = node(BEFORE, vec![old()], Health::Ok);
     let nodes = ["node1".to_owned()].into();
     observation.control_plane = Fact::Known(ControlPlane {
@@ -25,14 +25,14 @@ fn healthy() -> Observation {
     observation
 }
 
-struct Case {
-    config: Config,
-    journal: JournalState,
-    asked: bool,
-    settling: bool,
-    endangered: bool,
-    failed: BTreeMap<Digest, String>,
-    paused: Option<String>,
+pub(super) struct Case {
+    pub(super) config: Config,
+    pub(super) journal: JournalState,
+    pub(super) asked: bool,
+    pub(super) settling: bool,
+    pub(super) endangered: bool,
+    pub(super) failed: BTreeMap<Digest, String>,
+    pub(super) paused: Option<String>,
 }
 
 impl Default for Case {
@@ -56,7 +56,7 @@ impl Default for Case {
 }
 
 impl Case {
-    fn plan(&self, findings: &[Finding], observation: &Observation) -> Plan {
+    pub(super) fn plan(&self, findings: &[Finding], observation: &Observation) -> Plan {
         let circumstances = Circumstances {
             config: &self.config,
             journal: &self.journal,
@@ -104,7 +104,7 @@ fn edit_in(change: &Change) -> &ManifestEdit {
     edit
 }
 
-fn profiling() -> Finding {
+pub(super) fn profiling() -> Finding {
     let name = "profiling".parse().unwrap();
     finding(
         "CIS-1.4.1",
@@ -116,7 +116,7 @@ fn profiling() -> Finding {
     )
 }
 
-fn mode_of(id: &str, ceiling: u32) -> Finding {
+pub(super) fn mode_of(id: &str, ceiling: u32) -> Finding {
     let path = "/etc/kubernetes/admin.conf".parse().unwrap();
     let (id_of_file, from) = (FileId { device: 1, inode: 1 }, Mode::from_bits(0o777));
     finding(
@@ -201,115 +201,6 @@ fn audit_and_pause_hold_everything_back_and_an_explicit_command_acts_in_audit() 
     assert_eq!(
         (plan.changes.len(), reasons(&plan)),
         (0, vec![&WithheldReason::Paused("release".to_owned()); 2])
-    );
-}
-
-fn aged(observation: &mut Observation, age_ms: u64) {
-    observation.kubelet.process = Fact::Known(crate::domain::Process {
-        age_ms,
-        ..process(700, &["kubelet"], "none")
-    });
-}
-
-#[test]
-fn a_kubelet_that_has_run_for_a_while_restarts_components_and_one_that_starts_hides_no_other_reason() {
-    let mut observation = healthy();
-    aged(&mut observation, 15_000);
-    assert_eq!(
-        Case::default().plan(&[profiling()], &observation).changes.len(),
-        1
-    );
-    aged(&mut observation, 3_001);
-    let plan = Case::default().plan(&[profiling()], &observation);
-    let why = plan.withheld[0].reason.to_string();
-    assert!(why.ends_with("waiting 12 s more"), "{why}");
-    observation
-        .health
-        .insert(Component::Scheduler, Fact::Known(failing()));
-    let plan = Case::default().plan(&[profiling()], &observation);
-    assert_eq!(plan.withheld[0].reason.kind(), "unhealthy");
-}
-
-#[test]
-fn what_makes_a_restart_unsafe_holds_the_edit_back_and_lets_the_mode_go_on() {
-    type Break = fn(&mut Observation);
-    let breaks: [(&str, Break); 8] = [
-        ("several-control-plane-nodes", |o| {
-            let nodes = ["a".to_owned(), "b".to_owned()].into();
-            o.control_plane = Fact::Known(ControlPlane {
-                nodes,
-                source: "etcd members",
-            });
-        }),
-        ("control-plane-unknown", |o| {
-            o.control_plane = Fact::unknown("nobody answers")
-        }),
-        ("kubelet-down", |o| o.kubelet.process = Fact::Absent),
-        ("kubelet-starts", |o| aged(o, 14_999)),
-        ("kubeadm-runs", |o| {
-            let mut kubeadm = process(1, &[], "none");
-            kubeadm.age_ms = 14 * 60_000;
-            o.kubeadm = Fact::Known(vec![kubeadm]);
-        }),
-        ("unhealthy", |o| {
-            o.health.insert(Component::Scheduler, Fact::Known(failing()));
-        }),
-        ("unhealthy", |o| {
-            o.processes.insert(Component::Scheduler, Fact::Known(vec![]));
-        }),
-        ("unhealthy", |o| {
-            o.health.insert(Component::Scheduler, Fact::Absent);
-        }),
-    ];
-    for (kind, break_it) in breaks {
-        let mut observation = healthy();
-        break_it(&mut observation);
-        let plan = Case::default().plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &observation);
-        let kinds: Vec<&str> = plan
-            .withheld
-            .iter()
-            .map(|withheld| withheld.reason.kind())
-            .collect();
-        assert_eq!(kinds, [kind]);
-        assert!(
-            matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })),
-            "{kind}"
-        );
-    }
-}
-
-#[test]
-fn kubeadm_is_waited_for_fifteen_minutes_and_then_only_warned_of() {
-    let mut observation = healthy();
-    let mut kubeadm = process(1, &[], "none");
-    kubeadm.age_ms = 15 * 60_000 + 1;
-    observation.kubeadm = Fact::Known(vec![kubeadm]);
-    let plan = Case::default().plan(&[profiling()], &observation);
-    assert_eq!((plan.changes.len(), plan.warnings.len()), (1, 1));
-}
-
-#[test]
-fn files_that_have_just_changed_hold_back_restarts_only() {
-    let case = Case {
-        settling: true,
-        ..Case::default()
-    };
-    let plan = case.plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &healthy());
-    assert!(matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })));
-}
-
-#[test]
-fn values_in_danger_hold_back_restarts_only() {
-    let case = Case {
-        endangered: true,
-        ..Case::default()
-    };
-    let plan = case.plan(&[profiling(), mode_of("CIS-1.1.13", 0o600)], &healthy());
-    assert!(matches!(plan.changes.as_slice(), [change] if matches!(change.deed, Deed::SetMode { .. })));
-    let why: Vec<String> = plan.withheld.iter().map(|held| held.reason.to_string()).collect();
-    assert!(
-        matches!(why.as_slice(), [why] if why.starts_with("encryption at rest comes first")),
-        "{why:?}"
     );
 }
 

@@ -36,6 +36,8 @@ mod kubelet_edit;
 mod last_words;
 mod redact;
 mod restart;
+#[cfg(test)]
+mod restart_tests;
 mod restarting;
 mod select;
 mod targets;

@@ -42,6 +42,7 @@ pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 pub use mending::lost;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
@@ -392,24 +393,26 @@ impl<'a> Rotator<'a> {
     ) -> Result<Generation, RotateError> {
         let new = self.new_key(&rotation.new)?;
         let bytes = render::to_chain(configured, chain, new.as_ref())?;
-        if let Some(found) = self.found_as(rotation, &bytes) {
+        if *chain == rotation.old
+            && let Some(found) = self.found_again(rotation, &bytes)
+        {
             return Ok(found);
         }
         key_store::keep_config(self.node, held, &bytes)?;
         Ok(Generation::File(Digest::of(&bytes)))
     }
 
-    /// The file that the rotation began with, if it says the same as these bytes: what is turned back comes back byte by byte, with the
-    /// operator's comments, and a server that never loaded another one is seen to run with it. One that was not kept is written anew.
-    fn found_as(&self, rotation: &Rotation, bytes: &[u8]) -> Option<Generation> {
+    /// The configuration that the rotation began with, if it says the same as these bytes: what is turned back comes back byte by byte,
+    /// with the operator's comments, and a server that never loaded another one is seen to run with it.
+    fn found_again(&self, rotation: &Rotation, bytes: &[u8]) -> Option<Generation> {
         let Generation::File(digest) = rotation.found else {
             return None;
         };
-        let kept = key_store::config(self.node, digest).ok()?;
-        let says = encryption::parse(&kept)
-            .ok()
-            .map(|config| encryption::write(&config))?;
-        (says.as_slice() == bytes).then_some(rotation.found)
+        let kept = key_store::config(self.node, digest)
+            .inspect_err(|why| warn!("the configuration of before is written anew, not byte by byte: {why}"))
+            .ok()?;
+        let found = encryption::parse(&kept).ok()?;
+        (*encryption::write(&found) == bytes).then_some(rotation.found)
     }
 
     fn retain(

@@ -6,18 +6,21 @@ use super::complain;
 use crate::adapters::wakeups::pause;
 use crate::plan::WithheldReason;
 
-/// A kubelet that starts again and again is not waited for.
+/// A kubelet that starts again and again is not waited for any longer.
 const LOOKS: u32 = 20;
 const POLL: Duration = Duration::from_secs(1);
 
 /// Looks until no start of the kubelet holds back what was looked for; what was seen last. `held` tells what is held back, and why.
-pub(super) fn settled<T>(mut look: impl FnMut() -> T, held: impl Fn(&T) -> Option<&WithheldReason>) -> T {
+pub(super) fn past_kubelet_start<T>(
+    mut look: impl FnMut() -> T,
+    held: impl Fn(&T) -> Option<&WithheldReason>,
+) -> T {
     let mut seen = look();
-    for left in (0..LOOKS).rev() {
+    for number in 0..LOOKS {
         let Some(why @ WithheldReason::KubeletStarts { .. }) = held(&seen) else {
             break;
         };
-        if left == LOOKS - 1 {
+        if number == 0 {
             complain(&format!("... {why}"));
         }
         pause(POLL);
@@ -33,7 +36,7 @@ mod tests {
     /// How often is looked, and what is seen last, where each look sees one more of these.
     fn looks(reasons: &[Option<WithheldReason>]) -> (usize, Option<WithheldReason>) {
         let mut count = 0;
-        let last = settled(
+        let last = past_kubelet_start(
             || {
                 count += 1;
                 reasons.get(count - 1).cloned().flatten()
