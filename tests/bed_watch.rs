@@ -145,6 +145,9 @@ fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
     node.sh("systemctl reset-failed holdfast 2>/dev/null || true");
     node.start_daemon();
     await_words(node, "kube-apiserver is given its configuration back", SOON);
+    // What is counted while nothing may be done about it is told.
+    let paused = node.holdfast(&["pause", "--for", "1h", "--reason", "the operator looks"]);
+    assert_eq!(paused.code, 0, "{}", paused.err);
     node.await_that("the flag is back", READY, |node| {
         node.path(MANIFEST).exists() && node.read(MANIFEST).contains("--encryption-provider-config=")
     });
@@ -152,9 +155,17 @@ fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
     reads_everything(node);
     await_words(
         node,
-        "were written in plaintext while kube-apiserver had lost its configuration",
+        "the daemon rewrites them only in mode enforce and unless it is paused",
         READY,
     );
+    let told = node.holdfast(&["encryption", "status"]);
+    assert!(
+        told.out.contains("kube-apiserver had lost its configuration"),
+        "{}",
+        told.out
+    );
+    let resumed = node.holdfast(&["resume"]);
+    assert_eq!(resumed.code, 0, "{}", resumed.err);
     // Unattended, the old key waits for the operator.
     await_words(node, "stands still: ", Duration::from_secs(600));
     let (_, status) = node.json(&["encryption", "status"]);

@@ -2,7 +2,7 @@
 
 use super::{AtRest, Configured};
 use crate::census::{Census, Held, Resource, Tally};
-use crate::domain::{Fact, KeyId};
+use crate::domain::{Digest, Fact, KeyId};
 use crate::encryption::Concern;
 
 /// How much a remark weighs.
@@ -58,6 +58,29 @@ pub fn judge(at_rest: &AtRest) -> Vec<Remark> {
         )),
     }
     remarks
+}
+
+/// What Holdfast has put back or seen, and has not seen to its end yet: `plaintext`, that values may be in plaintext since the API server had lost
+/// its configuration; `load`, the configuration that it is to be restarted for.
+#[must_use]
+pub fn owed(plaintext: bool, load: Option<Digest>) -> Vec<Remark> {
+    let counted = plaintext.then(|| {
+        note(
+            "kube-apiserver had lost its configuration, and what it may have written in plaintext meanwhile is not seen to be rewritten yet",
+            "the daemon counts it, and rewrites it in mode `enforce`; `holdfast encryption rotate` does so, too",
+        )
+    });
+    let restarted = load.map(|digest| {
+        wrong(
+            format!(
+                "a configuration was put back (SHA-256 {}...), and kube-apiserver was not restarted for it yet",
+                digest.short()
+            ),
+            "the daemon does that in mode `enforce` as soon as it may, and its log says what holds it back; `holdfast bounce kube-apiserver` does \
+             so, too",
+        )
+    });
+    counted.into_iter().chain(restarted).collect()
 }
 
 fn remark(weight: Weight, what: impl Into<String>, remedy: impl Into<String>) -> Remark {
@@ -190,7 +213,7 @@ fn of_census(census: &Census, at_rest: &AtRest, remarks: &mut Vec<Remark>) {
     of_values.extend(older_keys(census, &writes).iter().map(|(key, tally)| {
         wrong(
             format!("{} still under {key}, as {}", values(tally), example(tally)),
-            "rewrite them; until then that key is needed",
+            "that key is needed until `holdfast encryption rotate` has rewritten them",
         )
     }));
     of_values.extend(unreadable(census));
@@ -227,7 +250,7 @@ fn plaintext(census: &Census, writes: &[KeyId]) -> Vec<Remark> {
     some(&plain, || {
         wrong(
             format!("{} in plaintext, as {}", values(&plain), example(&plain)),
-            "rewrite them, so that they are encrypted",
+            "`holdfast encryption rotate` rewrites them under a new key",
         )
     })
 }
@@ -325,7 +348,7 @@ fn example(tally: &Tally) -> String {
 mod tests {
     use super::*;
     use crate::census::Paths;
-    use crate::domain::{Digest, KeyName, Provider};
+    use crate::domain::{KeyName, Provider};
     use crate::encryption::parse;
 
     const FILE: &str = "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: [secrets]\n  providers:\n  \
@@ -481,6 +504,17 @@ mod tests {
         assert_eq!(told(&found, Weight::Wrong).len(), 1);
         found.configured = Fact::Absent;
         assert_eq!(told(&found, Weight::Wrong).len(), 1);
+    }
+
+    #[test]
+    fn what_is_owed_is_told_and_only_a_restart_that_is_owed_is_wrong() {
+        assert_eq!(owed(false, None), []);
+        let weights = |owed: Vec<Remark>| owed.iter().map(|remark| remark.weight).collect::<Vec<_>>();
+        assert_eq!(weights(owed(true, None)), [Weight::Note]);
+        assert_eq!(
+            weights(owed(true, Some(Digest::of(b"put back")))),
+            [Weight::Note, Weight::Wrong]
+        );
     }
 
     #[test]

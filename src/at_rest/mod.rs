@@ -8,7 +8,7 @@ use crate::census::Census;
 use crate::domain::{Digest, Fact, NodePath};
 use crate::encryption::EncryptionConfig;
 
-pub use judge::{Remark, Weight, judge};
+pub use judge::{Remark, Weight, judge, owed};
 pub use upgrade::extras;
 pub use watched::{Lost, Present, Repair, both, differences, lost, may_be_written, repair};
 

@@ -6,7 +6,7 @@ use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError, Setup};
 use super::{colour, complain, enable, forget, rotate, say};
 use crate::adapters::core_dumps;
-use crate::at_rest::judge;
+use crate::at_rest::{judge, owed};
 use crate::domain::Fact;
 use crate::observe::at_rest;
 use crate::report::{self, ExitClass};
@@ -57,15 +57,18 @@ fn keys(arguments: &Arguments) -> Result<ExitClass, CliError> {
 fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {
     let Setup { node, .. } = Setup::new(&arguments.global)?;
     let found = at_rest::look(&node, thorough);
-    let remarks = judge(&found);
+    let mut remarks = judge(&found);
     // What is stored can be told whatever the journal says (F10).
-    let rotation = super::peek(&node).map_or_else(
-        |why| {
+    let rotation = match super::peek(&node) {
+        Ok(journal) => {
+            remarks.extend(owed(journal.plaintext_owed, journal.load_owed));
+            journal.rotations.rotation
+        }
+        Err(why) => {
             complain(&format!("whether a rotation is under way cannot be told: {why}"));
             None
-        },
-        |journal| journal.rotations.rotation,
-    );
+        }
+    };
     let status = rotation
         .as_ref()
         .and_then(|rotation| status::published(&node).filter(|status| status.rotation == rotation.id));

@@ -28,7 +28,7 @@ pub(super) const POLL: Duration = Duration::from_secs(1);
 /// What stands still until somebody sees to it is looked at again this often.
 pub(super) const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
-const RETRY_MS: u64 = 3_600_000;
+pub(super) const RETRY_MS: u64 = 3_600_000;
 const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
 /// How often a long step is told.
 const TELL_EVERY_MS: u64 = 30_000;
@@ -54,6 +54,8 @@ pub(super) struct Keeper<'a> {
     way: Option<(String, Direction)>,
     /// Until when nothing is begun.
     not_before: u64,
+    /// Until when plaintext that nobody rewrites is not counted again.
+    pub(super) not_counted_before: u64,
 }
 
 /// What a pass of the keeper needs to know.
@@ -94,6 +96,7 @@ impl<'a> Keeper<'a> {
             restarted_for: None,
             way: None,
             not_before: 0,
+            not_counted_before: 0,
         })
     }
 
@@ -288,16 +291,17 @@ impl<'a> Keeper<'a> {
                 );
             }
         }
-        let now = self.node.clock.now();
-        if situation.config.mode != Action::Enforce
-            || situation.paused.is_some()
-            || now.since_boot_ms < self.not_before
-        {
-            return Ok(None);
-        }
         let Some(known) = journal.state().encryption.clone() else {
             return Ok(None);
         };
+        let now = self.node.clock.now();
+        let acts = situation.config.mode == Action::Enforce && situation.paused.is_none();
+        if journal.state().plaintext_owed && !acts {
+            return self.count_plaintext(held, journal, &known);
+        }
+        if !acts || now.since_boot_ms < self.not_before {
+            return Ok(None);
+        }
         if journal.state().plaintext_owed {
             return self.rewrite_plaintext(held, journal, situation.config, &known);
         }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
-use super::encryption::{Keeper, PARKED_POLL, POLL, Situation};
+use super::encryption::{Keeper, PARKED_POLL, POLL, RETRY_MS, Situation};
 use super::news;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
@@ -127,30 +127,73 @@ impl Keeper<'_> {
         config: &Config,
         known: &KnownEncryption,
     ) -> Result<Option<Duration>, RotateError> {
+        let Some(values) = self.counted_plaintext(held, journal, known)? else {
+            return Ok(Some(POLL));
+        };
+        if values == 0 {
+            return Ok(Some(Duration::ZERO));
+        }
+        // It is owed until none is counted, however the rotation ends.
+        self.begin(held, journal, config, known, &in_plaintext(values))?;
+        Ok(Some(POLL))
+    }
+
+    /// The same where nothing may be done about it: what is counted is told once an hour.
+    pub(super) fn count_plaintext(
+        &mut self,
+        held: &Held,
+        journal: &mut JournalStore,
+        known: &KnownEncryption,
+    ) -> Result<Option<Duration>, RotateError> {
+        let now = self.node.clock.now().since_boot_ms;
+        if now < self.not_counted_before {
+            return Ok(None);
+        }
+        let Some(values) = self.counted_plaintext(held, journal, known)? else {
+            return Ok(Some(POLL));
+        };
+        if values == 0 {
+            return Ok(Some(Duration::ZERO));
+        }
+        self.not_counted_before = now.saturating_add(RETRY_MS);
+        error!(
+            MESSAGE_ID = news::ENCRYPTION,
+            "{}, and the daemon rewrites them only in mode enforce and unless it is paused: `holdfast encryption rotate` rewrites them under a \
+             new key",
+            in_plaintext(values)
+        );
+        Ok(None)
+    }
+
+    /// How many values are in plaintext that should not be; none settles what is owed. `None` while more may be written.
+    fn counted_plaintext(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        known: &KnownEncryption,
+    ) -> Result<Option<u64>, RotateError> {
         if let Some(why) = self.guard.writes_plaintext() {
             debug!(
                 MESSAGE_ID = news::ENCRYPTION,
                 "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
             );
-            return Ok(Some(POLL));
+            return Ok(None);
         }
         let values = plaintext_among_encrypted(self.node)?;
-        if values > 0 {
-            let why = format!(
-                "{values} value(s) were written in plaintext while kube-apiserver had lost its configuration"
+        if values == 0 {
+            let settled = Record::PlaintextOwed { owed: false };
+            journal.append(held, self.node.clock.now(), settled)?;
+            info!(
+                MESSAGE_ID = news::ENCRYPTION,
+                "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a \
+                 rotation takes that out (`holdfast encryption rotate`)",
+                known.file
             );
-            // It is owed until none is counted, however the rotation ends.
-            self.begin(held, journal, config, known, &why)?;
-            return Ok(Some(POLL));
         }
-        let settled = Record::PlaintextOwed { owed: false };
-        journal.append(held, self.node.clock.now(), settled)?;
-        info!(
-            MESSAGE_ID = news::ENCRYPTION,
-            "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a rotation \
-             takes that out (`holdfast encryption rotate`)",
-            known.file
-        );
-        Ok(Some(Duration::ZERO))
+        Ok(Some(values))
     }
+}
+
+fn in_plaintext(values: u64) -> String {
+    format!("{values} value(s) were written in plaintext while kube-apiserver had lost its configuration")
 }
