@@ -12,6 +12,7 @@ pub mod audit;
 pub mod census;
 pub mod certificates;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod controls;
 pub mod daemon;

@@ -12,8 +12,8 @@ use crate::controls::{Control, Kit};
 use crate::domain::{Component, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
-    Request, ask_for_grants, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens, dial_kubelets,
-    look_at_kits, look_at_values, observe,
+    Request, ask_for_cluster, ask_for_grants, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens,
+    dial_kubelets, look_at_kits, look_at_values, observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
@@ -80,10 +80,16 @@ const POLL_OUT: Duration = Duration::from_millis(50);
 /// What holds a change back for a while is looked at again this often.
 const HELD_BACK_POLL: Duration = Duration::from_secs(2);
 
-/// Judges without asking what only a restart asks for.
+/// Judges without asking what only a restart asks for; with `cluster`, objects of the API, too.
 #[must_use]
-pub fn check(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {
-    let mut looked = observe_and_judge(node, config, selected, journal);
+pub fn check(
+    node: &Node,
+    config: &Config,
+    selected: &[Selected],
+    journal: &JournalState,
+    cluster: bool,
+) -> Looked {
+    let mut looked = observe_and_judge(node, config, selected, journal, cluster);
     looked.plan.in_flight = None;
     looked
 }
@@ -97,12 +103,12 @@ pub fn look(
     journal: &JournalState,
     intent: &Intent,
 ) -> Looked {
-    let mut looked = observe_and_judge(node, config, selected, journal);
+    let mut looked = observe_and_judge(node, config, selected, journal, false);
     let acts = |control: &Control| {
-        intent.asked
-            || selected
-                .iter()
-                .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
+        selected.iter().any(|s| {
+            let enforced = s.action == crate::config::Action::Enforce;
+            s.control.id == control.id && s.left_by.is_none() && (intent.asked || enforced)
+        })
     };
     let wants = Wants::of(&looked.findings, acts);
     look_at_values(node, &wants.values, &mut looked.observation);
@@ -310,15 +316,24 @@ pub fn begin(
     Applier { node, held, journal }.make(change)
 }
 
-fn observe_and_judge(node: &Node, config: &Config, selected: &[Selected], journal: &JournalState) -> Looked {
+fn observe_and_judge(
+    node: &Node,
+    config: &Config,
+    selected: &[Selected],
+    journal: &JournalState,
+    cluster: bool,
+) -> Looked {
     let controls: Vec<&Control> = selected.iter().map(|selected| &selected.control).collect();
-    let observation = observe(
+    let mut observation = observe(
         node,
         Request {
             controls: &controls,
             in_flight: journal.in_flight.as_ref(),
         },
     );
+    if cluster {
+        ask_for_cluster(node, &mut observation);
+    }
     let now = node.clock.now();
     let baseline = journal.baseline.as_deref();
     let context = JudgeContext {

@@ -84,6 +84,9 @@ pub struct Check {
     /// stig or nsa.
     #[arg(long, value_name = "NAME", value_parser = benchmark)]
     pub benchmark: Option<Benchmark>,
+    /// Also look at objects of the API: rights, service accounts, pods, namespaces, network policies. Changes nothing there, ever.
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 /// Arguments of `encryption`.
@@ -482,7 +485,8 @@ mod tests {
             assert_eq!(
                 read(&line).unwrap().command,
                 Command::Check(Check {
-                    benchmark: Some(benchmark)
+                    benchmark: Some(benchmark),
+                    cluster: false
                 })
             );
         }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::system_log::{self, Sink};
-use crate::controls::{Benchmark, Control, ControlName, catalogue};
+use crate::controls::{Control, ControlName, catalogue};
 use crate::daemon;
 use crate::journal::JournalState;
 use crate::plan::select_for;
@@ -78,7 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
     match &arguments.command {
-        Command::Check(what) => check(arguments, what.benchmark),
+        Command::Check(what) => check(arguments, *what),
         Command::Plan(scope) => plan(arguments, *scope),
         Command::Apply(how) => apply::apply(arguments, how),
         Command::Run(how) => run_daemon(arguments, how.log.as_deref()),
@@ -92,12 +92,17 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
     }
 }
 
-fn check(arguments: &Arguments, benchmark: Option<Benchmark>) -> Result<ExitClass, CliError> {
+fn check(arguments: &Arguments, what: args::Check) -> Result<ExitClass, CliError> {
+    let args::Check { benchmark, cluster } = what;
+    if cluster && arguments.global.root.is_some() {
+        let why = "--cluster asks the API, and with --root nobody is asked".to_owned();
+        return Err(CliError::Usage(why));
+    }
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let journal = peek(&node)?;
     let own = settings.selected;
     let selected = benchmark.map_or_else(|| own.clone(), |benchmark| select_for(benchmark, &own));
-    let looked = reconcile::check(&node, &settings.config, &selected, &journal);
+    let looked = reconcile::check(&node, &settings.config, &selected, &journal, cluster);
     let heading = Heading {
         benchmark,
         ..heading(&looked)

@@ -12,7 +12,7 @@ use super::tree::{Content, Node};
 use super::values::{boolean, duration, fill, list, scalar, text};
 use super::{
     Action, ApiAccess, Conditional, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN,
-    ManifestsFolder, Window,
+    ManifestsFolder, Profile, Window,
 };
 use crate::domain::{InvalidPath, NodePath};
 
@@ -25,6 +25,10 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
         &[
             ("mode", |config, node| {
                 config.mode = global_mode(node)?;
+                Ok(())
+            }),
+            ("profile", |config, node| {
+                config.profile = profile(node)?;
                 Ok(())
             }),
             ("conditional", |config, node| {
@@ -70,6 +74,12 @@ fn global_mode(node: &Node) -> Result<Action, Problem> {
             &["audit", "enforce"],
         )),
     }
+}
+
+fn profile(node: &Node) -> Result<Profile, Problem> {
+    let word = text(node)?;
+    let found = Profile::ALL.into_iter().find(|profile| profile.name() == word);
+    found.ok_or_else(|| Problem::unknown_word(node.at, "profile", word, &Profile::ALL.map(Profile::name)))
 }
 
 /// The mode of one control. An unquoted `off` is a text to this parser, and `false` to others: both are taken.

@@ -195,6 +195,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::Cluster(_)
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }
         | Requirement::Gone { .. }
@@ -248,6 +249,7 @@ fn is_boolean(value: &str) -> bool {
 #[derive(Default)]
 struct Draft {
     reason: Option<String>,
+    owner: Option<String>,
     until: Option<Timestamp>,
 }
 
@@ -258,7 +260,11 @@ fn exception(node: &Node) -> Result<Exception, Problem> {
         node,
         &[
             ("reason", |draft, node| {
-                draft.reason = Some(reason(node)?);
+                draft.reason = Some(one_line(node, "reason", "say why the drift is accepted")?);
+                Ok(())
+            }),
+            ("owner", |draft, node| {
+                draft.owner = Some(one_line(node, "owner", "say who answers for it")?);
                 Ok(())
             }),
             ("until", |draft, node| {
@@ -273,24 +279,23 @@ fn exception(node: &Node) -> Result<Exception, Problem> {
     })?;
     Ok(Exception {
         reason,
+        owner: draft.owner,
         until: draft.until,
     })
 }
 
-fn reason(node: &Node) -> Result<String, Problem> {
-    let reason = text(node)?.trim();
-    if reason.is_empty() {
-        return Err(
-            Problem::at(node.at, "the reason is empty").hint("say why the drift is accepted".to_owned())
-        );
+fn one_line(node: &Node, what: &str, hint: &str) -> Result<String, Problem> {
+    let line = text(node)?.trim();
+    if line.is_empty() {
+        return Err(Problem::at(node.at, format!("the {what} is empty")).hint(hint.to_owned()));
     }
-    if reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+    if line.chars().count() > MAX_REASON || line.chars().any(char::is_control) {
         return Err(Problem::at(
             node.at,
-            format!("the reason is not one line of at most {MAX_REASON} characters"),
+            format!("the {what} is not one line of at most {MAX_REASON} characters"),
         ));
     }
-    Ok(reason.to_owned())
+    Ok(line.to_owned())
 }
 
 /// A moment, or a day: then its last second, in UTC.

@@ -5,6 +5,7 @@ mod check_controls;
 mod duration;
 mod nearest;
 mod pause;
+mod profile;
 mod raw;
 mod syntax;
 mod tree;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use pause::{InvalidPause, Pause};
+pub use profile::Profile;
 pub use raw::{ConfigError, parse, parse_bytes};
 pub use window::{Window, WindowState};
 
@@ -63,6 +65,8 @@ pub enum Conditional {
 pub struct Config {
     /// For every control that has no mode of its own. Never [`Action::Off`].
     pub mode: Action,
+    /// Which controls are mended at all; each control may say otherwise.
+    pub profile: Profile,
     /// Whether remedies are used that need more than an edit; each control may say otherwise.
     pub conditional: Conditional,
     /// Settings of single controls.
@@ -124,6 +128,8 @@ pub struct ControlSetting {
 pub struct Exception {
     /// Why.
     pub reason: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// Until when; for ever without it.
     pub until: Option<jiff::Timestamp>,
 }
@@ -177,6 +183,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mode: Action::Audit,
+            profile: Profile::Custom,
             conditional: Conditional::Report,
             controls: BTreeMap::new(),
             required_flags: BTreeMap::new(),

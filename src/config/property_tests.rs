@@ -28,7 +28,11 @@ fn any_setting(control: &Control) -> impl Strategy<Value = ControlSetting> + use
         Just(Action::Audit),
         Just(Action::Enforce)
     ]);
-    let exception = (any_text(), prop::option::of(0..4_000_000_000i64));
+    let exception = (
+        any_text(),
+        prop::option::of(any_text()),
+        prop::option::of(0..4_000_000_000i64),
+    );
     let settings = (
         modes,
         conditional,
@@ -39,8 +43,9 @@ fn any_setting(control: &Control) -> impl Strategy<Value = ControlSetting> + use
         mode,
         conditional,
         value,
-        exception: exception.map(|(reason, until)| Exception {
+        exception: exception.map(|(reason, owner, until)| Exception {
             reason: reason.trim().to_owned(),
+            owner: owner.map(|owner| owner.trim().to_owned()),
             until: until.map(|second| jiff::Timestamp::from_second(second).unwrap()),
         }),
     })
@@ -102,11 +107,19 @@ fn any_config() -> impl Strategy<Value = Config> {
     let disruption = any_disruption();
     let mode = prop_oneof![Just(Action::Audit), Just(Action::Enforce)];
     let conditional = prop_oneof![Just(Conditional::Report), Just(Conditional::Allow)];
-    let modes = (mode, conditional);
+    let modes = (mode, conditional, prop::sample::select(Profile::ALL.to_vec()));
     (modes, controls, required, folder, disruption, 10..=3600u64).prop_map(
-        |((mode, conditional), controls, required_flags, (known, quarantine), disruption, full_pass)| {
+        |(
+            (mode, conditional, profile),
+            controls,
+            required_flags,
+            (known, quarantine),
+            disruption,
+            full_pass,
+        )| {
             Config {
                 mode,
+                profile,
                 conditional,
                 controls,
                 required_flags,
@@ -127,32 +140,36 @@ const fn word(conditional: Conditional) -> &'static str {
     }
 }
 
+fn setting_as_json(setting: &ControlSetting) -> serde_json::Value {
+    let mut map = serde_json::Map::new();
+    if let Some(mode) = setting.mode {
+        map.insert("mode".to_owned(), serde_json::to_value(mode).unwrap());
+    }
+    if let Some(conditional) = setting.conditional {
+        map.insert("conditional".to_owned(), word(conditional).into());
+    }
+    if let Some(value) = &setting.value {
+        map.insert("value".to_owned(), value.as_str().into());
+    }
+    if let Some(exception) = &setting.exception {
+        let mut inner = serde_json::json!({ "reason": exception.reason });
+        if let Some(owner) = &exception.owner {
+            inner["owner"] = owner.as_str().into();
+        }
+        if let Some(until) = exception.until {
+            inner["until"] = until.to_string().into();
+        }
+        map.insert("exception".to_owned(), inner);
+    }
+    serde_json::Value::from(map)
+}
+
 /// The configuration as JSON, which is YAML too.
 fn as_json(config: &Config) -> serde_json::Value {
-    let setting = |setting: &ControlSetting| {
-        let mut map = serde_json::Map::new();
-        if let Some(mode) = setting.mode {
-            map.insert("mode".to_owned(), serde_json::to_value(mode).unwrap());
-        }
-        if let Some(conditional) = setting.conditional {
-            map.insert("conditional".to_owned(), word(conditional).into());
-        }
-        if let Some(value) = &setting.value {
-            map.insert("value".to_owned(), value.as_str().into());
-        }
-        if let Some(exception) = &setting.exception {
-            let mut inner = serde_json::json!({ "reason": exception.reason });
-            if let Some(until) = exception.until {
-                inner["until"] = until.to_string().into();
-            }
-            map.insert("exception".to_owned(), inner);
-        }
-        serde_json::Value::from(map)
-    };
     let controls: serde_json::Map<_, _> = config
         .controls
         .iter()
-        .map(|(id, one)| (id.to_string(), setting(one)))
+        .map(|(id, one)| (id.to_string(), setting_as_json(one)))
         .collect();
     let required: serde_json::Map<_, _> = config
         .required_flags
@@ -180,6 +197,7 @@ fn as_json(config: &Config) -> serde_json::Value {
     serde_json::json!({
         "conditional": word(config.conditional),
         "mode": config.mode,
+        "profile": config.profile.name(),
         "controls": controls,
         "requiredFlags": required,
         "manifests": { "known": config.manifests.known, "quarantine": config.manifests.quarantine },

@@ -75,9 +75,10 @@ fn every_example_of_the_shipped_configuration_is_valid() {
 fn every_key_sets_what_it_says() {
     let text = r#"
 mode: enforce
+profile: cis-level-1
 controls:
   CIS-1.2.15: { mode: enforce, value: "false" }
-  1.1.9: { exception: { reason: "the CNI agent rewrites it", until: 2027-01-31 } }
+  1.1.9: { exception: { reason: "the CNI agent rewrites it", owner: " network team ", until: 2027-01-31 } }
   cis-1.1.13:
     mode: off
     value: "0400"
@@ -91,8 +92,9 @@ encryption: { rotateEvery: 90d, cut: auto }
 fullPass: 10m
 api: { kubeconfig: /etc/holdfast/api.conf }
 "#;
-    let exception = |reason: &str, until: &str| Exception {
+    let exception = |reason: &str, owner: Option<&str>, until: &str| Exception {
         reason: reason.to_owned(),
+        owner: owner.map(str::to_owned),
         until: Some(until.parse().unwrap()),
     };
     let controls = BTreeMap::from([
@@ -107,7 +109,11 @@ api: { kubeconfig: /etc/holdfast/api.conf }
         (
             control("CIS-1.1.9"),
             ControlSetting {
-                exception: Some(exception("the CNI agent rewrites it", "2027-01-31T23:59:59Z")),
+                exception: Some(exception(
+                    "the CNI agent rewrites it",
+                    Some("network team"),
+                    "2027-01-31T23:59:59Z",
+                )),
                 ..ControlSetting::default()
             },
         ),
@@ -125,7 +131,7 @@ api: { kubeconfig: /etc/holdfast/api.conf }
                 mode: None,
                 conditional: Some(Conditional::Allow),
                 value: Some("60".to_owned()),
-                exception: Some(exception("soon", "2027-01-31T16:00:00Z")),
+                exception: Some(exception("soon", None, "2027-01-31T16:00:00Z")),
             },
         ),
         (
@@ -145,6 +151,7 @@ api: { kubeconfig: /etc/holdfast/api.conf }
     let flags = flags.map(|(name, value)| (flag(name), value.to_owned()));
     let expected = Config {
         mode: Action::Enforce,
+        profile: Profile::CisLevel1,
         conditional: Conditional::Report,
         controls,
         required_flags: BTreeMap::from([(Component::ApiServer, BTreeMap::from(flags))]),
@@ -220,11 +227,11 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: unknown key \"colour\" | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
-        "2:34: unknown key \"untill\" | did you mean \"until\"? Allowed here: reason, until"
+        "2:34: unknown key \"untill\" | did you mean \"until\"? Allowed here: reason, owner, until"
     );
     assert_eq!(
         refusal("mode:   enforced"),
@@ -515,7 +522,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: expected keys with values, found a list | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),

@@ -180,6 +180,12 @@ impl Benchmark {
     }
 }
 
+/// The level of a control in the CIS benchmark 1.12, 1 or 2; none of what it has not.
+#[must_use]
+pub fn cis_level(control: &ControlId) -> Option<u8> {
+    cis::level(control)
+}
+
 /// Every id of a control, by benchmark: its name, and for the STIG `stig-id` (`CNTR-K8-...`) and `stig-withdrawn` (rules of former releases).
 #[must_use]
 pub fn all_ids(control: &ControlId) -> BTreeMap<&'static str, Vec<String>> {

@@ -3,6 +3,7 @@
 //! A control is one requirement on the node: an id, a target, what must hold and why. Adding one touches one table
 //! and its test. Documentation is generated from the catalogue.
 
+mod cluster;
 mod constraint;
 mod contents;
 pub mod editions;
@@ -16,9 +17,10 @@ mod places;
 use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
-pub use editions::{Benchmark, ControlName, Difference};
+pub use editions::{Benchmark, ControlName, Difference, cis_level};
 pub use kits::{AUTHENTICATION, Kit, NoFolder, Provision};
 
+use crate::cluster::ClusterRule;
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
 use crate::kubelet::Setting;
 
@@ -130,6 +132,8 @@ pub enum Requirement {
     EncryptsSecrets,
     /// The audit policy logs what is sensitive.
     AuditPolicy,
+    /// Objects of the API.
+    Cluster(ClusterRule),
 }
 
 /// Which files a control is about. Files that are not there make it not applicable.
@@ -303,6 +307,7 @@ pub fn catalogue() -> Vec<Control> {
         .chain(places::controls())
         .chain(contents::controls())
         .chain(kubelet::controls())
+        .chain(cluster::controls())
         .collect();
     controls.sort_by_key(|control| sort_key(&control.id));
     controls
@@ -455,8 +460,8 @@ mod tests {
             let ids = numbers.iter().map(|n| format!("{family}-{n:02}"));
             ids.collect::<Vec<_>>()
         };
-        let flags = ["1.4.1", "1.4.2", "3.2.1", "3.2.2"];
-        let guard = ["HF-FOLDER-1", "HF-FOLDER-2"];
+        let flags = ["1.4.1", "1.4.2", "3.2.1", "3.2.2", "4.3.1", "5.5.1"];
+        let guard = ["HF-FOLDER-1", "HF-FOLDER-2", "HF-CLUSTER-1", "HF-CLUSTER-2"];
         let files: Vec<u32> = (1..=19).collect();
         let promised: BTreeSet<String> = cis("1.1", 21)
             .into_iter()
@@ -466,6 +471,12 @@ mod tests {
             .chain(cis("1.2", 30))
             .chain(cis("1.3", 7))
             .chain(cis("2", 7))
+            .chain(cis("3.1", 3))
+            .chain(cis("5.1", 13))
+            .chain(cis("5.2", 12))
+            .chain(cis("5.3", 2))
+            .chain(cis("5.4", 2))
+            .chain(cis("5.6", 4))
             .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10]))
             .chain(of("X-ETCD", &[1, 2, 3, 4, 5, 6]))
             .chain(of("X-FILE", &files))

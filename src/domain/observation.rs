@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cluster::ClusterObjects;
+
 use super::{
     Account, Certificate, Component, Digest, Fact, FileFacts, FirstProvider, NodePath, Owner, PathPattern,
     Reason, StaticPod,
@@ -31,6 +33,8 @@ pub struct Observation {
     pub documents: BTreeMap<NodePath, Fact<serde_json::Value>>,
     /// The bytes that are free where a folder lies, or will; asked only where a change will fill it.
     pub free_space: BTreeMap<NodePath, Fact<u64>>,
+    /// Objects of the API; none where they are not asked for.
+    pub cluster: Option<Box<ClusterObjects>>,
     /// The certificates of a file. `Absent`: the file is not there.
     pub certificates: BTreeMap<NodePath, Fact<Vec<Certificate>>>,
     /// What writes secrets; `Absent` without `--encryption-provider-config`.

@@ -9,6 +9,7 @@ use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{self, Access, Entry, Etcd, count_entries};
 use crate::at_rest::{AtRest, Configured, Present, extras};
 use crate::census::{Census, Held};
+use crate::cluster::ClusterObjects;
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
 use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
 use crate::manifest::{CommandLine, Mounted, command_line, flags_of_process, mounted_from};
@@ -94,6 +95,16 @@ pub(crate) fn grants(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
         (Ok(api), Ok(runtime)) => runtime.block_on(api::grants_to_the_anonymous(&api)),
         (Err(why), _) => Fact::Unknown(why),
         (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
+/// The objects of the API that controls of the whole cluster ask for.
+pub(crate) fn cluster_objects(node: &Node, manifest: &Manifest) -> ClusterObjects {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime.block_on(api::cluster_objects(&api)),
+        (Err(why), _) => ClusterObjects::unknown(&why),
+        (_, Err(error)) => ClusterObjects::unknown(&Reason::new(error.to_string())),
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::adapters::processes::Table;
 use crate::adapters::{Node, accounts, pod_logs};
+use crate::cluster::ClusterObjects;
 use crate::controls::{Control, Kit, KubeletRule, Must, Requirement, Target};
 use crate::domain::{
     Component, Digest, Fact, FileFacts, FlagName, Manifest, NodePath, Observation, PathPattern, Process,
@@ -55,6 +56,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
+        cluster: None,
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
@@ -143,6 +145,19 @@ pub fn ask_for_stale_tokens(node: &Node, observation: &mut Observation) {
     observation.stale_tokens = manifest.and_then(|manifest| at_rest::stale_tokens(node, manifest));
 }
 
+/// Adds the objects of the API that controls of the whole cluster ask for.
+pub fn ask_for_cluster(node: &Node, observation: &mut Observation) {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .map_or(Fact::Absent, Fact::as_ref);
+    observation.cluster = Some(Box::new(match manifest {
+        Fact::Known(manifest) => at_rest::cluster_objects(node, manifest),
+        Fact::Absent => ClusterObjects::unknown(&Reason::new("no kube-apiserver runs on this node")),
+        Fact::Unknown(why) => ClusterObjects::unknown(&why),
+    }));
+}
+
 /// Adds what conditional remedies make or need on the node.
 pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation: &mut Observation) {
     for (kit, name, value) in wanted {
@@ -204,7 +219,7 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 observation.files.insert(path, facts);
             }
         }
-        Requirement::Folder(_) | Requirement::Kubelet(_) => {}
+        Requirement::Folder(_) | Requirement::Kubelet(_) | Requirement::Cluster(_) => {}
     }
 }
 

@@ -8,6 +8,8 @@ use crate::kubelet::NewValue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// It was not asked for: objects of the API without `check --cluster`.
+    NotLookedAt,
     /// What it is about is not there.
     NotApplicable,
     /// It holds.
@@ -185,6 +187,7 @@ impl Verdict {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NotLookedAt => "not looked at",
             Self::NotApplicable => "not applicable",
             Self::Pass => "pass",
             Self::Excepted => "excepted",

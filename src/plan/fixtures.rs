@@ -411,6 +411,7 @@ pub(crate) fn fresh_node() -> Observation {
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
+        cluster: None,
         certificates: certificates(),
         first_provider: Fact::Absent,
         kubelet: kubelet(&layout),

@@ -97,6 +97,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
+        cluster: None,
         certificates: BTreeMap::new(),
         first_provider: Fact::Absent,
         kubelet: KubeletFacts {

@@ -3,7 +3,8 @@
 use super::finding::{Evidence, Finding, Verdict};
 use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
-use super::{judge_contents, judge_flags, judge_folder, judge_kubelet};
+use super::{judge_cluster, judge_contents, judge_flags, judge_folder, judge_kubelet};
+use crate::cluster::ClusterRule;
 use crate::config::{Config, Exception};
 use crate::controls::{Control, Kit, Remedy, Requirement};
 use crate::domain::{Layout, Observation, Reason};
@@ -33,7 +34,7 @@ pub fn judge(controls: &[Selected], observation: &Observation, context: &JudgeCo
             let setting = context.config.controls.get(&control.id);
             if let Some(exception) = setting.and_then(|setting| setting.exception.as_ref()) {
                 for piece in &mut evidence {
-                    except(piece, exception, context.now);
+                    except(piece, &control, exception, context.now);
                 }
             }
             Finding::new(control, evidence)
@@ -95,6 +96,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         }
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_contents::audit_policy(observation),
+        Requirement::Cluster(rule) => judge_cluster::cluster(*rule, observation),
     }
 }
 
@@ -113,22 +115,34 @@ fn allowed(control: &Control, context: &JudgeContext<'_>) -> Remedy {
 }
 
 /// A drift that the operator accepts is excepted, and nothing mends it; what is unknown stays unknown.
-fn except(piece: &mut Evidence, exception: &Exception, now: jiff::Timestamp) {
-    if piece.verdict != Verdict::Drift {
+fn except(piece: &mut Evidence, control: &Control, exception: &Exception, now: jiff::Timestamp) {
+    // What only a person can say is said by an exception.
+    let is_said = matches!(
+        control.requirement,
+        Requirement::Cluster(ClusterRule::Attested(_))
+    );
+    if piece.verdict != Verdict::Drift && !(is_said && piece.verdict == Verdict::Unknown) {
         return;
     }
+    let owner = exception
+        .owner
+        .as_ref()
+        .map_or_else(String::new, |owner| format!(" ({owner})"));
     match exception.until {
         Some(until) if until <= now => {
-            piece.actual = format!("{}; the exception for it ended at {until:.0}", piece.actual);
+            piece.actual = format!(
+                "{}; the exception for it ended at {until:.0}{owner}",
+                piece.actual
+            );
             return;
         }
         Some(until) => {
             piece.actual = format!(
-                "{}; accepted until {until:.0}: {}",
+                "{}; accepted until {until:.0}: {}{owner}",
                 piece.actual, exception.reason
             );
         }
-        None => piece.actual = format!("{}; accepted: {}", piece.actual, exception.reason),
+        None => piece.actual = format!("{}; accepted: {}{owner}", piece.actual, exception.reason),
     }
     piece.verdict = Verdict::Excepted;
     piece.mend = None;

@@ -156,6 +156,8 @@ fn a_node_of_which_nothing_was_observed_is_unknown_everywhere_and_passes_nowhere
     node.kubelet.config = Fact::unknown("it was not asked");
     node.kubelet.process = Fact::unknown("it was not asked");
     node.first_provider = Fact::unknown("it was not asked");
+    let why = crate::domain::Reason::new("it was not asked");
+    node.cluster = Some(Box::new(crate::cluster::ClusterObjects::unknown(&why)));
     node.manifest_folder = Fact::unknown("cannot list it");
     node.kubelet.process = Fact::unknown("cannot list /proc");
     let findings = judged(&node, &Config::default());
@@ -166,6 +168,7 @@ fn excepted(until: Option<&str>) -> Vec<Evidence> {
     let setting = ControlSetting {
         exception: Some(Exception {
             reason: "ticket 7".to_owned(),
+            owner: until.map(|_| "ops".to_owned()),
             until: until.map(|until| until.parse().unwrap()),
         }),
         ..ControlSetting::default()
@@ -192,7 +195,10 @@ fn an_exception_that_holds_takes_the_mend_away_and_one_that_ended_does_not() {
     assert_eq!(excepted(None), is(Verdict::Excepted, "accepted: ticket 7"));
     assert_eq!(
         excepted(Some("2026-06-01T00:00:01Z")),
-        is(Verdict::Excepted, "accepted until 2026-06-01T00:00:01Z: ticket 7")
+        is(
+            Verdict::Excepted,
+            "accepted until 2026-06-01T00:00:01Z: ticket 7 (ops)"
+        )
     );
     let mut ended = excepted(Some("2026-06-01T00:00:00Z"));
     assert!(ended[0].mend.take().is_some());
@@ -200,7 +206,7 @@ fn an_exception_that_holds_takes_the_mend_away_and_one_that_ended_does_not() {
         ended,
         is(
             Verdict::Drift,
-            "the exception for it ended at 2026-06-01T00:00:00Z"
+            "the exception for it ended at 2026-06-01T00:00:00Z (ops)"
         )
     );
 }
@@ -213,6 +219,7 @@ fn an_exception_does_not_make_an_unknown_fact_accepted() {
     let setting = ControlSetting {
         exception: Some(Exception {
             reason: "ticket 7".to_owned(),
+            owner: None,
             until: None,
         }),
         ..ControlSetting::default()

@@ -21,6 +21,7 @@ mod in_flight;
 #[cfg(test)]
 mod in_flight_tests;
 mod judge;
+mod judge_cluster;
 mod judge_constraint;
 mod judge_contents;
 mod judge_files;

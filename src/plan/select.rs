@@ -1,7 +1,9 @@
 //! The controls that the configuration asks for, with its values and its required flags.
 
-use crate::config::{Action, Config};
-use crate::controls::{CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue};
+use crate::config::{Action, Config, Profile};
+use crate::controls::{
+    Benchmark, CertificateRule, Control, FlagRule, Remedy, Requirement, catalogue, cis_level,
+};
 use crate::domain::{Component, ControlId, FlagName, InvalidPath, Mode, NodePath};
 
 /// A control that is judged, and what is done about a drift without being asked.
@@ -11,6 +13,8 @@ pub struct Selected {
     pub control: Control,
     /// Whether the daemon mends it.
     pub action: Action,
+    /// The profile that leaves its drift to the operator, if one does.
+    pub left_by: Option<Profile>,
 }
 
 /// A value that the control cannot take.
@@ -31,10 +35,17 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
     let mut selected = Vec::new();
     for mut control in catalogue() {
         let setting = config.controls.get(&control.id);
-        let action = setting.and_then(|setting| setting.mode).unwrap_or(config.mode);
+        let own = setting.and_then(|setting| setting.mode);
+        let is_left = own != Some(Action::Enforce) && !covers(config.profile, &control);
+        let action = match own {
+            Some(own) => own,
+            None if is_left => Action::Audit,
+            None => config.mode,
+        };
         if action == Action::Off {
             continue;
         }
+        let left_by = is_left.then_some(config.profile);
         if let Some(value) = setting.and_then(|setting| setting.value.as_deref()) {
             let invalid = |why| InvalidValue {
                 control: control.id.clone(),
@@ -42,7 +53,11 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
             };
             control.requirement = with_value(control.requirement, value).map_err(invalid)?;
         }
-        selected.push(Selected { control, action });
+        selected.push(Selected {
+            control,
+            action,
+            left_by,
+        });
     }
     for (component, flags) in &config.required_flags {
         for (name, value) in flags {
@@ -50,11 +65,27 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
             let own = config.controls.get(&control.id).and_then(|setting| setting.mode);
             let action = own.unwrap_or(config.mode);
             if action != Action::Off {
-                selected.push(Selected { control, action });
+                // Whoever writes the flag down wants it, whatever the profile.
+                selected.push(Selected {
+                    control,
+                    action,
+                    left_by: None,
+                });
             }
         }
     }
     Ok(selected)
+}
+
+/// Whether a profile has the control mended. What moves unknown manifests has a switch of its own.
+fn covers(profile: Profile, control: &Control) -> bool {
+    match profile {
+        Profile::Custom => true,
+        Profile::Baseline => matches!(control.remedy, Remedy::Safe | Remedy::Quarantine),
+        Profile::CisLevel1 => cis_level(&control.id) == Some(1),
+        Profile::CisLevel2 => cis_level(&control.id).is_some(),
+        Profile::Stig => !Benchmark::Stig.ids(&control.id).is_empty(),
+    }
 }
 
 /// The id of the control that a required flag makes.
@@ -131,6 +162,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::Cluster(_)
         | Requirement::Folder(_) => Err(NO_VALUE.to_owned()),
     }
 }
@@ -199,6 +231,7 @@ mod tests {
             .map(|control| Selected {
                 control,
                 action: Action::Audit,
+                left_by: None,
             })
             .collect();
         assert_eq!(selected, expected);
@@ -223,6 +256,53 @@ mod tests {
             off.iter()
                 .all(|selected| selected.control.id.as_str() != "CIS-1.2.15")
         );
+    }
+
+    #[test]
+    fn a_profile_leaves_the_rest_to_the_operator_unless_a_control_says_otherwise() {
+        let left = |profile| {
+            let config = Config {
+                mode: Action::Enforce,
+                profile,
+                ..with(
+                    "CIS-1.2.14",
+                    ControlSetting {
+                        mode: Some(Action::Enforce),
+                        ..ControlSetting::default()
+                    },
+                )
+            };
+            let selected = select(&config).unwrap();
+            assert_eq!(selected.len(), catalogue().len(), "all are judged");
+            let left = selected.into_iter().filter(|selected| {
+                let is_left = selected.left_by == Some(profile);
+                assert_eq!(selected.action == Action::Audit, is_left);
+                is_left
+            });
+            left.map(|selected| selected.control.id.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(left(Profile::Custom), Vec::<String>::new());
+        let is = |profile, id: &str| !left(profile).contains(&id.to_owned());
+        for (id, profiles) in [
+            ("CIS-1.1.1", [true, true, true, true]),
+            ("CIS-1.2.15", [false, true, true, false]),
+            ("CIS-1.3.2", [false, true, true, true]),
+            ("CIS-1.2.12", [false, false, true, false]),
+            ("CIS-1.2.14", [true, true, true, true]),
+            ("X-API-04", [false, false, false, true]),
+            ("X-FILE-01", [true, false, false, false]),
+        ] {
+            let [baseline, one, two, stig] = profiles;
+            let found = [
+                Profile::Baseline,
+                Profile::CisLevel1,
+                Profile::CisLevel2,
+                Profile::Stig,
+            ]
+            .map(|profile| is(profile, id));
+            assert_eq!(found, [baseline, one, two, stig], "{id}");
+        }
     }
 
     #[test]

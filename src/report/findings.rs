@@ -21,6 +21,8 @@ pub struct Summary {
     pub not_applicable: usize,
     /// It does not hold, and that is accepted.
     pub excepted: usize,
+    /// It was not asked for.
+    pub not_looked_at: usize,
     /// Of those in drift: how many `holdfast apply` can mend, in whole or in part.
     pub mendable: usize,
 }
@@ -42,6 +44,7 @@ impl Summary {
             unknown: count(Verdict::Unknown),
             not_applicable: count(Verdict::NotApplicable),
             excepted: count(Verdict::Excepted),
+            not_looked_at: count(Verdict::NotLookedAt),
             mendable: findings.iter().filter(|finding| is_mendable(finding)).count(),
         }
     }
@@ -59,7 +62,11 @@ impl std::fmt::Display for Summary {
             self.unknown,
             self.not_applicable,
             self.excepted
-        )
+        )?;
+        match self.not_looked_at {
+            0 => Ok(()),
+            some => write!(f, ", {some} not looked at (--cluster looks)"),
+        }
     }
 }
 
@@ -111,7 +118,7 @@ fn one(finding: &Finding, asked_by: Option<Benchmark>, width: usize, colour: Col
     let told: Vec<&Evidence> = finding
         .evidence
         .iter()
-        .filter(|piece| !matches!(piece.verdict, Verdict::Pass | Verdict::NotApplicable))
+        .filter(|piece| piece.verdict > Verdict::Pass)
         .collect();
     for piece in told.iter().take(SHOWN) {
         text += &format!("      {}\n", evidence(piece));
@@ -205,7 +212,7 @@ const fn shade(verdict: Verdict) -> Shade {
         Verdict::Drift => paint::BAD,
         Verdict::Unknown => paint::WARNING,
         Verdict::Excepted => paint::NOTE,
-        Verdict::NotApplicable => paint::FAINT,
+        Verdict::NotApplicable | Verdict::NotLookedAt => paint::FAINT,
     }
 }
 

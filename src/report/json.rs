@@ -460,7 +460,7 @@ mod tests {
                 "exitCode": 2,
                 "benchmark": null,
                 "summary": {
-                    "controls": 2, "pass": 1, "drift": 1, "unknown": 0, "notApplicable": 0, "excepted": 0, "mendable": 1
+                    "controls": 2, "pass": 1, "drift": 1, "unknown": 0, "notApplicable": 0, "excepted": 0, "notLookedAt": 0, "mendable": 1
                 },
                 "findings": [
                     {

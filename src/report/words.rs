@@ -1,5 +1,6 @@
 //! Requirements, remedies and reasons in words.
 
+use crate::cluster::ClusterRule;
 use crate::controls::{
     CertificateRule, Control, FlagRule, FolderRule, KubeletRule, Precondition, Remedy, Requirement, Target,
 };
@@ -22,6 +23,13 @@ pub(super) fn section(control: &Control) -> String {
         ["3", _] => "Control plane configuration",
         ["4", "1"] => "Files of the kubelet",
         ["4", "2"] => "Kubelet",
+        ["4", "3"] => "kube-proxy",
+        ["5", "1"] => "Rights and service accounts",
+        ["5", "2"] => "Pods",
+        ["5", "3"] => "Network policies",
+        ["5", "4"] => "Secrets",
+        ["5", "5"] => "Images",
+        ["5", "6"] => "Namespaces and contexts",
         _ => "Other controls",
     };
     format!("CIS {}  {title}", section.join("."))
@@ -29,7 +37,7 @@ pub(super) fn section(control: &Control) -> String {
 
 /// The section of a control that no benchmark lists.
 fn beyond_cis(id: &str) -> &'static str {
-    const SECTIONS: [(&str, &str); 9] = [
+    const SECTIONS: [(&str, &str); 10] = [
         ("X-API-", "More of the API server"),
         ("X-CRED-", "Credentials and certificates"),
         ("X-ETCD-", "More of etcd"),
@@ -37,6 +45,7 @@ fn beyond_cis(id: &str) -> &'static str {
         ("X-KUBELET-", "More of the kubelet"),
         ("X-NET-", "Network"),
         ("X-VER-", "Versions"),
+        ("HF-CLUSTER-", "More of the cluster"),
         ("HF-CERT-", "Credentials and certificates"),
         ("HF-FOLDER-", "Manifests folder"),
     ];
@@ -185,11 +194,58 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
              encryption.rotateEvery replaces its key."
                 .to_owned()
         }
+        Requirement::Cluster(rule) => cluster_rule(*rule),
         Requirement::AuditPolicy => format!(
             "By the file of --audit-policy-file, level Metadata or more for everybody's requests: {}.",
             crate::audit::SENSITIVE.map(|request| request.to_string()).join(", ")
         ),
     }
+}
+
+fn cluster_rule(rule: ClusterRule) -> String {
+    const OWN: &str = "Left out are the bindings that Kubernetes and kubeadm make for their own components, with their own subjects.";
+    const OTHERS: &str = "Of each namespace but kube-system, kube-public and kube-node-lease";
+    let asks = match rule {
+        ClusterRule::ProxyMetrics => "metricsBindAddress in the ConfigMap kube-system/kube-proxy is a loopback address. Unset it is 127.0.0.1:10249."
+            .to_owned(),
+        ClusterRule::ClusterAdmins => format!("Nobody is bound to the cluster role cluster-admin. {OWN}"),
+        ClusterRule::Granted(power) => format!("Nobody may {}, by any binding. {OWN}", power.words()),
+        ClusterRule::Wildcards => {
+            "No role has a rule with * for verbs, resources or API groups. Left out are Kubernetes' own (cluster-admin and system:*); who is bound to \
+             them is judged by CIS-5.1.1 and others."
+                .to_owned()
+        }
+        ClusterRule::DefaultAccounts => {
+            "Each service account `default` has automountServiceAccountToken: false, and no binding names it.".to_owned()
+        }
+        ClusterRule::MountedTokens => {
+            "Each pod outside kube-system, or its service account, says automountServiceAccountToken: true or false.".to_owned()
+        }
+        ClusterRule::Masters => format!("No binding names the group system:masters. {OWN}"),
+        ClusterRule::PodPolicy => format!(
+            "{OTHERS}: the label pod-security.kubernetes.io/enforce is baseline or restricted. With a validating webhook that is asked about new pods it \
+             is unknown what a namespace without the label holds them to."
+        ),
+        ClusterRule::Pods(so) => format!(
+            "No pod outside kube-system has {}. Static pods, and pods that have ended, are left out.",
+            so.words()
+        ),
+        ClusterRule::NetworkPolicies => format!("{OTHERS}: there is a NetworkPolicy."),
+        ClusterRule::DeniedByDefault => {
+            format!("{OTHERS}: there is a NetworkPolicy that selects all pods, for Ingress, and lets nothing in.")
+        }
+        ClusterRule::StoredTokens => "There is no Secret of type kubernetes.io/service-account-token.".to_owned(),
+        ClusterRule::ImagePolicy => {
+            "The admission plug-in ImagePolicyWebhook is on. With a validating webhook that is asked about new pods it is unknown.".to_owned()
+        }
+        ClusterRule::DefaultNamespace => {
+            "The namespace default holds no pod, and no Service but kubernetes.".to_owned()
+        }
+        ClusterRule::Attested(what) => {
+            return format!("The operator says that {what}: by an exception for this control, with the reason. Nothing else can tell.");
+        }
+    };
+    format!("{asks} Looked at by `holdfast check --cluster`.")
 }
 
 fn kubelet_rule(rule: &KubeletRule) -> String {
@@ -348,6 +404,7 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::Cluster(_)
         | Requirement::Folder(_) => None,
     };
     let value = value.map_or_else(String::new, |value| {

@@ -103,7 +103,7 @@ impl Operator {
 
     /// `holdfast check`.
     pub fn check(&self) -> Looked {
-        reconcile::check(&self.node, &self.config, &self.selected, &self.journal())
+        reconcile::check(&self.node, &self.config, &self.selected, &self.journal(), false)
     }
 
     /// `holdfast plan`.

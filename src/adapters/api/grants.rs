@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Api;
-use super::discovery::json;
+use super::pages::{JSON, items};
 use crate::domain::Fact;
 
 /// Where bindings are, and how they are called.
@@ -15,25 +15,12 @@ const BINDINGS: [(&str, &str); 2] = [
     ("RoleBinding", "/apis/rbac.authorization.k8s.io/v1/rolebindings"),
 ];
 const PAGE: usize = 500;
-const MAX_PAGES: usize = 100;
 /// What Kubernetes and kubeadm grant: versions and health to everybody, and cluster-info to nodes that join (plugin/pkg/auth/authorizer/rbac
 /// `bootstrappolicy`; kubeadm `phases/bootstraptoken/clusterinfo`).
 const DEFAULTS: [&str; 2] = [
     "ClusterRoleBinding system:public-info-viewer",
     "RoleBinding kube-public/kubeadm:bootstrap-signer-clusterinfo",
 ];
-
-#[derive(Deserialize)]
-struct List {
-    metadata: ListMeta,
-    items: Vec<Binding>,
-}
-
-#[derive(Deserialize)]
-struct ListMeta {
-    #[serde(default, rename = "continue")]
-    more: String,
-}
 
 #[derive(Deserialize)]
 struct Binding {
@@ -77,26 +64,14 @@ impl Binding {
 pub async fn grants_to_the_anonymous(api: &Api) -> Fact<Vec<String>> {
     let mut found = Vec::new();
     for (kind, path) in BINDINGS {
-        let (mut more, mut pages) = (String::new(), 0);
-        loop {
-            let asked = format!("{path}?limit={PAGE}{more}");
-            let list = match json::<List>(api, &asked).await {
-                Ok(Some(list)) => list,
-                // Without RBAC there are no bindings, and another authorizer decides.
-                Ok(None) => return Fact::unknown("the API server has no RBAC"),
-                Err(why) => return Fact::Unknown(why),
-            };
-            let names = list.items.iter().filter(|binding| binding.is_for_the_anonymous());
-            found.extend(names.map(|binding| binding.name(kind)));
-            if list.metadata.more.is_empty() {
-                break;
-            }
-            pages += 1;
-            if pages >= MAX_PAGES {
-                return Fact::unknown("the cluster has more bindings than can be asked");
-            }
-            more = format!("&continue={}", list.metadata.more);
-        }
+        let bindings = match items::<Binding>(api, path, PAGE, JSON).await {
+            Ok(Some(bindings)) => bindings,
+            // Without RBAC there are no bindings, and another authorizer decides.
+            Ok(None) => return Fact::unknown("the API server has no RBAC"),
+            Err(why) => return Fact::Unknown(why),
+        };
+        let names = bindings.iter().filter(|binding| binding.is_for_the_anonymous());
+        found.extend(names.map(|binding| binding.name(kind)));
     }
     found.retain(|name| !DEFAULTS.contains(&name.as_str()));
     Fact::Known(found)

@@ -12,15 +12,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::Api;
-use super::discovery::json;
+use super::pages::{JSON, items};
 use crate::domain::{Fact, Kubelets, Reason};
 
 /// A page of nodes: each may have some 50 KB of images.
 const PAGE: usize = 50;
 /// So many are dialled at once.
 const AT_ONCE: usize = 16;
-/// More nodes than Kubernetes supports in one cluster.
-const MAX_PAGES: usize = 200;
 
 /// A node, as far as it is dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +26,6 @@ struct Place {
     node: String,
     host: String,
     port: u16,
-}
-
-#[derive(Deserialize)]
-struct NodeList {
-    metadata: ListMeta,
-    items: Vec<NodeObject>,
-}
-
-#[derive(Deserialize)]
-struct ListMeta {
-    #[serde(default, rename = "continue")]
-    more: String,
 }
 
 #[derive(Deserialize)]
@@ -93,21 +79,14 @@ pub async fn verified_kubelets(
         Ok(config) => Arc::new(config),
         Err(why) => return Fact::Unknown(why),
     };
-    let (mut found, mut more) = (Kubelets::new(), String::new());
-    for _ in 0..MAX_PAGES {
-        let path = format!("/api/v1/nodes?limit={PAGE}{more}");
-        let list = match json::<NodeList>(api, &path).await {
-            Ok(Some(list)) => list,
-            Ok(None) => return Fact::unknown("the API server has no nodes"),
-            Err(why) => return Fact::Unknown(why),
-        };
-        dial_all(list.items, &config, preferred, timeout, &mut found).await;
-        if list.metadata.more.is_empty() {
-            return Fact::Known(found);
-        }
-        more = format!("&continue={}", list.metadata.more);
-    }
-    Fact::unknown("the cluster has more nodes than can be asked")
+    let nodes = match items::<NodeObject>(api, "/api/v1/nodes", PAGE, JSON).await {
+        Ok(Some(nodes)) => nodes,
+        Ok(None) => return Fact::unknown("the API server has no nodes"),
+        Err(why) => return Fact::Unknown(why),
+    };
+    let mut found = Kubelets::new();
+    dial_all(nodes, &config, preferred, timeout, &mut found).await;
+    Fact::Known(found)
 }
 
 fn client_config(authority: &[u8]) -> Result<ClientConfig, Reason> {

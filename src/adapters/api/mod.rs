@@ -13,6 +13,8 @@ pub(in crate::adapters) mod kubeconfig;
 mod kubelets;
 mod look;
 mod metrics;
+mod objects;
+mod pages;
 mod patch;
 
 pub use address::{Address, local_address};
@@ -25,4 +27,5 @@ pub use kubeconfig::OwnKubeconfig;
 pub use kubelets::verified_kubelets;
 pub use look::{Lease, ObjectMeta, Readiness, api_server_leases, object_meta, readiness, version};
 pub use metrics::{Metrics, metrics};
+pub use objects::cluster_objects;
 pub use patch::patch;

@@ -87,6 +87,18 @@ const NONE_OF_OURS: &[(Benchmark, Benchmark, &str, &str)] = &[
     ),
 ];
 
+/// The checks of level 2 in edition 1.12 ("Profile Applicability"); all others are of level 1.
+const LEVEL_2: &[&str] = &[
+    "1.2.12", "1.2.13", "1.2.14", "2.7", "3.2.2", "4.2.8", "5.2.7", "5.2.9", "5.3.2", "5.4.1", "5.4.2",
+    "5.5.1", "5.6.2", "5.6.3", "5.6.4",
+];
+
+/// The level of a control in edition 1.12, 1 or 2.
+pub(super) fn level(control: &ControlId) -> Option<u8> {
+    let number = number(Benchmark::Cis12, control)?;
+    Some(if LEVEL_2.contains(&number.as_str()) { 2 } else { 1 })
+}
+
 /// The number of a control in an edition.
 pub(super) fn number(edition: Benchmark, control: &ControlId) -> Option<String> {
     let id = control.as_str().strip_prefix("CIS-")?;

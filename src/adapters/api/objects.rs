@@ -1,0 +1,97 @@
+//! The objects that controls of the whole cluster are about. Of Secrets only names are asked for, and the API sends no more.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::discovery::json;
+use super::pages::{JSON, METADATA, items};
+use crate::cluster::{Binding, ClusterObjects, Meta, Role};
+use crate::domain::Fact;
+
+/// Objects of a page: some 1 KB each, and pods up to some 30.
+const PAGE: usize = 500;
+const PODS: usize = 100;
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+/// An object of which only the metadata counts.
+#[derive(Deserialize)]
+struct Bare {
+    metadata: Meta,
+}
+
+#[derive(Deserialize)]
+struct ConfigMap {
+    #[serde(default)]
+    data: std::collections::BTreeMap<String, String>,
+}
+
+/// All of them, each with the reason where it could not be had.
+pub async fn cluster_objects(api: &Api) -> ClusterObjects {
+    ClusterObjects {
+        roles: both::<Role>(api, "clusterroles", "roles").await,
+        bindings: both::<Binding>(api, "clusterrolebindings", "rolebindings").await,
+        service_accounts: list(api, "/api/v1/serviceaccounts", PAGE).await,
+        namespaces: list(api, "/api/v1/namespaces", PAGE).await,
+        policies: list(api, "/apis/networking.k8s.io/v1/networkpolicies", PAGE).await,
+        pods: list(api, "/api/v1/pods", PODS).await,
+        default_services: names(api, "/api/v1/namespaces/default/services").await,
+        webhooks: list(
+            api,
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+            PAGE,
+        )
+        .await,
+        stored_tokens: names(
+            api,
+            "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token",
+        )
+        .await,
+        kube_proxy: kube_proxy(api).await,
+    }
+}
+
+async fn list<T: DeserializeOwned>(api: &Api, path: &str, page: usize) -> Fact<Vec<T>> {
+    match items(api, path, page, JSON).await {
+        Ok(Some(found)) => Fact::Known(found),
+        Ok(None) => Fact::Absent,
+        Err(why) => Fact::Unknown(why),
+    }
+}
+
+async fn both<T: DeserializeOwned>(api: &Api, of_cluster: &str, of_namespaces: &str) -> Fact<Vec<T>> {
+    match list(api, &format!("{RBAC}/{of_cluster}"), PAGE).await {
+        Fact::Known(mut found) => list(api, &format!("{RBAC}/{of_namespaces}"), PAGE)
+            .await
+            .map(|more| {
+                found.extend(more);
+                found
+            }),
+        other @ (Fact::Absent | Fact::Unknown(_)) => other,
+    }
+}
+
+async fn names(api: &Api, path: &str) -> Fact<Vec<Meta>> {
+    match items::<Bare>(api, path, PAGE, METADATA).await {
+        Ok(Some(found)) => Fact::Known(found.into_iter().map(|one| one.metadata).collect()),
+        Ok(None) => Fact::Absent,
+        Err(why) => Fact::Unknown(why),
+    }
+}
+
+/// As kubeadm keeps it.
+async fn kube_proxy(api: &Api) -> Fact<serde_json::Value> {
+    let path = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
+    let map = match json::<ConfigMap>(api, path).await {
+        Ok(Some(map)) => map,
+        Ok(None) => return Fact::Absent,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let Some(text) = map.data.get("config.conf") else {
+        return Fact::Unknown(api.told(path, "it has no config.conf"));
+    };
+    match serde_yaml::from_str(text) {
+        Ok(config) => Fact::Known(config),
+        Err(_) => Fact::Unknown(api.told(path, "its config.conf is not YAML")),
+    }
+}
