@@ -1,5 +1,7 @@
 //! Holdfast on a genuine kubeadm node. Run by `tests/run`; by hand, as root: `cargo test --test bed -- --ignored --test-threads=1`.
 
+#[path = "bed/cluster.rs"]
+mod cluster;
 #[path = "bed/node.rs"]
 mod node;
 
@@ -90,6 +92,7 @@ fn check_names_what_fails_on_a_fresh_node_and_writes_nothing() {
         !node.path("/var/lib/holdfast").exists(),
         "a check leaves no state"
     );
+    cluster::objects_are_told_when_they_are_asked_for(&node);
 }
 
 /// True for a traced call that changes a file system.

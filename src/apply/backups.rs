@@ -11,11 +11,15 @@ pub(super) const KUBELET: &str = "kubelet-config";
 /// So many copies of one manifest are kept.
 const KEPT: usize = 20;
 
+/// Removes what a kill left of a copy that was not finished.
+pub(crate) fn sweep(node: &Node, held: &Held) -> Result<(), FileError> {
+    node.files.sweep(held, &in_folder(&node.layout.state, "backups")?)
+}
+
 /// Keeps a copy of a component's manifest as it is now, and says where.
 pub(super) fn keep(node: &Node, held: &Held, component: &str, text: &str) -> Result<NodePath, FileError> {
     let folder = own_folder(node, "backups")?;
-    // What a kill left of a copy that was not finished.
-    node.files.sweep(held, &folder)?;
+    sweep(node, held)?;
     let digest = Digest::of(text.as_bytes()).short();
     let name = format!("{component}.{}.{digest}.yaml", stamp(node));
     let path = in_folder(&folder, &name)?;

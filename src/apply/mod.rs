@@ -4,6 +4,7 @@ mod backups;
 pub mod out;
 mod outcome;
 
+pub(crate) use backups::sweep as sweep_backups;
 pub use outcome::{Outcome, Result};
 
 use crate::adapters::Node;

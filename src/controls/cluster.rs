@@ -6,11 +6,9 @@ use crate::cluster::{ClusterRule, PodTrait, Power};
 const CIS: &str = "CIS Kubernetes Benchmark 1.12";
 const RBAC: &str = "CIS Kubernetes Benchmark 1.12; kubernetes.io, RBAC Good Practices";
 const PODS: &str = "CIS Kubernetes Benchmark 1.12; kubernetes.io, Pod Security Standards";
-const UNBIND: &str =
-    "take the binding away, or accept it with an exception in the configuration that says why";
-const POD: &str =
-    "change what makes the pod (outside kube-system), or accept it with an exception that says why";
-const SAY: &str = "say so with an exception in the configuration, with the reason and until when it holds";
+const UNBIND: &str = "the binding taken away, or an exception in the configuration that says why it stays";
+const POD: &str = "another specification where the pod comes from, or an exception in the configuration that says why it stays";
+const SAY: &str = "an exception in the configuration, with the reason and until when it holds";
 
 type Row = (
     &'static str,
@@ -124,7 +122,7 @@ const ACCESS: &[Row] = &[
         "rbac.wildcards",
         "no role has a wildcard",
         ClusterRule::Wildcards,
-        "name verbs, resources and API groups one by one, or accept it with an exception that says why",
+        "verbs, resources and API groups named one by one, or an exception in the configuration that says why it stays",
         "A wildcard also grants what is added to the API later.",
     ),
     (
@@ -157,7 +155,7 @@ const ACCESS: &[Row] = &[
         "rbac.system-masters",
         "nothing is granted to system:masters",
         ClusterRule::Masters,
-        "bind another group: its members lose their rights when the binding goes",
+        "a binding of another group, whose members lose their rights when it goes",
         "The API server asks nobody whether a member of this group may do something, so taking a binding away takes nothing. Credentials of that group \
          on the node are CIS-1.1.13 and X-CRED-01.",
     ),
@@ -214,7 +212,7 @@ const ACCESS: &[Row] = &[
         "sa.stored-tokens",
         "no token without an end is stored in a Secret",
         ClusterRule::StoredTokens,
-        "delete the Secret when nothing uses it: `kubectl create token` and mounted tokens end by themselves",
+        "the Secret deleted when nothing uses it any more: mounted tokens, and those of `kubectl create token`, end by themselves",
         "Until Kubernetes 1.24 each service account had one. It never ends, and whoever reads it once has it for good.",
     ),
 ];
@@ -225,7 +223,7 @@ const POD_ROWS: &[Row] = &[
         "psa.active",
         "each namespace has a policy for its pods",
         ClusterRule::PodPolicy,
-        "label the namespace pod-security.kubernetes.io/enforce: baseline or restricted",
+        "the label pod-security.kubernetes.io/enforce on the namespace, baseline or restricted",
         "Without one, who may create a pod there may have the node.",
     ),
     (
@@ -372,7 +370,7 @@ const OTHERS: &[Row] = &[
         "ns.default-unused",
         "nothing runs in the namespace default",
         ClusterRule::DefaultNamespace,
-        "move it into a namespace of its own",
+        "a namespace of its own for it",
         "What names no namespace lands there, beside everything else that does not.",
     ),
     (

@@ -1,5 +1,7 @@
 //! Objects of the API held against the controls of `check --cluster`.
 
+use std::collections::BTreeSet;
+
 use super::finding::{Evidence, Verdict};
 use super::judge::{piece, unknown};
 use crate::cluster::pods;
@@ -24,12 +26,13 @@ pub(super) fn cluster(rule: ClusterRule, observation: &Observation) -> Vec<Evide
     let judged = match rule {
         ClusterRule::ProxyMetrics => return vec![proxy_metrics(&objects.kube_proxy)],
         ClusterRule::Attested(what) => {
-            let why =
-                Reason::new("nobody has said so: an exception with the reason in the configuration does");
+            let why = Reason::new(
+                "only a person can tell; an exception for this control, with the reason, says it",
+            );
             return vec![unknown("the cluster", what, &why)];
         }
         ClusterRule::ImagePolicy => return vec![image_policy(objects, observation)],
-        ClusterRule::ClusterAdmins => of(&objects.bindings, cluster_admins),
+        ClusterRule::ClusterAdmins => of_both(&objects.roles, &objects.bindings, cluster_admins),
         ClusterRule::Granted(power) => of_both(&objects.roles, &objects.bindings, |roles, bindings| {
             granted(power, roles, bindings)
         }),
@@ -157,10 +160,24 @@ fn granted(power: Power, roles: &[Role], bindings: &[Binding]) -> Vec<Evidence> 
     of_grants(grants(power, roles, bindings), power.words())
 }
 
-fn cluster_admins(bindings: &[Binding]) -> Vec<Evidence> {
-    let of_role = bindings
+/// A role of another name that may do as much is the same.
+fn cluster_admins(roles: &[Role], bindings: &[Binding]) -> Vec<Evidence> {
+    let does_all = |role: &&Role| {
+        role.metadata.namespace.is_none()
+            && role
+                .rules
+                .iter()
+                .any(|rule| star(&rule.verbs) && star(&rule.resources) && star(&rule.api_groups))
+    };
+    let names: BTreeSet<&str> = roles
         .iter()
-        .filter(|binding| binding.role_ref.kind == "ClusterRole" && binding.role_ref.name == "cluster-admin");
+        .filter(does_all)
+        .map(|role| role.metadata.name.as_str())
+        .chain(["cluster-admin"])
+        .collect();
+    let of_role = bindings.iter().filter(|binding| {
+        binding.role_ref.kind == "ClusterRole" && names.contains(binding.role_ref.name.as_str())
+    });
     of_grants(foreign(of_role), "do everything")
 }
 
@@ -178,6 +195,10 @@ fn masters(bindings: &[Binding]) -> Vec<Evidence> {
     )
 }
 
+fn star(list: &[String]) -> bool {
+    list.iter().any(|one| one == "*")
+}
+
 /// Kubernetes' own roles have some; who is bound to them is judged by itself.
 fn wildcards(roles: &[Role]) -> Vec<Evidence> {
     let is_own = |role: &Role| {
@@ -187,7 +208,6 @@ fn wildcards(roles: &[Role]) -> Vec<Evidence> {
             && (name == "cluster-admin" || name.starts_with("system:"))
             && labelled.is_some_and(|label| label == "rbac-defaults")
     };
-    let star = |list: &[String]| list.iter().any(|one| one == "*");
     let has = |role: &&Role| {
         role.rules
             .iter()

@@ -149,6 +149,18 @@ fn a_binding_is_told_by_each_right_that_it_gives() {
 }
 
 #[test]
+fn a_role_that_may_do_everything_is_cluster_admin_under_another_name() {
+    let role =
+        r#"{"metadata":{"name":"root"},"rules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]}"#;
+    let binding = r#"{"metadata":{"name":"b"},"roleRef":{"kind":"ClusterRole","name":"root"},"subjects":[{"kind":"User","name":"x"}]}"#;
+    let found = drifts(|objects| {
+        add(&mut objects.roles, role);
+        add(&mut objects.bindings, binding);
+    });
+    assert!(found.contains(&"CIS-5.1.1".to_owned()), "{found:?}");
+}
+
+#[test]
 fn each_other_object_is_told_by_its_control() {
     let one = |id: &str| vec![id.to_owned(), "CIS-5.5.1".to_owned()];
     let sorted = |id: &str| {

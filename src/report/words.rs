@@ -20,7 +20,8 @@ pub(super) fn section(control: &Control) -> String {
         ["1", "3"] => "Controller manager",
         ["1", "4"] => "Scheduler",
         ["2", _] => "etcd",
-        ["3", _] => "Control plane configuration",
+        ["3", "1"] => "Who signs in",
+        ["3", "2"] => "Logging",
         ["4", "1"] => "Files of the kubelet",
         ["4", "2"] => "Kubelet",
         ["4", "3"] => "kube-proxy",
@@ -208,7 +209,7 @@ fn cluster_rule(rule: ClusterRule) -> String {
     let asks = match rule {
         ClusterRule::ProxyMetrics => "metricsBindAddress in the ConfigMap kube-system/kube-proxy is a loopback address. Unset it is 127.0.0.1:10249."
             .to_owned(),
-        ClusterRule::ClusterAdmins => format!("Nobody is bound to the cluster role cluster-admin. {OWN}"),
+        ClusterRule::ClusterAdmins => format!("Nobody is bound to the cluster role cluster-admin, or to one of another name that may do everything. {OWN}"),
         ClusterRule::Granted(power) => format!("Nobody may {}, by any binding. {OWN}", power.words()),
         ClusterRule::Wildcards => {
             "No role has a rule with * for verbs, resources or API groups. Left out are Kubernetes' own (cluster-admin and system:*); who is bound to \

@@ -367,7 +367,8 @@ impl<'a> Rotator<'a> {
         Ok(Passed::Parked(words))
     }
 
-    /// Removes what a killed run left of its drafts beside the configuration and in the key store (F1).
+    /// Removes what a killed run left of its drafts beside the configuration, in the key store (F1) and among the backups: another restart than
+    /// that which it was killed in may have loaded the configuration.
     fn sweep(&mut self, held: &Held, configured: &Configured) -> Result<(), RotateError> {
         if std::mem::replace(&mut self.swept, true) {
             return Ok(());
@@ -380,7 +381,7 @@ impl<'a> Rotator<'a> {
         {
             self.node.files.sweep(held, &folder)?;
         }
-        Ok(())
+        Ok(crate::apply::sweep_backups(self.node, held)?)
     }
 
     /// Renders the next configuration and keeps it.
