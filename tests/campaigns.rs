@@ -68,6 +68,36 @@ fn killed_at_any_moment_the_next_run_completes_the_plan_on_a_healthy_node() {
     }
 }
 
+/// kubeadm makes every manifest and the kubelet's configuration anew; what was exported keeps them hardened.
+#[test]
+#[ignore = "a long campaign"]
+fn a_kubeadm_upgrade_with_the_exported_patches_leaves_nothing_to_be_changed() {
+    const UPGRADE: &str = "kubeadm upgrade apply $(kubelet --version | cut -d' ' -f2) --force -y --etcd-upgrade=false \
+                           --certificate-renewal=false --ignore-preflight-errors=all --patches /root/patches >/root/upgrade.log 2>&1";
+    let node = Node::fresh();
+    node.configure("mode: enforce\nprofile: cis-level-2\nconditional: allow\n");
+    let plan = |node: &Node| node.json(&["plan"]).1;
+    let changes = |plan: &serde_json::Value| plan["changes"].as_array().map_or(0, Vec::len);
+    node.await_that("all that can be done is done", RESTART * 3, |node| {
+        let said = node.holdfast(&["apply", "--yes"]);
+        assert_ne!(said.code, 1, "{}{}", said.out, said.err);
+        let plan = plan(node);
+        let waits = plan["withheld"].as_array().expect("what is held back");
+        changes(&plan) == 0 && waits.iter().all(|held| held["temporary"] == false)
+    });
+    let hardened = node.read(&format!("{MANIFESTS}/kube-apiserver.yaml"));
+    let said = node.holdfast(&["export", "kubeadm-patches", "/root/patches"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    println!("{}{}", said.out, node.sh("cat /root/patches/*"));
+    node.sh(UPGRADE);
+    node.await_that("the API server is ready", RESTART, Node::is_ready);
+    let upgraded = node.read(&format!("{MANIFESTS}/kube-apiserver.yaml"));
+    println!("{:#?}", changed_lines(&hardened, &upgraded));
+    let left = plan(&node);
+    assert_eq!(changes(&left), 0, "{left:#}");
+    node.await_that("the leaders work", RESTART, Node::leaders_work);
+}
+
 /// Five moments, spread by a fixed generator so that a failure can be repeated.
 fn kill_times(round: u32) -> Vec<u64> {
     let mut state = u64::from(round)

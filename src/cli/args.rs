@@ -75,6 +75,32 @@ pub enum Command {
     Bounce(Bounce),
     /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
     Recover,
+    /// Write what other tools must know, so that they keep what Holdfast has made.
+    Export(Export),
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Export {
+    /// What is written.
+    #[command(subcommand)]
+    pub command: ExportCommand,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ExportCommand {
+    /// Patches for `kubeadm upgrade --patches DIR`, so that the manifests and the kubelet's configuration that it makes anew stay as they are on
+    /// this node; says where kubeadm-config says otherwise.
+    KubeadmPatches(KubeadmPatches),
+}
+
+/// Arguments of `export kubeadm-patches`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct KubeadmPatches {
+    /// The folder, which is made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// Arguments of `check`.
@@ -353,6 +379,7 @@ impl Command {
             Self::Bounce(_) => "bounce",
             Self::Recover => "recover",
             Self::Encryption(_) => "encryption",
+            Self::Export(_) => "export",
         }
     }
 
@@ -365,6 +392,7 @@ impl Command {
             | Self::Resume
             | Self::Bounce(_)
             | Self::Encryption(_)
+            | Self::Export(_)
             | Self::Recover => false,
         }
     }

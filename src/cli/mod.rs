@@ -6,6 +6,7 @@ pub mod args;
 mod bounce;
 mod enable;
 mod encryption;
+mod export;
 mod follow;
 mod forget;
 mod handed;
@@ -88,6 +89,9 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Resume => pause::resume(),
         Command::Bounce(how) => bounce::bounce(arguments, how),
         Command::Recover => recover::recover(),
+        Command::Export(what) => match &what.command {
+            args::ExportCommand::KubeadmPatches(to) => export::kubeadm_patches(arguments, &to.folder),
+        },
         Command::Encryption(what) => encryption::run(arguments, &what.command),
     }
 }

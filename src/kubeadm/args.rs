@@ -39,6 +39,19 @@ pub(super) fn edited(
     Ok((after, lacked))
 }
 
+/// The values that a flag has in the field of a component, each none where it is no text.
+pub(super) fn values(
+    version: Version,
+    present: Option<&Value>,
+    flag: &str,
+) -> Result<Vec<Option<String>>, KubeadmConfigError> {
+    let owned = |found: Vec<Option<&str>>| found.into_iter().map(|value| value.map(str::to_owned)).collect();
+    Ok(match version {
+        Version::V1Beta3 => owned(values_in_map(&mapping(present, "extraArgs")?, flag)),
+        Version::V1Beta4 => owned(values_in_list(&named_items(present, "extraArgs")?, flag)),
+    })
+}
+
 /// The name as the API server takes it: it reads `_` as `-`.
 pub(super) fn canonical(name: &str) -> String {
     name.replace('_', "-")

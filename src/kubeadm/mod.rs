@@ -8,6 +8,7 @@
 mod args;
 mod document;
 mod error;
+mod patches;
 mod volumes;
 mod writer;
 
@@ -17,6 +18,7 @@ mod properties;
 mod tests;
 
 pub use error::KubeadmConfigError;
+pub use patches::{Patch, Patches, kubelet_patch, patches};
 
 use serde_yaml::{Mapping, Value};
 

@@ -108,6 +108,24 @@ pub(crate) fn cluster_objects(node: &Node, manifest: &Manifest) -> ClusterObject
     }
 }
 
+/// What kubeadm makes of the node the next time: the text of `ClusterConfiguration`, and the kubelets' configuration.
+pub(crate) fn kubeadms_configuration(
+    node: &Node,
+    manifest: &Manifest,
+) -> (Fact<String>, Fact<serde_json::Value>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let unknown = |why: Reason| (Fact::Unknown(why.clone()), Fact::Unknown(why));
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime.block_on(async {
+            let cluster = api::kubeadm_config(&api).await;
+            let kubelet = api::kubelet_configuration(&api).await;
+            (cluster.map(|found| found.cluster_configuration), kubelet)
+        }),
+        (Err(why), _) => unknown(why),
+        (_, Err(error)) => unknown(Reason::new(error.to_string())),
+    }
+}
+
 /// How often a token was used beyond its time since the API server was started. `Absent` when these credentials are shown no metrics.
 pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -27,5 +27,5 @@ pub use kubeconfig::OwnKubeconfig;
 pub use kubelets::verified_kubelets;
 pub use look::{Lease, ObjectMeta, Readiness, api_server_leases, object_meta, readiness, version};
 pub use metrics::{Metrics, metrics};
-pub use objects::cluster_objects;
+pub use objects::{cluster_objects, kubelet_configuration};
 pub use patch::patch;

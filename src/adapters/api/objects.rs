@@ -79,19 +79,29 @@ async fn names(api: &Api, path: &str) -> Fact<Vec<Meta>> {
     }
 }
 
-/// As kubeadm keeps it.
+/// kube-proxy's configuration, as kubeadm keeps it.
 async fn kube_proxy(api: &Api) -> Fact<serde_json::Value> {
-    let path = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
-    let map = match json::<ConfigMap>(api, path).await {
+    config_map(api, "kube-proxy", "config.conf").await
+}
+
+/// The kubelets' configuration, from which kubeadm writes each one's. `Absent` where kubeadm did not make the cluster.
+pub async fn kubelet_configuration(api: &Api) -> Fact<serde_json::Value> {
+    config_map(api, "kubelet-config", "kubelet").await
+}
+
+/// What a ConfigMap of kube-system holds under a key.
+async fn config_map(api: &Api, name: &str, key: &str) -> Fact<serde_json::Value> {
+    let path = format!("/api/v1/namespaces/kube-system/configmaps/{name}");
+    let map = match json::<ConfigMap>(api, &path).await {
         Ok(Some(map)) => map,
         Ok(None) => return Fact::Absent,
         Err(why) => return Fact::Unknown(why),
     };
-    let Some(text) = map.data.get("config.conf") else {
-        return Fact::Unknown(api.told(path, "it has no config.conf"));
+    let Some(text) = map.data.get(key) else {
+        return Fact::Unknown(api.told(&path, &format!("it has no {key}")));
     };
     match serde_yaml::from_str(text) {
         Ok(config) => Fact::Known(config),
-        Err(_) => Fact::Unknown(api.told(path, "its config.conf is not YAML")),
+        Err(_) => Fact::Unknown(api.told(&path, &format!("its {key} is not YAML"))),
     }
 }
