@@ -105,10 +105,10 @@ pub fn look(
 ) -> Looked {
     let mut looked = observe_and_judge(node, config, selected, journal, false);
     let acts = |control: &Control| {
-        selected.iter().any(|s| {
-            let enforced = s.action == crate::config::Action::Enforce;
-            s.control.id == control.id && s.left_by.is_none() && (intent.asked || enforced)
-        })
+        intent.asked
+            || selected
+                .iter()
+                .any(|s| s.control.id == control.id && s.action == crate::config::Action::Enforce)
     };
     let wants = Wants::of(&looked.findings, acts);
     look_at_values(node, &wants.values, &mut looked.observation);

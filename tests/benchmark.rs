@@ -191,3 +191,47 @@ fn an_id_that_no_control_has_is_wrong_usage_with_the_reason_where_it_is_known() 
         assert!(words.contains(told), "{words}");
     }
 }
+
+#[test]
+fn another_kind_of_kubernetes_is_declined_with_a_sentence_unless_kubeadm_is_there_too() {
+    let declined = |paths: &[&str], words: &str| {
+        let root = tempfile::tempdir().expect("a folder");
+        for path in paths {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            let content = if path.ends_with("os-release") {
+                "NAME=Talos\nID=talos\n"
+            } else {
+                ""
+            };
+            fs::write(&path, content).expect("written");
+        }
+        let output = run(&root, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = said
+            .split(". Holdfast looks after")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        (output.status.code(), said.contains("this host has"), said)
+    };
+    for (path, name) in [
+        ("var/lib/rancher/k3s/server/token", "k3s"),
+        ("var/lib/rancher/rke2/server/token", "RKE2"),
+        ("etc/os-release", "Talos Linux"),
+    ] {
+        for words in ["check", "plan", "check --output json"] {
+            let (code, says_why, said) = declined(&[path], words);
+            assert_eq!((code, says_why), (Some(69), true), "{said}");
+            assert!(said.contains(name), "{said}");
+        }
+        let kubeadms = "etc/kubernetes/manifests/kube-apiserver.yaml";
+        let (code, says_why, said) = declined(&[path, kubeadms], "check");
+        assert!(code != Some(69) && !says_why, "{said}");
+    }
+    assert_ne!(
+        declined(&["etc/hostname"], "check").0,
+        Some(69),
+        "no Kubernetes is none of them"
+    );
+}

@@ -1,22 +1,12 @@
 //! What kubeadm must know so that its next upgrade, which makes the manifests anew, keeps the encryption.
 
 use crate::domain::{Component, FlagName, StaticPod};
-use crate::kubeadm::{ApiServerExtras, HostPathMount};
+use crate::kubeadm::{ApiServerExtras, HostPathMount, is_own_volume};
 use crate::manifest::command_line;
 
 const FLAGS: [&str; 2] = [
     "encryption-provider-config",
     "encryption-provider-config-automatic-reload",
-];
-
-/// The volumes that kubeadm makes itself (cmd/kubeadm/app/phases/controlplane/volumes.go): they need not be told to it.
-const KUBEADMS_OWN: [&str; 6] = [
-    "k8s-certs",
-    "ca-certs",
-    "etc-pki",
-    "etc-ca-certificates",
-    "usr-local-share-ca-certificates",
-    "usr-share-ca-certificates",
 ];
 
 /// The flags of encryption at rest that a pod of the API server has, and the volume that their file comes from; `None` when it has
@@ -39,7 +29,7 @@ pub fn extras(pod: &StaticPod) -> Option<ApiServerExtras> {
     });
     let mount = mounts.max_by_key(|mount| mount.path.as_str().len())?;
     let volume = pod.host_paths.iter().find(|volume| volume.name == mount.volume)?;
-    let volumes = if KUBEADMS_OWN.contains(&volume.name.as_str()) {
+    let volumes = if is_own_volume(&volume.name) {
         Vec::new()
     } else {
         vec![HostPathMount {

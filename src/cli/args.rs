@@ -90,8 +90,8 @@ pub struct Export {
 /// What is written.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum ExportCommand {
-    /// Patches for `kubeadm upgrade --patches DIR`, so that the manifests and the kubelet's configuration that it makes anew stay as they are on
-    /// this node; says where kubeadm-config says otherwise.
+    /// Patches for `kubeadm upgrade --patches DIR`: the flags and hostPath volumes that the manifests of this node have beyond what kubeadm makes,
+    /// and the kubelet's settings that are judged; says what they do not keep, and where kubeadm-config says otherwise.
     KubeadmPatches(KubeadmPatches),
 }
 
@@ -316,6 +316,7 @@ Exit codes:
   2   drift was found, or is left
   3   no drift, but something is unknown
   64  the command line is wrong
+  69  this host has another Kubernetes than kubeadm makes, which is declined
   78  the configuration is refused
 
 Examples:

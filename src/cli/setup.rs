@@ -18,6 +18,7 @@ use crate::adapters::services::{BySystemd, NotRunning};
 use crate::config::{Config, ConfigError, parse_bytes};
 use crate::daemon::{DaemonError, Settings};
 use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
+use crate::observe::{Distribution, declined};
 use crate::plan::select;
 use crate::report::{Colour, ExitClass, config_error_text};
 
@@ -37,6 +38,9 @@ pub enum CliError {
     /// The configuration is refused; the text shows where and why.
     #[error("{0}")]
     Config(String),
+    /// The host has a Kubernetes of another kind.
+    #[error("{}. Holdfast looks after control planes that kubeadm made, and declines", .0.why())]
+    Declined(Distribution),
     /// The root folder cannot be opened.
     #[error("cannot open {root}: {cause}")]
     Root {
@@ -88,6 +92,7 @@ impl CliError {
         match self {
             Self::Usage(_) => ExitClass::Usage,
             Self::Config(_) => ExitClass::Configuration,
+            Self::Declined(_) => ExitClass::Declined,
             Self::Root { .. }
             | Self::NotRoot
             | Self::Lock(_)
@@ -113,6 +118,9 @@ impl Setup {
     /// Opens the node and reads the configuration.
     pub(super) fn new(global: &Global) -> Result<Self, CliError> {
         let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
+        if let Some(distribution) = declined(&node) {
+            return Err(CliError::Declined(distribution));
+        }
         let config_file = global.config.clone();
         let settings = settings(&node, config_file.as_deref())?;
         node.kubeconfig.set(settings.config.api.kubeconfig.clone());

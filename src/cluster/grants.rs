@@ -1,6 +1,8 @@
 //! Who may do what by RBAC.
 
 use super::Power;
+use std::collections::BTreeSet;
+
 use super::objects::{Binding, Role, RoleRef, Rule, Subject};
 
 /// A binding that grants something to somebody.
@@ -43,10 +45,9 @@ const fn even_by_name(asked: Asked) -> Asked {
     }
 }
 
-const READ: &[&str] = &["get", "list", "watch"];
+/// The answer to a patch or an update is the object.
+const READ: &[&str] = &["get", "list", "watch", "patch", "update"];
 const CREATE: &[&str] = &["create"];
-const BE: &[&str] = &["impersonate"];
-const IDENTITY: &str = "authentication.k8s.io";
 const WRITE: &[&str] = &["create", "update", "patch"];
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -69,13 +70,14 @@ impl Power {
                     ]
                 }
             }
+            // To impersonate is asked by itself.
             Self::Escalate => {
                 const {
-                    &[
-                        even_by_name(asked(&["bind", "escalate"], RBAC, &["roles", "clusterroles"])),
-                        even_by_name(asked(BE, "", &["users", "groups", "serviceaccounts"])),
-                        even_by_name(asked(BE, IDENTITY, &["uids", "userextras/scopes"])),
-                    ]
+                    &[even_by_name(asked(
+                        &["bind", "escalate"],
+                        RBAC,
+                        &["roles", "clusterroles"],
+                    ))]
                 }
             }
             Self::CreateVolumes => const { &[asked(CREATE, "", &["persistentvolumes"])] },
@@ -126,6 +128,22 @@ impl Power {
     }
 }
 
+/// True when a rule lets somebody be somebody else: the verb `impersonate`, or one of those that it is parted into from Kubernetes 1.35 on
+/// (`impersonate:user-info`...), on users, groups, service accounts, nodes, uids or extra fields.
+fn impersonates(rule: &Rule) -> bool {
+    const WHO: [&str; 6] = ["*", "users", "groups", "serviceaccounts", "nodes", "uids"];
+    let verb = |verb: &String| verb == "*" || verb == "impersonate" || verb.starts_with("impersonate:");
+    let group = |group: &String| matches!(group.as_str(), "" | "*" | "authentication.k8s.io");
+    let resource = |resource: &String| WHO.contains(&resource.as_str()) || resource.starts_with("userextras");
+    // With * it would be every verb on a plain resource.
+    let named = |verb: &String| verb != "*";
+    let plain_nodes = rule.resources.iter().all(|one| one == "nodes") && !rule.verbs.iter().any(named);
+    !plain_nodes
+        && rule.verbs.iter().any(verb)
+        && rule.api_groups.iter().any(group)
+        && rule.resources.iter().any(resource)
+}
+
 /// True when one of these rules grants that (kubernetes pkg/apis/rbac/v1 `evaluation_helpers.go`).
 fn allows(rules: &[Rule], power: Power) -> bool {
     let any = |given: &[String], wanted: &[&str]| {
@@ -143,6 +161,9 @@ fn allows(rules: &[Rule], power: Power) -> bool {
                 })
         })
     };
+    if power == Power::Escalate && rules.iter().any(impersonates) {
+        return true;
+    }
     power.asked().iter().any(|asked| {
         rules.iter().any(|rule| {
             (asked.by_name || rule.resource_names.is_empty())
@@ -156,32 +177,49 @@ fn allows(rules: &[Rule], power: Power) -> bool {
 /// Who may do that, Kubernetes' own left out.
 #[must_use]
 pub fn grants(power: Power, roles: &[Role], bindings: &[Binding]) -> Vec<Grant> {
-    let granting = bindings
+    let granting = roles.iter().filter(|role| allows(&role.rules, power));
+    let granting: BTreeSet<(Option<&str>, &str)> = granting
+        .map(|role| (role.metadata.namespace.as_deref(), role.metadata.name.as_str()))
+        .collect();
+    let those = bindings
         .iter()
-        .filter(|binding| rules_of(binding, roles).is_some_and(|rules| allows(rules, power)));
-    foreign(granting)
+        .filter(|binding| granting.contains(&role_of(binding)));
+    foreign(those, |binding, subject| {
+        is_kubernetes_own(binding, subject, Some(power))
+    })
 }
 
-/// To whom these bindings grant something, Kubernetes' own left out.
+/// Who is bound to these roles, which may do everything, Kubernetes' own left out.
 #[must_use]
-pub fn foreign<'b>(bindings: impl Iterator<Item = &'b Binding>) -> Vec<Grant> {
-    let of = |binding: &'b Binding| {
-        let subjects = binding.subjects.iter();
-        let foreign = subjects.filter(|subject| !is_kubernetes_own(binding, subject));
-        foreign.map(|subject| Grant {
+pub fn admins(names: &BTreeSet<&str>, bindings: &[Binding]) -> Vec<Grant> {
+    let those = bindings.iter().filter(|binding| {
+        binding.role_ref.kind == "ClusterRole" && names.contains(binding.role_ref.name.as_str())
+    });
+    foreign(those, |binding, subject| {
+        is_kubernetes_own(binding, subject, None)
+    })
+}
+
+/// To whom these bindings grant something, what is `own` left out.
+pub fn foreign<'b>(
+    bindings: impl Iterator<Item = &'b Binding>,
+    own: impl Fn(&Binding, &Subject) -> bool,
+) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for binding in bindings {
+        let foreign = binding.subjects.iter().filter(|subject| !own(binding, subject));
+        grants.extend(foreign.map(|subject| Grant {
             binding: named(binding),
             role: format!("{} {}", binding.role_ref.kind, binding.role_ref.name),
             subject: subject.clone(),
-        })
-    };
-    let mut grants: Vec<Grant> = bindings.flat_map(of).collect();
+        }));
+    }
     grants.sort();
     grants
 }
 
 /// `ClusterRoleBinding NAME` or `RoleBinding NAMESPACE/NAME`.
-#[must_use]
-pub fn named(binding: &Binding) -> String {
+fn named(binding: &Binding) -> String {
     let kind = match &binding.metadata.namespace {
         Some(_) => "RoleBinding",
         None => "ClusterRoleBinding",
@@ -189,61 +227,116 @@ pub fn named(binding: &Binding) -> String {
     format!("{kind} {}", binding.metadata.full_name())
 }
 
-/// The rules of the role that a binding refers to; none where the role is not there.
-fn rules_of<'r>(binding: &Binding, roles: &'r [Role]) -> Option<&'r [Rule]> {
+/// The scope and the name of the role that a binding refers to.
+fn role_of(binding: &Binding) -> (Option<&str>, &str) {
     let RoleRef { kind, name } = &binding.role_ref;
-    let namespace = if kind == "Role" {
-        binding.metadata.namespace.as_deref()
-    } else {
-        None
-    };
-    roles
-        .iter()
-        .find(|role| role.metadata.name == *name && role.metadata.namespace.as_deref() == namespace)
-        .map(|role| role.rules.as_slice())
+    let namespace = binding.metadata.namespace.as_deref().filter(|_| kind == "Role");
+    (namespace, name)
 }
 
-/// Bindings that Kubernetes and kubeadm make for their own components, with the role and the only subject that they have then (plugin/pkg/auth/authorizer/rbac
+/// What Kubernetes and kubeadm bind their own users and groups to, and what these may do by that (plugin/pkg/auth/authorizer/rbac
 /// `bootstrappolicy`; kubeadm `phases/kubeconfig`). Labels are no proof: anybody who may write a binding may write them.
-const OWN: &[(&str, &str, &str, &str)] = &[
-    ("cluster-admin", "cluster-admin", "Group", "system:masters"),
+const OWN: &[(&str, &str, &str, &str, &[Power])] = &[
+    (
+        "cluster-admin",
+        "cluster-admin",
+        "Group",
+        "system:masters",
+        &Power::ALL,
+    ),
     (
         "kubeadm:cluster-admins",
         "cluster-admin",
         "Group",
         "kubeadm:cluster-admins",
+        &Power::ALL,
     ),
     (
         "system:kube-controller-manager",
         "system:kube-controller-manager",
         "User",
         "system:kube-controller-manager",
-    ),
-    (
-        "system:kube-scheduler",
-        "system:kube-scheduler",
-        "User",
-        "system:kube-scheduler",
-    ),
-    (
-        "system:volume-scheduler",
-        "system:volume-scheduler",
-        "User",
-        "system:kube-scheduler",
+        &[Power::ReadSecrets, Power::CreateTokens],
     ),
 ];
-/// Controllers of the controller manager have a binding each, by their name.
+/// Controllers of the controller manager have a cluster role and a binding each, under this and their name (`controller_policy.go` of Kubernetes 1.34 to
+/// 1.36). One that is not here and may do something is told.
 const CONTROLLER: &str = "system:controller:";
+const CONTROLLERS: &[&str] = &[
+    "attachdetach-controller",
+    "certificate-controller",
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "device-taint-eviction-controller",
+    "disruption-controller",
+    "endpoint-controller",
+    "endpointslice-controller",
+    "endpointslicemirroring-controller",
+    "ephemeral-volume-controller",
+    "expand-controller",
+    "generic-garbage-collector",
+    "horizontal-pod-autoscaler",
+    "job-controller",
+    "legacy-service-account-token-cleaner",
+    "namespace-controller",
+    "node-controller",
+    "persistent-volume-binder",
+    "pod-garbage-collector",
+    "pv-protection-controller",
+    "pvc-protection-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "resource-claim-controller",
+    "resourcequota-controller",
+    "root-ca-cert-publisher",
+    "route-controller",
+    "selinux-warning-controller",
+    "service-account-controller",
+    "service-cidrs-controller",
+    "service-controller",
+    "statefulset-controller",
+    "storage-version-migrator-controller",
+    "taint-eviction-controller",
+    "ttl-after-finished-controller",
+    "ttl-controller",
+    "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
+];
+/// Those that have a role in one namespace (`namespace_policy.go`).
+const IN_NAMESPACES: &[(&str, &str)] = &[
+    ("kube-public", "bootstrap-signer"),
+    ("kube-system", "bootstrap-signer"),
+    ("kube-system", "cloud-provider"),
+    ("kube-system", "token-cleaner"),
+];
 
-fn is_kubernetes_own(binding: &Binding, subject: &Subject) -> bool {
-    let (name, role) = (binding.metadata.name.as_str(), binding.role_ref.name.as_str());
+/// True for the subject of a binding that Kubernetes makes; with a power, if it has that by it.
+fn is_kubernetes_own(binding: &Binding, subject: &Subject, power: Option<Power>) -> bool {
+    let RoleRef { kind, name: role } = &binding.role_ref;
+    let (name, namespace) = (
+        binding.metadata.name.as_str(),
+        binding.metadata.namespace.as_deref(),
+    );
     if subject.kind == "ServiceAccount" {
-        return name == role
+        let of = name.strip_prefix(CONTROLLER).unwrap_or_default();
+        let is_made = match namespace {
+            None => kind == "ClusterRole" && CONTROLLERS.contains(&of),
+            Some(namespace) => kind == "Role" && IN_NAMESPACES.contains(&(namespace, of)),
+        };
+        return is_made
+            && name == role
             && subject.namespace.as_deref() == Some("kube-system")
-            && name.strip_prefix(CONTROLLER) == Some(subject.name.as_str());
+            && subject.name == of;
     }
-    binding.metadata.namespace.is_none()
-        && OWN.contains(&(name, role, subject.kind.as_str(), subject.name.as_str()))
+    namespace.is_none()
+        && kind == "ClusterRole"
+        && OWN.iter().any(|(own, own_role, kind, who, powers)| {
+            (*own, *own_role, *kind, *who)
+                == (name, role.as_str(), subject.kind.as_str(), subject.name.as_str())
+                && power.is_none_or(|power| powers.contains(&power))
+        })
 }
 
 #[cfg(test)]
@@ -260,14 +353,15 @@ mod tests {
         for granted in [
             r#"[{"verbs":["get"],"apiGroups":[""],"resources":["secrets"]}]"#,
             r#"[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]"#,
+            r#"[{"verbs":["patch"],"apiGroups":[""],"resources":["secrets"]}]"#,
             r#"[{"verbs":["create"],"apiGroups":[""],"resources":["secrets"]},{"verbs":["watch"],"apiGroups":["", "apps"],"resources":["pods","secrets"]}]"#,
         ] {
             assert!(secrets(granted), "{granted}");
         }
         for not in [
-            r#"[{"verbs":["create","patch"],"apiGroups":[""],"resources":["secrets"]}]"#,
+            r#"[{"verbs":["create","delete"],"apiGroups":[""],"resources":["secrets"]}]"#,
             r#"[{"verbs":["get"],"apiGroups":["apps"],"resources":["secrets"]}]"#,
-            r#"[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]},{"verbs":["patch"],"apiGroups":[""],"resources":["secrets"]}]"#,
+            r#"[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]},{"verbs":["delete"],"apiGroups":[""],"resources":["secrets"]}]"#,
             r#"[{"verbs":["get"],"apiGroups":[""],"resources":["secrets"],"resourceNames":["one"]}]"#,
             r#"[{"verbs":["get"],"nonResourceURLs":["*"]}]"#,
             "[]",
@@ -292,11 +386,35 @@ mod tests {
 
     #[test]
     fn to_escalate_by_one_name_is_to_escalate() {
-        let bind = r#"[{"verbs":["bind"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterroles"],"resourceNames":["cluster-admin"]}]"#;
-        assert!(allows(&rules(bind), Power::Escalate));
-        let user =
-            r#"[{"verbs":["impersonate"],"apiGroups":[""],"resources":["users"],"resourceNames":["root"]}]"#;
-        assert!(allows(&rules(user), Power::Escalate));
+        let escalates = |verb: &str, group: &str, resource: &str| {
+            let text = format!(
+                r#"[{{"verbs":["{verb}"],"apiGroups":["{group}"],"resources":["{resource}"],"resourceNames":["x"]}}]"#
+            );
+            allows(&rules(&text), Power::Escalate)
+        };
+        for (verb, group, resource) in [
+            ("bind", RBAC, "clusterroles"),
+            ("impersonate", "", "users"),
+            ("impersonate", "authentication.k8s.io", "userextras/reason"),
+            (
+                "impersonate:serviceaccount",
+                "authentication.k8s.io",
+                "serviceaccounts",
+            ),
+            ("impersonate:arbitrary-node", "authentication.k8s.io", "nodes"),
+            ("*", "*", "*"),
+            ("*", "", "serviceaccounts"),
+        ] {
+            assert!(escalates(verb, group, resource), "{verb} {group} {resource}");
+        }
+        for (verb, group, resource) in [
+            ("get", "", "users"),
+            ("bind", RBAC, "rolebindings"),
+            ("impersonate", "", "pods"),
+            ("*", "", "nodes"),
+        ] {
+            assert!(!escalates(verb, group, resource), "{verb} {group} {resource}");
+        }
     }
 
     fn binding(text: &str) -> Binding {
@@ -305,38 +423,54 @@ mod tests {
 
     #[test]
     fn only_the_genuine_subject_of_a_genuine_binding_is_kubernetes_own() {
-        let of = |name: &str, role: &str, subject: &str| {
+        const ADMIN: &str = "cluster-admin";
+        const JOB: &str = "system:controller:job-controller";
+        let of = |name: &str, role: &str, subject: &str, power| {
             let binding = binding(&format!(
                 r#"{{"metadata":{{"name":"{name}","labels":{{"kubernetes.io/bootstrapping":"rbac-defaults"}}}},"roleRef":{{"kind":"ClusterRole","name":"{role}"}},
                     "subjects":[{subject}]}}"#
             ));
-            foreign([&binding].into_iter()).is_empty()
+            is_kubernetes_own(&binding, &binding.subjects[0], power)
         };
-        let masters = r#"{"kind":"Group","name":"system:masters"}"#;
-        let job = r#"{"kind":"ServiceAccount","name":"job-controller","namespace":"kube-system"}"#;
-        assert!(of("cluster-admin", "cluster-admin", masters));
+        let account = |name: &str, namespace: &str| {
+            format!(r#"{{"kind":"ServiceAccount","name":"{name}","namespace":"{namespace}"}}"#)
+        };
+        let other = |kind: &str, name: &str| format!(r#"{{"kind":"{kind}","name":"{name}"}}"#);
+        let pods = Some(Power::CreatePods);
+        let job = account("job-controller", "kube-system");
+        assert!(of(ADMIN, ADMIN, &other("Group", "system:masters"), None));
+        assert!(of(ADMIN, ADMIN, &other("Group", "system:masters"), pods));
+        assert!(of(JOB, JOB, &job, pods));
+        let manager = "system:kube-controller-manager";
         assert!(of(
-            "system:controller:job-controller",
-            "system:controller:job-controller",
-            job
+            manager,
+            manager,
+            &other("User", manager),
+            Some(Power::ReadSecrets)
         ));
-        assert!(!of("cluster-admins", "cluster-admin", masters));
-        assert!(!of(
-            "system:kube-scheduler",
-            "cluster-admin",
-            r#"{"kind":"User","name":"system:kube-scheduler"}"#
-        ));
-        assert!(!of("system:controller:job-controller", "cluster-admin", job));
-        assert!(!of(
-            "system:controller:job-controller",
-            "system:controller:job-controller",
-            r#"{"kind":"ServiceAccount","name":"job-controller","namespace":"default"}"#
-        ));
-        assert!(!of(
-            "cluster-admin",
-            "cluster-admin",
-            r#"{"kind":"Group","name":"system:authenticated"}"#
-        ));
+        for (name, role, subject, power) in [
+            ("cluster-admins", ADMIN, other("Group", "system:masters"), None),
+            (ADMIN, ADMIN, other("Group", "system:authenticated"), None),
+            // Its genuine role was widened.
+            (manager, manager, other("User", manager), pods),
+            (
+                "system:kube-scheduler",
+                "system:kube-scheduler",
+                other("User", "system:kube-scheduler"),
+                pods,
+            ),
+            (JOB, ADMIN, job.clone(), pods),
+            (JOB, JOB, account("job-controller", "default"), pods),
+            // It is called like a controller, and none.
+            (
+                "system:controller:backup",
+                "system:controller:backup",
+                account("backup", "kube-system"),
+                pods,
+            ),
+        ] {
+            assert!(!of(name, role, &subject, power), "{name} {role} {subject}");
+        }
     }
 
     #[test]

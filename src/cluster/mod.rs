@@ -4,9 +4,10 @@ mod grants;
 mod objects;
 pub mod pods;
 
-pub use grants::{Grant, foreign, grants, named};
+pub use grants::{Grant, admins, foreign, grants};
 pub use objects::{
-    Binding, ClusterObjects, Meta, Namespace, NetworkPolicy, Pod, Role, ServiceAccount, Subject, Webhook,
+    Binding, ClusterObjects, Judge, Meta, Namespace, NetworkPolicy, Pod, Role, ServiceAccount, Subject,
+    WebhookRule,
 };
 
 /// A control about objects of the API.
@@ -96,4 +97,18 @@ pub enum PodTrait {
     NoSeccomp,
     /// No security context.
     NoContext,
+}
+
+impl Power {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::ReadSecrets,
+        Self::CreatePods,
+        Self::Escalate,
+        Self::CreateVolumes,
+        Self::ProxyNodes,
+        Self::ApproveRequests,
+        Self::ConfigureWebhooks,
+        Self::CreateTokens,
+    ];
 }

@@ -23,8 +23,8 @@ pub struct ClusterObjects {
     pub pods: Fact<Vec<Pod>>,
     /// Services of the namespace `default`.
     pub default_services: Fact<Vec<Meta>>,
-    /// Validating webhooks.
-    pub webhooks: Fact<Vec<Webhook>>,
+    /// Validating webhooks and admission policies.
+    pub judges: Fact<Vec<Judge>>,
     /// Secrets of type `kubernetes.io/service-account-token`, without their content.
     pub stored_tokens: Fact<Vec<Meta>>,
     /// kube-proxy's configuration. `Absent`: kubeadm's ConfigMap is not there.
@@ -43,7 +43,7 @@ impl ClusterObjects {
             policies: Fact::Unknown(why.clone()),
             pods: Fact::Unknown(why.clone()),
             default_services: Fact::Unknown(why.clone()),
-            webhooks: Fact::Unknown(why.clone()),
+            judges: Fact::Unknown(why.clone()),
             stored_tokens: Fact::Unknown(why.clone()),
             kube_proxy: Fact::Unknown(why.clone()),
         }
@@ -60,8 +60,19 @@ pub struct Meta {
     pub namespace: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its annotations, as far as they are asked for.
+    pub annotations: Annotations,
     /// Who made it.
     pub owner_references: Vec<Owner>,
+}
+
+/// Annotations that say what an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Annotations {
+    /// Of a pod: the API's image of a static pod. No kubelet runs another pod with it, and it cannot be set later.
+    #[serde(rename = "kubernetes.io/config.mirror")]
+    pub mirror: Option<String>,
 }
 
 /// Who made an object.
@@ -180,21 +191,12 @@ pub struct PolicySpec {
     pub ingress: Vec<serde_json::Value>,
 }
 
-/// A validating webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub struct Webhook {
-    /// Its metadata.
-    pub metadata: Meta,
+/// What the API server asks before it writes an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judge {
+    /// How it is called, with its kind.
+    pub name: String,
     /// What it is asked about.
-    pub webhooks: Vec<WebhookRules>,
-}
-
-/// What a webhook is asked about.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub struct WebhookRules {
-    /// Operations on resources.
     pub rules: Vec<WebhookRule>,
 }
 
@@ -203,10 +205,13 @@ pub struct WebhookRules {
 #[serde(rename_all = "camelCase", default)]
 pub struct WebhookRule {
     /// `CREATE`, `UPDATE`..., or `*`.
+    #[serde(deserialize_with = "or_none")]
     pub operations: Vec<String>,
     /// API groups, or `*`.
+    #[serde(deserialize_with = "or_none")]
     pub api_groups: Vec<String>,
-    /// Resources, or `*`.
+    /// Resources, with a subresource after a slash, or `*`.
+    #[serde(deserialize_with = "or_none")]
     pub resources: Vec<String>,
 }
 

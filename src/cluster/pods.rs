@@ -7,8 +7,6 @@ use super::objects::{Container, Context, Pod, ServiceAccount};
 
 /// Here run the cluster's own components, which need much of the node.
 const OWN: &str = "kube-system";
-/// The kubelet's mark on what it reads from a file: the API cannot change such a pod.
-const STATIC: &str = "Node";
 
 impl PodTrait {
     /// What is said of a pod that is so.
@@ -99,11 +97,7 @@ pub fn in_namespace(pods: &[Pod], namespace: &str) -> BTreeSet<String> {
 /// What has ended needs nothing any more; a static pod is none of the API's.
 fn is_judged(pod: &Pod) -> bool {
     let ended = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
-    let is_static = pod
-        .metadata
-        .owner_references
-        .iter()
-        .any(|owner| owner.kind == STATIC);
+    let is_static = pod.metadata.annotations.mirror.is_some();
     !ended && !is_static && !pod.metadata.is_in(OWN)
 }
 
@@ -318,14 +312,19 @@ mod tests {
         let pods = [
             of("d-1", &owned("DaemonSet"), "Running"),
             of("d-2", &owned("DaemonSet"), "Pending"),
-            of("s", &owned("Node"), "Running"),
+            of("owned", &owned("Node"), "Running"),
+            of(
+                "s",
+                r#","namespace":"a","annotations":{"kubernetes.io/config.mirror":"x","other":"y"}"#,
+                "Running",
+            ),
             of("ended", r#","namespace":"a""#, "Succeeded"),
             of("lone", r#","namespace":"b""#, "Running"),
             of("proxy", r#","namespace":"kube-system""#, "Running"),
         ];
         let found: Vec<String> = that_are(PodTrait::HostNetwork, &pods).into_iter().collect();
-        assert_eq!(found, ["DaemonSet a/o", "Pod b/lone"]);
-        assert_eq!(judged(&pods), 3);
+        assert_eq!(found, ["DaemonSet a/o", "Node a/o", "Pod b/lone"]);
+        assert_eq!(judged(&pods), 4);
         assert_eq!(in_namespace(&pods, "b").len(), 1);
     }
 

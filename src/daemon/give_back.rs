@@ -22,6 +22,8 @@ use crate::rotate::{Brake, Prepared, RotateError, plaintext_among_encrypted, put
 const OFTEN: usize = 3;
 const WITHIN_MS: u64 = 3_600_000;
 const REST_MS: u64 = 600_000;
+/// What could not be counted is counted again after so long.
+const COUNT_AGAIN_MS: u64 = 14_000;
 
 pub(super) const fn brake() -> Brake {
     Brake::new(OFTEN, WITHIN_MS, REST_MS)
@@ -149,8 +151,10 @@ impl Keeper<'_> {
         if now < self.not_counted_before {
             return Ok(None);
         }
+        // Also where it cannot be counted.
+        self.not_counted_before = now.saturating_add(COUNT_AGAIN_MS);
         let Some(values) = self.counted_plaintext(held, journal, known)? else {
-            return Ok(Some(POLL));
+            return Ok(Some(PARKED_POLL));
         };
         if values == 0 {
             return Ok(Some(Duration::ZERO));

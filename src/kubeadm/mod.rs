@@ -18,7 +18,7 @@ mod properties;
 mod tests;
 
 pub use error::KubeadmConfigError;
-pub use patches::{Patch, Patches, kubelet_patch, patches};
+pub use patches::{Patch, Patches, SUFFIX, TARGETS, is_own_volume, kubelet_patch, patches};
 
 use serde_yaml::{Mapping, Value};
 

@@ -10,7 +10,7 @@ use super::KubeadmConfigError;
 use super::args::values;
 use super::document::{self, Version, mapping, name, named_items};
 use crate::domain::{Component, HostPathVolume, Mount, StaticPod};
-use crate::manifest::command_line;
+use crate::manifest::{command_line, escaped};
 
 /// A file for the folder of patches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub struct Patch {
     /// What is in it.
     pub text: String,
 }
+
+/// In the name of each of our files, so that an operator's own lie beside them (kubeadm takes them in the order of their names).
+pub const SUFFIX: &str = "-holdfast";
+/// What kubeadm has patches for, of what we make.
+pub const TARGETS: [&str; 5] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "etcd",
+    "kubeletconfiguration",
+];
 
 /// The patches of a node, and what they cannot say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -132,19 +143,29 @@ const OWN_FLAGS: [(Component, &[OwnFlag]); 4] = [
     ),
 ];
 
-/// The volumes that kubeadm makes itself (cmd/kubeadm/app/phases/controlplane/volumes.go, phases/etcd/local.go).
-const OWN_VOLUMES: [&str; 10] = [
+/// The volumes that kubeadm makes itself (cmd/kubeadm/app/phases/controlplane/volumes.go, phases/etcd/local.go): the certificates of the distribution under
+/// the name of their folder, `etc-pki` until Kubernetes 1.30.
+const OWN_VOLUMES: [&str; 11] = [
     "k8s-certs",
     "ca-certs",
     "etc-pki",
+    "etc-pki-ca-trust",
+    "etc-pki-tls-certs",
     "etc-ca-certificates",
     "usr-local-share-ca-certificates",
     "usr-share-ca-certificates",
     "flexvolume-dir",
     "kubeconfig",
     "etcd-data",
-    "etcd-certs",
 ];
+/// Those of etcd's certificates; of an external etcd each has a number.
+const OWN_PREFIX: &str = "etcd-certs";
+
+/// True for a volume that kubeadm makes itself.
+#[must_use]
+pub fn is_own_volume(name: &str) -> bool {
+    OWN_VOLUMES.contains(&name) || name.starts_with(OWN_PREFIX)
+}
 
 /// Where a component stands in `ClusterConfiguration`.
 const fn field(component: Component) -> &'static [&'static str] {
@@ -184,7 +205,7 @@ impl Section {
     }
 }
 
-/// The patches of these pods. Without the text of `ClusterConfiguration` all that is not kubeadm's own is in them.
+/// The patches of these pods. Without the text of `ClusterConfiguration`, of a cluster that has none, all that is not kubeadm's own is in them.
 ///
 /// # Errors
 /// When the text is not one `ClusterConfiguration` of a version that is known.
@@ -202,7 +223,7 @@ pub fn patches(
         let operations = of_pod(*component, pod, section.as_ref(), &mut found.remarks)?;
         if !operations.is_empty() {
             found.files.push(Patch {
-                name: format!("{component}0+json.json"),
+                name: format!("{component}{SUFFIX}+json.json"),
                 text: format!("{:#}\n", Json::from(operations)),
             });
         }
@@ -239,26 +260,51 @@ fn of_pod(
         match fate(component, flag, value, there) {
             Fate::Made => {}
             Fate::Patched => operations.push(json!({
-                "op": "add", "path": format!("/spec/containers/{index}/command/-"), "value": format!("--{flag}={value}"),
+                "op": "add", "path": format!("/spec/containers/{index}/command/-"), "value": format!("--{flag}={}", escaped(value)),
             })),
             Fate::Told(remark) => remarks.push(remark),
         }
     }
-    if let Some(section) = section {
-        let has = |flag: &str| {
-            line.flags()
-                .any(|(name, _)| name.as_str().trim_start_matches('-') == flag)
-        };
-        let lacks = section
-            .flags()
-            .into_iter()
-            .filter(|flag| !has(&flag.replace('_', "-")));
-        remarks.extend(lacks.map(|flag| {
-            format!("kubeadm-config gives {component} --{flag}, which this node does not run with")
-        }));
+    let has = |flag: &str| {
+        line.flags()
+            .any(|(name, _)| name.as_str().trim_start_matches('-') == flag)
+    };
+    remarks.extend(missing(component, section, has));
+    let other = pod.volume_names.iter();
+    let other = other.filter(|name| !pod.host_paths.iter().any(|volume| volume.name == **name));
+    remarks.extend(
+        other.map(|name| format!("the volume {name} of {component} is no hostPath, and is not in the patch")),
+    );
+    if pod.containers.len() > 1 || pod.init_containers > 0 {
+        remarks.push(format!(
+            "{component} has further containers, which are not in the patch"
+        ));
     }
-    operations.extend(of_volumes(pod, (index, &container.mounts), section)?);
+    operations.extend(of_volumes(
+        component,
+        pod,
+        (index, &container.mounts),
+        section,
+        remarks,
+    )?);
     Ok(operations)
+}
+
+/// What kubeadm would start the component with, and the node does not.
+fn missing(component: Component, section: Option<&Section>, has: impl Fn(&str) -> bool) -> Vec<String> {
+    let of_config = section.map(Section::flags).unwrap_or_default();
+    let of_config = of_config.into_iter().filter(|flag| !has(&flag.replace('_', "-")));
+    let told = of_config
+        .map(|flag| format!("kubeadm-config gives {component} --{flag}, which this node does not run with"));
+    let own = OWN_FLAGS
+        .iter()
+        .filter(|(of, _)| *of == component)
+        .flat_map(|(_, flags)| *flags);
+    let own = own.filter(|(flag, usual)| usual.is_some() && !has(flag));
+    let own = own.map(|(flag, _)| {
+        format!("kubeadm writes --{flag} of {component} itself, which this node does not run with: an upgrade brings it back")
+    });
+    told.chain(own).collect()
 }
 
 /// What becomes of a flag at the next upgrade.
@@ -293,35 +339,80 @@ fn fate(component: Component, flag: &str, value: &str, there: Vec<Option<String>
 }
 
 fn of_volumes(
+    component: Component,
     pod: &StaticPod,
     (index, mounts): (usize, &[Mount]),
     section: Option<&Section>,
+    remarks: &mut Vec<String>,
 ) -> Result<Vec<Json>, KubeadmConfigError> {
     let known = section.and_then(|section| section.fields.get("extraVolumes"));
     let known = named_items(known, "extraVolumes")?;
     let mut operations = Vec::new();
-    for volume in pod.host_paths.iter().filter(|volume| !is_known(volume, &known)) {
+    for volume in pod
+        .host_paths
+        .iter()
+        .filter(|volume| !is_own_volume(&volume.name))
+    {
+        let mounts: Vec<&Mount> = mounts
+            .iter()
+            .filter(|mount| mount.volume == volume.name)
+            .collect();
+        match standing(volume, &mounts, &known) {
+            Standing::Same => continue,
+            Standing::Other(other) => {
+                remarks.push(format!(
+                    "kubeadm-config gives {component} the volume {other}, which this node has otherwise as {}: change it there, no patch is made",
+                    volume.name
+                ));
+                continue;
+            }
+            Standing::New => {}
+        }
         operations.push(json!({ "op": "add", "path": "/spec/volumes/-", "value": volume_json(volume) }));
-        let mounts = mounts.iter().filter(|mount| mount.volume == volume.name);
-        operations.extend(mounts.map(|mount| {
+        operations.extend(mounts.into_iter().map(|mount| {
             json!({ "op": "add", "path": format!("/spec/containers/{index}/volumeMounts/-"), "value": mount_json(mount) })
         }));
     }
     Ok(operations)
 }
 
+/// What kubeadm-config knows of a volume.
+enum Standing {
+    /// Nothing.
+    New,
+    /// The same.
+    Same,
+    /// Another of that name, or at that place: with both the pod would be invalid.
+    Other(String),
+}
+
+fn standing(volume: &HostPathVolume, mounts: &[&Mount], known: &[Value]) -> Standing {
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).map(str::to_owned);
+    let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+    let is_place = |item: &Value| {
+        let place = text(item, "mountPath").map(|path| trimmed(&path));
+        mounts
+            .iter()
+            .any(|mount| place.as_deref() == Some(mount.path.as_str()))
+    };
+    for item in known {
+        let (is_name, is_place) = (name(item) == Some(&volume.name), is_place(item));
+        let is_source =
+            text(item, "hostPath").map(|path| trimmed(&path)).as_deref() == Some(volume.path.as_str());
+        if is_name && is_source && (is_place || mounts.is_empty()) {
+            return Standing::Same;
+        }
+        if is_name || is_place {
+            return Standing::Other(name(item).unwrap_or_default().to_owned());
+        }
+    }
+    Standing::New
+}
+
 fn own_flag(component: Component, flag: &str) -> Option<Option<&'static str>> {
     let (_, flags) = OWN_FLAGS.iter().find(|(own, _)| *own == component)?;
     let (_, usual) = flags.iter().find(|(name, _)| *name == flag)?;
     Some(*usual)
-}
-
-fn is_known(volume: &HostPathVolume, known: &[Value]) -> bool {
-    OWN_VOLUMES.contains(&volume.name.as_str())
-        || known.iter().any(|item| {
-            name(item) == Some(&volume.name)
-                && item.get("hostPath").and_then(Value::as_str) == Some(volume.path.as_str())
-        })
 }
 
 fn volume_json(volume: &HostPathVolume) -> Json {
@@ -342,24 +433,71 @@ fn mount_json(mount: &Mount) -> Json {
     fields.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The patch that makes the kubelet's configuration of the cluster (the ConfigMap `kube-system/kubelet-config`) that of this node; none where they are
-/// the same.
+/// What Holdfast judges of the kubelet's configuration, by the first part of its name.
+const KUBELET_KEYS: [&str; 16] = [
+    "authentication",
+    "authorization",
+    "enableDebugFlagsHandler",
+    "enableProfilingHandler",
+    "eventRecordQPS",
+    "healthzBindAddress",
+    "makeIPTablesUtilChains",
+    "podPidsLimit",
+    "protectKernelDefaults",
+    "readOnlyPort",
+    "rotateCertificates",
+    "seccompDefault",
+    "serverTLSBootstrap",
+    "streamingConnectionIdleTimeout",
+    "tlsCipherSuites",
+    "tlsMinVersion",
+];
+/// What kubeadm writes for each node by itself.
+const PER_NODE: [&str; 2] = ["containerRuntimeEndpoint", "resolvConf"];
+
+/// The patch that makes of the kubelet's configuration of the cluster (the ConfigMap `kube-system/kubelet-config`) what Holdfast judges of this node's; other
+/// differences are told, since the cluster's may be meant.
 #[must_use]
-pub fn kubelet_patch(of_cluster: &Json, of_node: &Json) -> Option<Patch> {
-    let (cluster, node) = (of_cluster.as_object()?, of_node.as_object()?);
+pub fn kubelet_patch(of_cluster: &Json, of_node: &Json) -> Patches {
+    let mut made = Patches::default();
+    let (Some(cluster), Some(node)) = (of_cluster.as_object(), of_node.as_object()) else {
+        made.remarks
+            .push("no patch is made for the kubelet: its configuration is no mapping".to_owned());
+        return made;
+    };
     let mut patch = serde_json::Map::new();
-    for (key, value) in node {
-        if cluster.get(key) != Some(value) {
-            patch.insert(key.clone(), value.clone());
+    let keys: std::collections::BTreeSet<&String> = cluster.keys().chain(node.keys()).collect();
+    for key in keys {
+        let (there, here) = (cluster.get(key), node.get(key));
+        if there == here || PER_NODE.contains(&key.as_str()) {
+            continue;
+        }
+        match here.filter(|_| KUBELET_KEYS.contains(&key.as_str())) {
+            Some(here) if !drops(there, here) => {
+                patch.insert(key.clone(), here.clone());
+            }
+            Some(_) | None => made.remarks.push(format!(
+                "the kubelet's {key} is not as kube-system/kubelet-config has it, which an upgrade brings: it is not in the patch"
+            )),
         }
     }
-    for key in cluster.keys().filter(|key| !node.contains_key(*key)) {
-        patch.insert(key.clone(), Json::Null);
+    if !patch.is_empty() {
+        made.files.push(Patch {
+            name: format!("kubeletconfiguration{SUFFIX}+merge.json"),
+            text: format!("{:#}\n", Json::from(patch)),
+        });
     }
-    (!patch.is_empty()).then(|| Patch {
-        name: "kubeletconfiguration0+merge.json".to_owned(),
-        text: format!("{:#}\n", Json::from(patch)),
-    })
+    made
+}
+
+/// True when something that is there is not here: a merge would leave it.
+fn drops(there: Option<&Json>, here: &Json) -> bool {
+    match (there.and_then(Json::as_object), here.as_object()) {
+        (Some(there), Some(here)) => there
+            .iter()
+            .any(|(key, value)| here.get(key).is_none_or(|here| drops(Some(value), here))),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn a_flag_and_a_volume_of_ours_are_appended_under_kubeadms_name_of_the_component
     ];
     let found = of(Component::ApiServer, &edits, Some(CONFIGURATION));
     assert_eq!(found.remarks, Vec::<String>::new());
-    assert_eq!(found.files[0].name, "kube-apiserver0+json.json");
+    assert_eq!(found.files[0].name, "kube-apiserver-holdfast+json.json");
     assert_eq!(
         operations(&found),
         json!([
@@ -82,12 +82,12 @@ fn what_kubeadm_config_has_already_is_left_out_in_both_of_its_forms() {
         );
         assert_eq!(found, Patches::default());
     }
-    let volume = Edit::AddVolume {
-        name: "audit".to_owned(),
-        path: "/var/log/audit".parse().unwrap(),
-        kind: String::new(),
-    };
-    assert_eq!(of(Component::ApiServer, &[volume], Some(&v4)), Patches::default());
+    let found = of(
+        Component::ApiServer,
+        &volume("audit", "/var/log/audit"),
+        Some(&v4),
+    );
+    assert_eq!(found, Patches::default());
 }
 
 #[test]
@@ -120,12 +120,86 @@ fn where_kubeadm_would_write_another_value_or_one_more_that_is_said_and_no_patch
     );
 }
 
+/// A volume of the node, mounted at its own path.
+fn volume(name: &str, path: &str) -> [Edit; 2] {
+    [
+        Edit::AddVolume {
+            name: name.to_owned(),
+            path: path.parse().unwrap(),
+            kind: String::new(),
+        },
+        Edit::AddMount {
+            volume: name.to_owned(),
+            path: path.parse().unwrap(),
+            read_only: true,
+        },
+    ]
+}
+
 #[test]
-fn the_kubelets_patch_has_what_differs_and_takes_out_what_the_node_has_not() {
-    let cluster = json!({ "kind": "KubeletConfiguration", "a": 1, "gone": true, "same": { "x": [1] } });
-    let node = json!({ "kind": "KubeletConfiguration", "a": 2, "new": "y", "same": { "x": [1] } });
-    let patch = kubelet_patch(&cluster, &node).unwrap();
-    let text: Json = serde_json::from_str(&patch.text).unwrap();
-    assert_eq!(text, json!({ "a": 2, "new": "y", "gone": null }));
-    assert_eq!(kubelet_patch(&node, &node), None);
+fn the_certificates_of_other_distributions_are_kubeadms_own() {
+    for (name, path) in [
+        ("etc-pki-ca-trust", "/etc/pki/ca-trust"),
+        ("etc-pki-tls-certs", "/etc/pki/tls/certs"),
+        ("etcd-certs-0", "/etc/etcd"),
+    ] {
+        let found = of(Component::ApiServer, &volume(name, path), Some(CONFIGURATION));
+        assert_eq!(found, Patches::default(), "{name}");
+    }
+}
+
+#[test]
+fn a_volume_that_kubeadm_would_make_otherwise_is_told_and_not_made_twice() {
+    let configuration = format!(
+        "{CONFIGURATION}apiServer:\n  extraVolumes:\n  - {{name: audit, hostPath: /var/log/k8s, mountPath: /var/log/k8s}}\n  - {{name: theirs, hostPath: \
+         /srv/x, mountPath: /srv/x/}}\n"
+    );
+    for (name, path) in [("audit", "/var/log/audit"), ("ours", "/srv/x")] {
+        let found = of(Component::ApiServer, &volume(name, path), Some(&configuration));
+        assert_eq!((found.files.len(), found.remarks.len()), (0, 1), "{found:?}");
+    }
+}
+
+#[test]
+fn what_the_kubelet_would_expand_is_escaped_as_in_the_manifest() {
+    let edits = [flag("v", "$(X)")];
+    let text = edit(manifest_text(Component::Scheduler), Component::Scheduler, &edits).unwrap();
+    let written = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("- --v="))
+        .unwrap();
+    let found = of(Component::Scheduler, &edits, Some(CONFIGURATION));
+    assert_ne!(written, "$(X)");
+    assert!(
+        found.files[0].text.contains(&format!("--v={written}")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_kubelets_patch_has_what_is_judged_and_other_differences_are_told() {
+    let cluster = json!({ "kind": "KubeletConfiguration", "podPidsLimit": 1, "maxPods": 90, "gone": true,
+                          "protectKernelDefaults": true, "authentication": { "x": { "enabled": true } }, "same": { "x": [1] } });
+    let node = json!({ "kind": "KubeletConfiguration", "podPidsLimit": 2, "maxPods": 110, "seccompDefault": true,
+                       "authentication": { "x": { "enabled": false } }, "same": { "x": [1] }, "resolvConf": "/x" });
+    let made = kubelet_patch(&cluster, &node);
+    let text: Json = serde_json::from_str(&made.files[0].text).unwrap();
+    assert_eq!(
+        text,
+        json!({ "podPidsLimit": 2, "seccompDefault": true, "authentication": { "x": { "enabled": false } } })
+    );
+    assert_eq!(made.files[0].name, "kubeletconfiguration-holdfast+merge.json");
+    let told: Vec<&str> = made
+        .remarks
+        .iter()
+        .filter_map(|remark| remark.split(' ').nth(2))
+        .collect();
+    assert_eq!(told, ["gone", "maxPods", "protectKernelDefaults"]);
+    assert_eq!(kubelet_patch(&node, &node), Patches::default());
+    let less = json!({ "authentication": {} });
+    assert_eq!(
+        kubelet_patch(&cluster, &less).files,
+        [],
+        "a merge would leave what is there"
+    );
 }

@@ -161,7 +161,8 @@ fn expand(word: &str) -> Result<String, String> {
 }
 
 /// `word` written so that the kubelet's expansion leaves it as it is.
-pub(super) fn escaped(word: &str) -> String {
+#[must_use]
+pub fn escaped(word: &str) -> String {
     if word.contains("$(") || word.contains("$$") {
         word.replace('$', "$$")
     } else {

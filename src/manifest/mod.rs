@@ -19,7 +19,9 @@ mod yaml_1_1;
 
 pub use diff::unified_diff;
 pub use edit::{Edit, Refusal, edit};
-pub use flags::{CommandLine, NotABoolean, NotUnderstood, command_line, flags_of_process, parse_boolean};
+pub use flags::{
+    CommandLine, NotABoolean, NotUnderstood, command_line, escaped, flags_of_process, parse_boolean,
+};
 pub use go_duration::parse_go_duration;
 pub use go_integer::parse_go_integer;
 pub use paths::{Mounted, NamedPath, Need, mounted_from, named_paths, path_of_value, paths_of_value};

@@ -2,11 +2,14 @@
 
 pub mod at_rest;
 mod certificates;
+mod distribution;
 mod folder;
 mod kubelet;
 mod kubelets;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use distribution::{Distribution, declined};
 
 use crate::adapters::processes::Table;
 use crate::adapters::{Node, accounts, pod_logs};

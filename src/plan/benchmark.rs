@@ -22,7 +22,6 @@ pub fn select_for(benchmark: Benchmark, selected: &[Selected]) -> Vec<Selected> 
             Some(Selected {
                 control,
                 action: own.action,
-                left_by: own.left_by,
             })
         })
         .collect();

@@ -9,7 +9,7 @@ use super::in_flight::{Limits, next_step};
 use super::kubelet_edit::{self, WantedSetting};
 use super::restart;
 use super::select::{Selected, required_flag_id};
-use crate::config::{Action, Config, Profile};
+use crate::config::{Action, Config};
 use crate::controls::{Kit, Remedy};
 use crate::domain::{
     Component, ControlId, Digest, EntryContent, Fact, FileId, FlagName, Instant, Mode, NodePath, Observation,
@@ -69,14 +69,14 @@ pub fn build(
     };
     let in_flight = circumstances.journal.in_flight.as_ref();
     let mut draft = Draft::new(circumstances);
-    let settings: BTreeMap<&ControlId, (Action, Option<Profile>)> = selected
+    let actions: BTreeMap<&ControlId, Action> = selected
         .iter()
-        .map(|selected| (&selected.control.id, (selected.action, selected.left_by)))
+        .map(|selected| (&selected.control.id, selected.action))
         .collect();
     for finding in findings {
-        let setting = settings.get(finding.id()).copied();
+        let action = actions.get(finding.id()).copied().unwrap_or(Action::Audit);
         for evidence in finding.with_verdict(Verdict::Drift) {
-            draft.take(finding, evidence, setting.unwrap_or((Action::Audit, None)));
+            draft.take(finding, evidence, action);
         }
     }
     draft.agree_on_flags();
@@ -181,15 +181,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn take(&mut self, finding: &Finding, evidence: &Evidence, (action, left_by): (Action, Option<Profile>)) {
+    fn take(&mut self, finding: &Finding, evidence: &Evidence, action: Action) {
         let control = finding.id().clone();
         let Some(mend) = &evidence.mend else {
             let reason = WithheldReason::NeedsOperator(what_it_needs(finding.control.remedy));
             return self.withhold(control, evidence, reason);
         };
-        if let Some(profile) = left_by {
-            return self.withhold(control, evidence, WithheldReason::NotInProfile(profile));
-        }
         if !self.circumstances.asked && action != Action::Enforce {
             return self.withhold(control, evidence, WithheldReason::Audit);
         }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::in_flight::Progress;
-use crate::config::Profile;
 use crate::domain::{Component, ControlId, Digest, FileId, Mode, NodePath, Owner, ProcessId};
 use crate::journal::{KnownManifest, RefusedFlag};
 
@@ -155,8 +154,6 @@ pub struct Withheld {
 pub enum WithheldReason {
     /// The mode is audit.
     Audit,
-    /// The profile leaves it to the operator.
-    NotInProfile(Profile),
     /// There is no remedy that could be made by itself; the text says what it would need.
     NeedsOperator(String),
     /// Holdfast is paused.
@@ -230,7 +227,6 @@ impl WithheldReason {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Audit => "audit",
-            Self::NotInProfile(_) => "not-in-profile",
             Self::NeedsOperator(_) => "needs-operator",
             Self::Paused(_) => "paused",
             Self::OutsideWindow(_) => "outside-window",
@@ -255,7 +251,6 @@ impl WithheldReason {
         !matches!(
             self,
             Self::Audit
-                | Self::NotInProfile(_)
                 | Self::NeedsOperator(_)
                 | Self::Paused(_)
                 | Self::KubeletStarts { .. }
@@ -268,10 +263,6 @@ impl fmt::Display for WithheldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Audit => f.write_str("the mode is audit: `holdfast apply` mends it, or `mode: enforce`"),
-            Self::NotInProfile(profile) => write!(
-                f,
-                "the profile {profile} leaves it to you: `mode: enforce` for this control mends it, or another profile"
-            ),
             Self::NeedsOperator(needs) => write!(f, "only reported; a remedy needs {needs}"),
             Self::Paused(why) => write!(f, "Holdfast is paused: {why}"),
             Self::OutsideWindow(Some(opens)) => {

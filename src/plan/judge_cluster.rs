@@ -6,8 +6,8 @@ use super::finding::{Evidence, Verdict};
 use super::judge::{piece, unknown};
 use crate::cluster::pods;
 use crate::cluster::{
-    Binding, ClusterObjects, ClusterRule, Grant, Meta, Namespace, NetworkPolicy, Pod, PodTrait, Power, Role,
-    ServiceAccount, Webhook, foreign, grants,
+    Binding, ClusterObjects, ClusterRule, Grant, Judge, Meta, Namespace, NetworkPolicy, Pod, PodTrait, Power,
+    Role, ServiceAccount, Subject, admins, foreign, grants,
 };
 use crate::domain::{Component, Fact, FlagName, Observation, Reason};
 use crate::manifest::command_line;
@@ -45,7 +45,9 @@ pub(super) fn cluster(rule: ClusterRule, observation: &Observation) -> Vec<Evide
             all_or_each(found, NO_TOKEN, UNASKED, &pods_judged(pods))
         }),
         ClusterRule::Masters => of(&objects.bindings, masters),
-        ClusterRule::PodPolicy => of_both(spaces, &objects.webhooks, pod_policy),
+        ClusterRule::PodPolicy => of_both(spaces, &objects.judges, |spaces, judges| {
+            pod_policy(spaces, judges, observation)
+        }),
         ClusterRule::Pods(so) => of(&objects.pods, |pods| pod_trait(so, pods)),
         ClusterRule::NetworkPolicies => of_both(spaces, policies, |spaces, policies| {
             with_policy(spaces, policies, |_| true, "a network policy")
@@ -169,24 +171,24 @@ fn cluster_admins(roles: &[Role], bindings: &[Binding]) -> Vec<Evidence> {
                 .iter()
                 .any(|rule| star(&rule.verbs) && star(&rule.resources) && star(&rule.api_groups))
     };
-    let names: BTreeSet<&str> = roles
+    let named = roles
         .iter()
         .filter(does_all)
-        .map(|role| role.metadata.name.as_str())
-        .chain(["cluster-admin"])
-        .collect();
-    let of_role = bindings.iter().filter(|binding| {
-        binding.role_ref.kind == "ClusterRole" && names.contains(binding.role_ref.name.as_str())
-    });
-    of_grants(foreign(of_role), "do everything")
+        .map(|role| role.metadata.name.as_str());
+    let names: BTreeSet<&str> = named.chain(["cluster-admin"]).collect();
+    of_grants(admins(&names, bindings), "do everything")
 }
 
 fn masters(bindings: &[Binding]) -> Vec<Evidence> {
-    let found = foreign(bindings.iter());
-    let found = found
+    let is_own = |binding: &Binding, subject: &Subject| {
+        !(subject.kind == "Group" && subject.name == "system:masters")
+            || binding.metadata.namespace.is_none()
+                && (binding.metadata.name.as_str(), binding.role_ref.name.as_str())
+                    == ("cluster-admin", "cluster-admin")
+    };
+    let found = foreign(bindings.iter(), is_own)
         .into_iter()
-        .filter(|grant| grant.subject.kind == "Group" && grant.subject.name == "system:masters");
-    let found = found.map(|grant| grant.binding);
+        .map(|grant| grant.binding);
     all_or_each(
         found,
         "no binding to system:masters but Kubernetes' own",
@@ -199,14 +201,21 @@ fn star(list: &[String]) -> bool {
     list.iter().any(|one| one == "*")
 }
 
-/// Kubernetes' own roles have some; who is bound to them is judged by itself.
+/// Kubernetes' own roles that have some (1.34 to 1.36); who is bound to them is judged by itself.
+const OWN_WILDCARDS: [&str; 8] = [
+    "cluster-admin",
+    "system:controller:disruption-controller",
+    "system:controller:generic-garbage-collector",
+    "system:controller:horizontal-pod-autoscaler",
+    "system:controller:namespace-controller",
+    "system:controller:resourcequota-controller",
+    "system:kube-controller-manager",
+    "system:kubelet-api-admin",
+];
+
 fn wildcards(roles: &[Role]) -> Vec<Evidence> {
     let is_own = |role: &Role| {
-        let name = role.metadata.name.as_str();
-        let labelled = role.metadata.labels.get("kubernetes.io/bootstrapping");
-        role.metadata.namespace.is_none()
-            && (name == "cluster-admin" || name.starts_with("system:"))
-            && labelled.is_some_and(|label| label == "rbac-defaults")
+        role.metadata.namespace.is_none() && OWN_WILDCARDS.contains(&role.metadata.name.as_str())
     };
     let has = |role: &&Role| {
         role.rules
@@ -236,14 +245,19 @@ fn default_accounts(accounts: &[ServiceAccount], bindings: &[Binding]) -> Vec<Ev
     let mounts = own
         .filter(|account| account.automount_service_account_token != Some(false))
         .map(|account| (account.metadata.full_name(), "it gives pods its token".to_owned()));
-    let granted = foreign(bindings.iter()).into_iter().filter_map(|grant| {
-        let is_default = grant.subject.kind == "ServiceAccount" && grant.subject.name == "default";
-        let namespace = grant.subject.namespace.unwrap_or_default();
-        is_default.then(|| {
-            let actual = format!("{} grants it {}", grant.binding, grant.role);
-            (format!("{namespace}/default"), actual)
-        })
-    });
+    // Kubernetes lets every service account read who issues tokens.
+    let is_issuer = |binding: &Binding, subject: &Subject| {
+        const ISSUER: &str = "system:service-account-issuer-discovery";
+        subject.name == "system:serviceaccounts"
+            && binding.metadata.namespace.is_none()
+            && (binding.metadata.name.as_str(), binding.role_ref.name.as_str()) == (ISSUER, ISSUER)
+    };
+    let granted = foreign(bindings.iter(), is_issuer)
+        .into_iter()
+        .filter_map(|grant| {
+            let account = default_account(&grant.subject)?;
+            Some((account, format!("{} grants it {}", grant.binding, grant.role)))
+        });
     let expected = "automountServiceAccountToken: false, and no rights";
     let mut pieces: Vec<Evidence> = mounts
         .chain(granted)
@@ -255,9 +269,37 @@ fn default_accounts(accounts: &[ServiceAccount], bindings: &[Binding]) -> Vec<Ev
     pieces
 }
 
+/// The default account that a subject is, or that is one of it.
+fn default_account(subject: &Subject) -> Option<String> {
+    match (subject.kind.as_str(), subject.name.as_str()) {
+        ("ServiceAccount", "default") => Some(format!(
+            "{}/default",
+            subject.namespace.as_deref().unwrap_or_default()
+        )),
+        ("User", name) => {
+            let (namespace, account) = name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+            (account == "default").then(|| format!("{namespace}/default"))
+        }
+        ("Group", "system:serviceaccounts") => Some("default, of every namespace".to_owned()),
+        ("Group", name) => {
+            let namespace = name.strip_prefix("system:serviceaccounts:")?;
+            Some(format!("{namespace}/default"))
+        }
+        _ => None,
+    }
+}
+
 /// A policy engine that is asked about pods judges them by rules that only a person can read.
-fn pod_policy(namespaces: &[Namespace], webhooks: &[Webhook]) -> Vec<Evidence> {
-    let engines = asked_about_pods(webhooks);
+fn pod_policy(namespaces: &[Namespace], judges: &[Judge], observation: &Observation) -> Vec<Evidence> {
+    let expected = "pod-security.kubernetes.io/enforce: baseline or restricted";
+    // Its defaults hold for namespaces without a label, and its exemptions for those with one.
+    if api_server_has(observation, "admission-control-config-file", |_| true) {
+        let why = Reason::new(
+            "kube-apiserver has an --admission-control-config-file, which may set what holds without a label, and exempt namespaces",
+        );
+        return vec![unknown("the cluster", expected, &why)];
+    }
+    let engines = asked_about_pods(judges);
     let lacks = others(namespaces).filter(|space| {
         let level = space.metadata.labels.get("pod-security.kubernetes.io/enforce");
         !level.is_some_and(|level| matches!(level.as_str(), "baseline" | "restricted"))
@@ -265,7 +307,6 @@ fn pod_policy(namespaces: &[Namespace], webhooks: &[Webhook]) -> Vec<Evidence> {
     let lacks: Vec<String> = lacks
         .map(|space| format!("Namespace {}", space.metadata.name))
         .collect();
-    let expected = "pod-security.kubernetes.io/enforce: baseline or restricted";
     if !lacks.is_empty() && !engines.is_empty() {
         let why = format!(
             "it has no such label; whether {} holds its pods to as much cannot be told",
@@ -277,16 +318,35 @@ fn pod_policy(namespaces: &[Namespace], webhooks: &[Webhook]) -> Vec<Evidence> {
     all_or_each(lacks, expected, "no such label", "each has it")
 }
 
-fn asked_about_pods(webhooks: &[Webhook]) -> Vec<String> {
-    let has = |list: &[String], wanted: &str| list.iter().any(|one| one == "*" || one == wanted);
-    let is_asked = |webhook: &&Webhook| {
-        webhook.webhooks.iter().flat_map(|one| &one.rules).any(|rule| {
-            has(&rule.operations, "CREATE") && has(&rule.api_groups, "") && has(&rule.resources, "pods")
+/// True when a flag of kube-apiserver's manifest has a value that is so.
+fn api_server_has(observation: &Observation, flag: &str, is: impl Fn(&str) -> bool) -> bool {
+    let Some(Fact::Known(manifest)) = observation.manifests.get(&Component::ApiServer) else {
+        return false;
+    };
+    let (Ok(line), Ok(name)) = (
+        command_line(Component::ApiServer, &manifest.pod),
+        flag.parse::<FlagName>(),
+    ) else {
+        return false;
+    };
+    line.list(&name)
+        .is_some_and(|list| list.iter().any(|item| is(item)))
+}
+
+/// What is asked when a pod is created (apiserver `rules.Matcher`: `*` and `*/*` are everything, `pods/*` is pods, too).
+fn asked_about_pods(judges: &[Judge]) -> Vec<String> {
+    let has = |list: &[String], wanted: &[&str]| list.iter().any(|one| wanted.contains(&one.as_str()));
+    let is_asked = |judge: &&Judge| {
+        judge.rules.iter().any(|rule| {
+            has(&rule.operations, &["*", "CREATE"])
+                && has(&rule.api_groups, &["*", ""])
+                && has(&rule.resources, &["*", "*/*", "pods", "pods/*"])
         })
     };
-    let asked = webhooks.iter().filter(is_asked);
-    asked
-        .map(|webhook| format!("ValidatingWebhookConfiguration {}", webhook.metadata.name))
+    judges
+        .iter()
+        .filter(is_asked)
+        .map(|judge| judge.name.clone())
         .collect()
 }
 
@@ -333,11 +393,11 @@ fn proxy_metrics(config: &Fact<serde_json::Value>) -> Evidence {
     let address = value
         .filter(|value| !value.is_empty())
         .unwrap_or("127.0.0.1:10249");
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let is_own = host
-        .trim_matches(['[', ']'])
-        .parse::<std::net::IpAddr>()
-        .is_ok_and(|ip| ip.is_loopback());
+    let ip = |text: &str| text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok();
+    let without_port = || address.rsplit_once(':').and_then(|(host, _)| ip(host));
+    let is_own = ip(address)
+        .or_else(without_port)
+        .is_some_and(|ip| ip.is_loopback());
     let verdict = if is_own { Verdict::Pass } else { Verdict::Drift };
     piece(object, verdict, expected, address)
 }
@@ -347,16 +407,12 @@ fn image_policy(objects: &ClusterObjects, observation: &Observation) -> Evidence
         "the cluster",
         "an admission plug-in or webhook that verifies where images come from",
     );
-    if let Some(Fact::Known(manifest)) = observation.manifests.get(&Component::ApiServer)
-        && let Ok(line) = command_line(Component::ApiServer, &manifest.pod)
-        && let Ok(name) = "enable-admission-plugins".parse::<FlagName>()
-        && line
-            .list(&name)
-            .is_some_and(|list| list.iter().any(|plugin| plugin == "ImagePolicyWebhook"))
-    {
+    if api_server_has(observation, "enable-admission-plugins", |plugin| {
+        plugin == "ImagePolicyWebhook"
+    }) {
         return piece(object, Verdict::Pass, expected, "ImagePolicyWebhook is on");
     }
-    match told(&objects.webhooks).map(|webhooks| asked_about_pods(webhooks)) {
+    match told(&objects.judges).map(|judges| asked_about_pods(judges)) {
         Err(why) => unknown(object, expected, &why),
         Ok(engines) if engines.is_empty() => piece(object, Verdict::Drift, expected, "there is none"),
         Ok(engines) => {

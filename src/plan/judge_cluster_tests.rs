@@ -35,7 +35,7 @@ fn fresh() -> ClusterObjects {
                  "containers":[{"name":"kube-proxy","securityContext":{"privileged":true}}]}}]"#,
         ),
         default_services: parse(r#"[{"name":"kubernetes","namespace":"default"}]"#),
-        webhooks: Fact::Known(Vec::new()),
+        judges: Fact::Known(Vec::new()),
         stored_tokens: Fact::Known(Vec::new()),
         kube_proxy: Fact::Known(serde_json::json!({ "metricsBindAddress": "" })),
     }
@@ -195,7 +195,7 @@ fn each_other_object_is_told_by_its_control() {
     for outward in ["0.0.0.0:10249", "[::]:10249", "10.0.0.1:10249", "node:10249"] {
         assert_eq!(proxy(outward), sorted("CIS-4.3.1"), "{outward}");
     }
-    for own in ["127.0.0.1:10249", "[::1]:10249", "127.0.0.1"] {
+    for own in ["127.0.0.1:10249", "[::1]:10249", "127.0.0.1", "::1"] {
         assert_eq!(proxy(own), ["CIS-5.5.1"], "{own}");
     }
 }
@@ -231,20 +231,57 @@ fn a_namespace_wants_a_label_a_policy_and_one_that_denies() {
     }
 }
 
+fn judge_of(resource: &str) -> crate::cluster::Judge {
+    let text = format!(r#"{{"operations":["CREATE"],"apiGroups":["*"],"resources":["{resource}"]}}"#);
+    crate::cluster::Judge {
+        name: "engine".to_owned(),
+        rules: vec![serde_json::from_str(&text).unwrap()],
+    }
+}
+
 #[test]
 fn what_a_webhook_makes_of_pods_cannot_be_told() {
-    let engine = r#"{"metadata":{"name":"engine"},"webhooks":[{"rules":[{"operations":["CREATE"],"apiGroups":["*"],"resources":["pods"]}]}]}"#;
-    let mut objects = fresh();
-    add(&mut objects.webhooks, engine);
-    add(&mut objects.namespaces, r#"{"metadata":{"name":"a"}}"#);
-    let unknown = with(Verdict::Unknown, &judged(Some(objects), "{}"));
-    assert!(
-        unknown.contains(&"CIS-5.2.1".to_owned()) && unknown.contains(&"CIS-5.5.1".to_owned()),
-        "{unknown:?}"
-    );
-    let other = engine.replace("pods", "deployments");
+    for resource in ["*", "*/*", "pods", "pods/*"] {
+        let mut objects = fresh();
+        objects.judges = Fact::Known(vec![judge_of(resource)]);
+        add(&mut objects.namespaces, r#"{"metadata":{"name":"a"}}"#);
+        let unknown = with(Verdict::Unknown, &judged(Some(objects), "{}"));
+        for id in ["CIS-5.2.1", "CIS-5.5.1"] {
+            assert!(unknown.contains(&id.to_owned()), "{resource}: {unknown:?}");
+        }
+    }
+    for resource in ["deployments", "pods/exec"] {
+        let found = drifts(|objects| objects.judges = Fact::Known(vec![judge_of(resource)]));
+        assert_eq!(found, ["CIS-5.5.1"], "{resource}");
+    }
+}
+
+#[test]
+fn a_default_account_is_also_a_user_and_in_groups() {
+    let bound = |subject: &str| {
+        let text = format!(
+            r#"{{"metadata":{{"name":"b"}},"roleRef":{{"kind":"ClusterRole","name":"view"}},"subjects":[{subject}]}}"#
+        );
+        drifts(|objects| add(&mut objects.bindings, &text)).contains(&"CIS-5.1.5".to_owned())
+    };
+    assert!(bound(
+        r#"{"kind":"ServiceAccount","name":"default","namespace":"a"}"#
+    ));
+    assert!(bound(
+        r#"{"kind":"User","name":"system:serviceaccount:a:default"}"#
+    ));
+    assert!(bound(r#"{"kind":"Group","name":"system:serviceaccounts"}"#));
+    assert!(bound(r#"{"kind":"Group","name":"system:serviceaccounts:a"}"#));
+    assert!(!bound(
+        r#"{"kind":"User","name":"system:serviceaccount:a:robot"}"#
+    ));
+    assert!(!bound(
+        r#"{"kind":"ServiceAccount","name":"robot","namespace":"a"}"#
+    ));
+    let issuer = r#"{"metadata":{"name":"system:service-account-issuer-discovery"},"roleRef":{"kind":"ClusterRole",
+        "name":"system:service-account-issuer-discovery"},"subjects":[{"kind":"Group","name":"system:serviceaccounts"}]}"#;
     assert_eq!(
-        drifts(|objects| add(&mut objects.webhooks, &other)),
+        drifts(|objects| add(&mut objects.bindings, issuer)),
         ["CIS-5.5.1"]
     );
 }

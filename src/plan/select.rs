@@ -13,8 +13,6 @@ pub struct Selected {
     pub control: Control,
     /// Whether the daemon mends it.
     pub action: Action,
-    /// The profile that leaves its drift to the operator, if one does.
-    pub left_by: Option<Profile>,
 }
 
 /// A value that the control cannot take.
@@ -36,16 +34,14 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
     for mut control in catalogue() {
         let setting = config.controls.get(&control.id);
         let own = setting.and_then(|setting| setting.mode);
-        let is_left = own != Some(Action::Enforce) && !covers(config.profile, &control);
-        let action = match own {
-            Some(own) => own,
-            None if is_left => Action::Audit,
-            None => config.mode,
-        };
+        let action = own.unwrap_or(config.mode);
         if action == Action::Off {
             continue;
         }
-        let left_by = is_left.then_some(config.profile);
+        let is_mendable = !matches!(control.remedy, Remedy::ReportOnly(_));
+        if own.is_none() && is_mendable && !covers(config.profile, &control) {
+            control.remedy = Remedy::ReportOnly(left_by(config.profile));
+        }
         if let Some(value) = setting.and_then(|setting| setting.value.as_deref()) {
             let invalid = |why| InvalidValue {
                 control: control.id.clone(),
@@ -53,11 +49,7 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
             };
             control.requirement = with_value(control.requirement, value).map_err(invalid)?;
         }
-        selected.push(Selected {
-            control,
-            action,
-            left_by,
-        });
+        selected.push(Selected { control, action });
     }
     for (component, flags) in &config.required_flags {
         for (name, value) in flags {
@@ -66,11 +58,7 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
             let action = own.unwrap_or(config.mode);
             if action != Action::Off {
                 // Whoever writes the flag down wants it, whatever the profile.
-                selected.push(Selected {
-                    control,
-                    action,
-                    left_by: None,
-                });
+                selected.push(Selected { control, action });
             }
         }
     }
@@ -81,10 +69,22 @@ pub fn select(config: &Config) -> Result<Vec<Selected>, InvalidValue> {
 fn covers(profile: Profile, control: &Control) -> bool {
     match profile {
         Profile::Custom => true,
-        Profile::Baseline => matches!(control.remedy, Remedy::Safe | Remedy::Quarantine),
+        _ if control.remedy == Remedy::Quarantine => true,
+        Profile::Baseline => control.remedy == Remedy::Safe,
         Profile::CisLevel1 => cis_level(&control.id) == Some(1),
         Profile::CisLevel2 => cis_level(&control.id).is_some(),
         Profile::Stig => !Benchmark::Stig.ids(&control.id).is_empty(),
+    }
+}
+
+/// What a remedy needs that a profile leaves to the operator.
+const fn left_by(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Baseline => "another profile than baseline, or a mode of its own for this control",
+        Profile::CisLevel1 => "another profile than cis-level-1, or a mode of its own for this control",
+        Profile::CisLevel2 => "another profile than cis-level-2, or a mode of its own for this control",
+        Profile::Stig => "another profile than stig, or a mode of its own for this control",
+        Profile::Custom => "a mode of its own for this control",
     }
 }
 
@@ -231,7 +231,6 @@ mod tests {
             .map(|control| Selected {
                 control,
                 action: Action::Audit,
-                left_by: None,
             })
             .collect();
         assert_eq!(selected, expected);
@@ -274,11 +273,9 @@ mod tests {
             };
             let selected = select(&config).unwrap();
             assert_eq!(selected.len(), catalogue().len(), "all are judged");
-            let left = selected.into_iter().filter(|selected| {
-                let is_left = selected.left_by == Some(profile);
-                assert_eq!(selected.action == Action::Audit, is_left);
-                is_left
-            });
+            let left = selected
+                .into_iter()
+                .filter(|selected| selected.control.remedy == Remedy::ReportOnly(left_by(profile)));
             left.map(|selected| selected.control.id.to_string())
                 .collect::<Vec<_>>()
         };
@@ -292,6 +289,7 @@ mod tests {
             ("CIS-1.2.14", [true, true, true, true]),
             ("X-API-04", [false, false, false, true]),
             ("X-FILE-01", [true, false, false, false]),
+            ("X-FILE-02", [true, true, true, true]),
         ] {
             let [baseline, one, two, stig] = profiles;
             let found = [

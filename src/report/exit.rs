@@ -15,6 +15,8 @@ pub enum ExitClass {
     Unknown,
     /// 64: the command line is wrong (`EX_USAGE` of sysexits.h).
     Usage,
+    /// 69: this host is none that Holdfast works on (`EX_UNAVAILABLE` of sysexits.h).
+    Declined,
     /// 78: the configuration is refused (`EX_CONFIG` of sysexits.h).
     Configuration,
 }
@@ -29,6 +31,7 @@ impl ExitClass {
             Self::Drift => 2,
             Self::Unknown => 3,
             Self::Usage => 64,
+            Self::Declined => 69,
             Self::Configuration => 78,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::Api;
+use super::client::Answer;
 use crate::domain::{Fact, GroupResource, Reason};
 
 /// The list of a group's resources has some 10 kB, with hundreds of custom resources some 100.
@@ -133,6 +134,15 @@ pub(super) async fn json_as<T: for<'de> Deserialize<'de>>(
         .get(path, accept, MAX_BYTES)
         .await
         .map_err(|error| api.told(path, &error.to_string()))?;
+    read(api, path, &answer)
+}
+
+/// What an answer says; none for 404.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    api: &Api,
+    path: &str,
+    answer: &Answer,
+) -> Result<Option<T>, Reason> {
     match answer.code {
         // Where it is wrong is told, and not what stands there: serde's own words quote it.
         200 => serde_json::from_slice(&answer.body).map(Some).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The objects that controls of the whole cluster are about. Of Secrets only names are asked for, and the API sends no more.
+//! The objects that controls of the whole cluster are about. Of Secrets only the metadata is asked for, and the API sends no more.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::Api;
 use super::discovery::json;
 use super::pages::{JSON, METADATA, items};
-use crate::cluster::{Binding, ClusterObjects, Meta, Role};
+use crate::cluster::{Binding, ClusterObjects, Judge, Meta, Role, WebhookRule};
 use crate::domain::Fact;
 
 /// Objects of a page: some 1 KB each, and pods up to some 30.
@@ -36,12 +36,7 @@ pub async fn cluster_objects(api: &Api) -> ClusterObjects {
         policies: list(api, "/apis/networking.k8s.io/v1/networkpolicies", PAGE).await,
         pods: list(api, "/api/v1/pods", PODS).await,
         default_services: names(api, "/api/v1/namespaces/default/services").await,
-        webhooks: list(
-            api,
-            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
-            PAGE,
-        )
-        .await,
+        judges: judges(api).await,
         stored_tokens: names(
             api,
             "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token",
@@ -68,6 +63,71 @@ async fn both<T: DeserializeOwned>(api: &Api, of_cluster: &str, of_namespaces: &
                 found
             }),
         other @ (Fact::Absent | Fact::Unknown(_)) => other,
+    }
+}
+
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Webhooks {
+    metadata: Meta,
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Webhook {
+    rules: Vec<WebhookRule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Policy {
+    metadata: Meta,
+    spec: PolicySpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct PolicySpec {
+    match_constraints: Constraints,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Constraints {
+    resource_rules: Vec<WebhookRule>,
+}
+
+/// Validating webhooks and admission policies; a server without the latter has none.
+async fn judges(api: &Api) -> Fact<Vec<Judge>> {
+    let path = format!("{ADMISSION}/validatingwebhookconfigurations");
+    let mut judges: Vec<Judge> = match list::<Webhooks>(api, &path, PAGE).await {
+        Fact::Known(found) => found.into_iter().map(of_webhooks).collect(),
+        Fact::Absent => Vec::new(),
+        Fact::Unknown(why) => return Fact::Unknown(why),
+    };
+    let path = format!("{ADMISSION}/validatingadmissionpolicies");
+    match list::<Policy>(api, &path, PAGE).await {
+        Fact::Known(found) => judges.extend(found.into_iter().map(|policy| Judge {
+            name: format!("ValidatingAdmissionPolicy {}", policy.metadata.name),
+            rules: policy.spec.match_constraints.resource_rules,
+        })),
+        Fact::Absent => {}
+        Fact::Unknown(why) => return Fact::Unknown(why),
+    }
+    Fact::Known(judges)
+}
+
+fn of_webhooks(found: Webhooks) -> Judge {
+    Judge {
+        name: format!("ValidatingWebhookConfiguration {}", found.metadata.name),
+        rules: found
+            .webhooks
+            .into_iter()
+            .flat_map(|webhook| webhook.rules)
+            .collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::Api;
-use super::discovery::json_as;
+use super::discovery::read;
+use super::{Api, CallError};
 use crate::domain::Reason;
 
 /// The usual form of objects.
@@ -27,6 +27,11 @@ struct ListMeta {
     more: String,
 }
 
+/// A page may have so many bytes; a list whose objects are larger is asked for in smaller pages.
+const MAX_BYTES: usize = 8 << 20;
+/// One object is never larger than etcd takes, some 1.5 MB, and its JSON not much more.
+const PAGES: usize = 10_000;
+
 /// Every object of a list; none when the server answers 404.
 pub(super) async fn items<T: for<'de> Deserialize<'de>>(
     api: &Api,
@@ -35,10 +40,17 @@ pub(super) async fn items<T: for<'de> Deserialize<'de>>(
     accept: &'static str,
 ) -> Result<Option<Vec<T>>, Reason> {
     let separator = if path.contains('?') { '&' } else { '?' };
-    let (mut found, mut more) = (Vec::new(), String::new());
-    loop {
+    let (mut found, mut more, mut page) = (Vec::new(), String::new(), page);
+    for _ in 0..PAGES {
         let asked = format!("{path}{separator}limit={page}{more}");
-        let Some(list) = json_as::<List<T>>(api, &asked, accept).await? else {
+        let answer = match api.get(&asked, accept, MAX_BYTES).await {
+            Err(CallError::TooLong(_)) if page > 1 => {
+                page = page.div_ceil(4);
+                continue;
+            }
+            answer => answer.map_err(|error| api.told(path, &error.to_string()))?,
+        };
+        let Some(list) = read::<List<T>>(api, path, &answer)? else {
             return Ok(None);
         };
         found.extend(list.items);
@@ -46,10 +58,11 @@ pub(super) async fn items<T: for<'de> Deserialize<'de>>(
             return Ok(Some(found));
         }
         if found.len() > MOST {
-            return Err(api.told(path, "the cluster has more of them than can be asked for"));
+            break;
         }
         more = format!("&continue={}", list.metadata.more);
     }
+    Err(api.told(path, "the cluster has more of them than can be asked for"))
 }
 
 /// Go writes an empty list as null.
