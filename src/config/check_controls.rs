@@ -195,6 +195,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::FlagsOnce
         | Requirement::Cluster(_)
         | Requirement::Owner { .. }
         | Requirement::OwnerAccount { .. }

@@ -49,6 +49,16 @@ pub(super) fn controls() -> Vec<Control> {
             "CIS Kubernetes Benchmark 1.12; kubernetes apiserver/pkg/audit/policy/checker.go",
         ),
         row(
+            "X-API-11",
+            "flag.duplicates",
+            "no flag stands twice that counts once",
+            Requirement::FlagsOnce,
+            "all but the last taken out of the manifest, and a restart of the component: which one was meant only a person can tell",
+            "Of a flag that is given twice the last value counts, and of a list all do. Scanners that read the first are told what does not hold, and so is \
+             whoever reads the manifest.",
+            "github.com/spf13/pflag; kube-bench 0.15.6, whose patterns take the first",
+        ),
+        row(
             "X-CRED-04",
             "cert.expiry.leaf",
             "no certificate ends within 30 days",

@@ -132,6 +132,8 @@ pub enum Requirement {
     EncryptsSecrets,
     /// The audit policy logs what is sensitive.
     AuditPolicy,
+    /// No flag of a component stands twice that counts once.
+    FlagsOnce,
     /// Objects of the API.
     Cluster(ClusterRule),
 }
@@ -477,7 +479,7 @@ mod tests {
             .chain(cis("5.3", 2))
             .chain(cis("5.4", 2))
             .chain(cis("5.6", 4))
-            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10]))
+            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11]))
             .chain(of("X-ETCD", &[1, 2, 3, 4, 5, 6]))
             .chain(of("X-FILE", &files))
             .chain(of("X-CRED", &[1, 4, 5, 6, 8]))

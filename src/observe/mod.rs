@@ -222,7 +222,10 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 observation.files.insert(path, facts);
             }
         }
-        Requirement::Folder(_) | Requirement::Kubelet(_) | Requirement::Cluster(_) => {}
+        Requirement::Folder(_)
+        | Requirement::Kubelet(_)
+        | Requirement::FlagsOnce
+        | Requirement::Cluster(_) => {}
     }
 }
 

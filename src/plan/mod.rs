@@ -28,6 +28,7 @@ mod judge_files;
 mod judge_flags;
 mod judge_folder;
 mod judge_kubelet;
+mod judge_once;
 #[cfg(test)]
 mod judge_places_tests;
 #[cfg(test)]

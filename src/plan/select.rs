@@ -162,6 +162,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::FlagsOnce
         | Requirement::Cluster(_)
         | Requirement::Folder(_) => Err(NO_VALUE.to_owned()),
     }

@@ -1,6 +1,6 @@
 //! Requirements, remedies and reasons in words.
 
-use crate::cluster::ClusterRule;
+use crate::cluster::{ClusterRule, Power};
 use crate::controls::{
     CertificateRule, Control, FlagRule, FolderRule, KubeletRule, Precondition, Remedy, Requirement, Target,
 };
@@ -142,6 +142,9 @@ pub(super) fn why_not_mended(control: &Control) -> String {
     }
 }
 
+const FLAGS_ONCE: &str = "Each flag of kube-apiserver, kube-controller-manager, kube-scheduler and etcd stands once in the manifest; those of which each is one \
+    more value may stand several times (--service-account-issuer, --service-account-key-file, --tls-sni-cert-key, --oidc-required-claim, --vmodule).";
+
 /// What must hold.
 pub(super) fn requirement(requirement: &Requirement) -> String {
     match requirement {
@@ -195,6 +198,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
              encryption.rotateEvery replaces its key."
                 .to_owned()
         }
+        Requirement::FlagsOnce => FLAGS_ONCE.to_owned(),
         Requirement::Cluster(rule) => cluster_rule(*rule),
         Requirement::AuditPolicy => format!(
             "By the file of --audit-policy-file, level Metadata or more for everybody's requests: {}.",
@@ -210,6 +214,10 @@ fn cluster_rule(rule: ClusterRule) -> String {
         ClusterRule::ProxyMetrics => "metricsBindAddress in the ConfigMap kube-system/kube-proxy is a loopback address. Unset it is 127.0.0.1:10249."
             .to_owned(),
         ClusterRule::ClusterAdmins => format!("Nobody is bound to the cluster role cluster-admin, or to one of another name that may do everything. {OWN}"),
+        ClusterRule::Granted(Power::ReadSecrets) => format!(
+            "Nobody may read secrets, by any binding (the answer to a patch or an update is the secret, too); a right to single secrets by name does not count. \
+             {OWN}"
+        ),
         ClusterRule::Granted(power) => format!("Nobody may {}, by any binding. {OWN}", power.words()),
         ClusterRule::Wildcards => {
             "No role has a rule with * for verbs, resources or API groups. Left out are Kubernetes' own (cluster-admin and system:*); who is bound to \
@@ -405,6 +413,7 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::Kubelet(_)
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
+        | Requirement::FlagsOnce
         | Requirement::Cluster(_)
         | Requirement::Folder(_) => None,
     };

@@ -1,0 +1,104 @@
+//! Flags that stand more than once on a command line.
+
+use std::collections::BTreeSet;
+
+use super::finding::{Evidence, Verdict};
+use super::judge::{piece, unknown};
+use super::judge_flags::shown;
+use super::targets::not_looked_at;
+use crate::domain::{Component, Fact, FlagName, Observation, Reason};
+use crate::manifest::{CommandLine, command_line};
+
+/// Flags whose every occurrence is one more value (kubernetes staging component-base and kube-apiserver options; klog).
+const REPEATED: [&str; 5] = [
+    "service-account-issuer",
+    "service-account-key-file",
+    "tls-sni-cert-key",
+    "oidc-required-claim",
+    "vmodule",
+];
+const EXPECTED: &str = "each flag once";
+
+/// Which flags of each component stand more than once: of a value the last counts, lists are added up, and whoever reads the first is wrong.
+pub(super) fn flags_once(observation: &Observation) -> Vec<Evidence> {
+    let of = |component: Component| {
+        let object = component.to_string();
+        match observation.manifests.get(&component) {
+            Some(Fact::Known(manifest)) => match command_line(component, &manifest.pod) {
+                Ok(line) => repeated(component, &line),
+                Err(why) => vec![unknown(object, EXPECTED, &Reason::new(why.to_string()))],
+            },
+            Some(Fact::Absent) => Vec::new(),
+            Some(Fact::Unknown(why)) => vec![unknown(object, EXPECTED, why)],
+            None => {
+                let why = not_looked_at(format!("the manifest of {component}"));
+                vec![unknown(object, EXPECTED, &why)]
+            }
+        }
+    };
+    Component::ALL.into_iter().flat_map(of).collect()
+}
+
+fn repeated(component: Component, line: &CommandLine) -> Vec<Evidence> {
+    let may = |name: &FlagName| REPEATED.contains(&name.as_str().trim_start_matches('-'));
+    let names: BTreeSet<&FlagName> = line.flags().map(|(name, _)| name).collect();
+    let twice = names
+        .into_iter()
+        .filter(|name| line.occurrences(name) > 1 && !may(name));
+    let mut pieces: Vec<Evidence> = twice
+        .map(|name| {
+            let values = line.flags().filter(|(other, _)| *other == name);
+            let values: Vec<String> = values.map(|(name, value)| shown(name, value)).collect();
+            let actual = format!("given {} times: {}", values.len(), values.join(", then "));
+            piece(format!("{component} {name}"), Verdict::Drift, EXPECTED, actual)
+        })
+        .collect();
+    if pieces.is_empty() {
+        pieces.push(piece(
+            component.to_string(),
+            Verdict::Pass,
+            EXPECTED,
+            "each stands there once",
+        ));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{fresh_node, manifest_text, replace_manifest};
+    use super::*;
+    use crate::plan::judge_tests::finding_at;
+
+    const NOW: &str = "2026-06-01T00:00:00Z";
+
+    fn with(line: &str) -> (Verdict, Vec<String>) {
+        let mut node = fresh_node();
+        let text = manifest_text(Component::Scheduler).replace("    - --leader-elect=true\n", line);
+        replace_manifest(&mut node, Component::Scheduler, &text);
+        let finding = finding_at(&node, "X-API-11", "{}", NOW);
+        let told = finding
+            .with_verdict(finding.verdict)
+            .map(|piece| piece.actual.clone());
+        (finding.verdict, told.collect())
+    }
+
+    #[test]
+    fn a_flag_that_stands_twice_is_told_with_its_values_in_order() {
+        let twice = "    - --leader-elect=true\n    - --profiling=false\n    - --profiling=true\n";
+        let told = vec!["given 2 times: --profiling=false, then --profiling=true".to_owned()];
+        assert_eq!(with(twice), (Verdict::Drift, told));
+        let underscores = "    - --leader-elect=true\n    - --leader_elect=false\n";
+        assert_eq!(with(underscores).0, Verdict::Drift, "it is the same flag");
+        assert_eq!(with("    - --leader-elect=true\n").0, Verdict::Pass);
+        let meant = "    - --vmodule=a=1\n    - --vmodule=b=2\n";
+        assert_eq!(with(meant).0, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_command_that_is_not_understood_is_unknown() {
+        let mut node = fresh_node();
+        node.manifests.insert(Component::Etcd, Fact::unknown("line 3"));
+        assert_eq!(finding_at(&node, "X-API-11", "{}", NOW).verdict, Verdict::Unknown);
+    }
+}
