@@ -59,6 +59,16 @@ pub(super) fn controls() -> Vec<Control> {
             "github.com/spf13/pflag; kube-bench 0.15.6, whose patterns take the first",
         ),
         row(
+            "X-API-12",
+            "controlplane.pod-spec-drift",
+            "the pods of the control plane were not widened",
+            Requirement::NotWidened,
+            "what is more taken out of the manifest, or an exception that says what it is for (a KMS plug-in beside the API server, a volume of yours)",
+            "Whoever can write one manifest has the node, and a container that was slipped in beside a component, a capability or a folder of the node is how \
+             it is kept. GODEBUG in the environment brings back what Go has switched off.",
+            "MITRE ATT&CK T1525 and T1610; kubernetes.io, API server bypass risks; cmd/kubeadm/app/util/staticpod/utils.go",
+        ),
+        row(
             "X-CRED-04",
             "cert.expiry.leaf",
             "no certificate ends within 30 days",

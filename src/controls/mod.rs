@@ -134,6 +134,8 @@ pub enum Requirement {
     AuditPolicy,
     /// No flag of a component stands twice that counts once.
     FlagsOnce,
+    /// The pods of the control plane may do no more than kubeadm lets them.
+    NotWidened,
     /// Objects of the API.
     Cluster(ClusterRule),
 }
@@ -479,7 +481,7 @@ mod tests {
             .chain(cis("5.3", 2))
             .chain(cis("5.4", 2))
             .chain(cis("5.6", 4))
-            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11]))
+            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12]))
             .chain(of("X-ETCD", &[1, 2, 3, 4, 5, 6]))
             .chain(of("X-FILE", &files))
             .chain(of("X-CRED", &[1, 4, 5, 6, 8]))

@@ -225,6 +225,7 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
         Requirement::Folder(_)
         | Requirement::Kubelet(_)
         | Requirement::FlagsOnce
+        | Requirement::NotWidened
         | Requirement::Cluster(_) => {}
     }
 }

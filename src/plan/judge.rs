@@ -3,7 +3,9 @@
 use super::finding::{Evidence, Finding, Verdict};
 use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
-use super::{judge_cluster, judge_contents, judge_flags, judge_folder, judge_kubelet, judge_once};
+use super::{
+    judge_cluster, judge_contents, judge_flags, judge_folder, judge_kubelet, judge_once, judge_widened,
+};
 use crate::cluster::ClusterRule;
 use crate::config::{Config, Exception};
 use crate::controls::{Control, Kit, Remedy, Requirement};
@@ -97,6 +99,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_contents::audit_policy(observation),
         Requirement::FlagsOnce => judge_once::flags_once(observation),
+        Requirement::NotWidened => judge_widened::widened(observation),
         Requirement::Cluster(rule) => judge_cluster::cluster(*rule, observation),
     }
 }

@@ -33,6 +33,7 @@ mod judge_once;
 mod judge_places_tests;
 #[cfg(test)]
 mod judge_tests;
+mod judge_widened;
 mod kits;
 mod kubelet_edit;
 mod last_words;

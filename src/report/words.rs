@@ -145,6 +145,10 @@ pub(super) fn why_not_mended(control: &Control) -> String {
 const FLAGS_ONCE: &str = "Each flag of kube-apiserver, kube-controller-manager, kube-scheduler and etcd stands once in the manifest; those of which each is one \
     more value may stand several times (--service-account-issuer, --service-account-key-file, --tls-sni-cert-key, --oidc-required-claim, --vmodule).";
 
+const NOT_WIDENED: &str = "The pod of each component has one container, which is not privileged and has no capability more, neither hostPID nor hostIPC, the seccomp \
+    profile RuntimeDefault, nothing but proxies in its environment, and beside kubeadm's own volumes only folders of the node in which one of its flags names a file. \
+    Images are not judged.";
+
 /// What must hold.
 pub(super) fn requirement(requirement: &Requirement) -> String {
     match requirement {
@@ -199,6 +203,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
                 .to_owned()
         }
         Requirement::FlagsOnce => FLAGS_ONCE.to_owned(),
+        Requirement::NotWidened => NOT_WIDENED.to_owned(),
         Requirement::Cluster(rule) => cluster_rule(*rule),
         Requirement::AuditPolicy => format!(
             "By the file of --audit-policy-file, level Metadata or more for everybody's requests: {}.",
@@ -414,6 +419,7 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::FlagsOnce
+        | Requirement::NotWidened
         | Requirement::Cluster(_)
         | Requirement::Folder(_) => None,
     };
