@@ -22,7 +22,7 @@ use crate::rotation::{
 };
 
 /// How often a census is taken anew that no watch can follow.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 const CHANGED_BY_NO_OP: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b21";
 
 /// What one look gave.

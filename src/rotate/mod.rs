@@ -210,8 +210,7 @@ impl<'a> Rotator<'a> {
         cut: Consent,
     ) -> Result<Rotation, RotateError> {
         self.comparison = crate::rewrite::Comparison::default();
-        look::prove(self)?;
-        let seen = look::look(self, None)?;
+        let seen = self.counted_look()?;
         if let Some(silent) = &seen.silent {
             if let Some(words) = silent.hopeless() {
                 return Err(RotateError::NotHere(format!("{}; {}", words.why, words.remedy)));
@@ -247,6 +246,19 @@ impl<'a> Rotator<'a> {
             .rotation
             .clone()
             .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
+    }
+
+    /// Counts, and looks with that count. A watch that breaks off between the two, as on a busy machine, costs another count.
+    fn counted_look(&mut self) -> Result<look::Seen, RotateError> {
+        let mut tries = look::TRIES;
+        loop {
+            look::prove(self)?;
+            let seen = look::look(self, None)?;
+            tries -= 1;
+            if self.proof.is_some() || tries == 0 {
+                return Ok(seen);
+            }
+        }
     }
 
     /// Tries again what a node did not bear, because the operator asks for it.

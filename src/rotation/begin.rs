@@ -139,7 +139,13 @@ fn one_configuration(world: &World) -> Result<&OnDisk, Refusal> {
 fn clean_census<'a>(found: &OnDisk, world: &'a World) -> Result<&'a Census, Refusal> {
     let census = match &world.census {
         Fact::Known(census) => census,
-        Fact::Absent => return Err(Hold::wait("no census was taken", "take one").into()),
+        Fact::Absent => {
+            return Err(Hold::wait(
+                "what etcd holds was counted, and etcd did not tell what was written since",
+                "try again; see whether etcd has much to do",
+            )
+            .into());
+        }
         Fact::Unknown(reason) => {
             return Err(Hold::wait(format!("the census failed: {reason}"), "mend that").into());
         }
@@ -274,7 +280,7 @@ mod tests {
     #[test]
     fn values_that_cannot_be_read_or_counted_stand_against_it() {
         let of = |census| refused(key(NEW), |world| world.census = census).to_string();
-        assert!(of(Fact::Absent).starts_with("no census was taken"));
+        assert!(of(Fact::Absent).starts_with("what etcd holds was counted"));
         assert!(of(Fact::unknown("410")).starts_with("the census failed: 410"));
         assert!(
             of(Fact::Known(census(20, &[(key("lost"), 1)]))).starts_with("1 values are under aescbc:lost")
