@@ -164,7 +164,13 @@ const OWN_PREFIX: &str = "etcd-certs";
 /// True for a volume that kubeadm makes itself.
 #[must_use]
 pub fn is_own_volume(name: &str) -> bool {
-    OWN_VOLUMES.contains(&name) || name.starts_with(OWN_PREFIX)
+    let number = |rest: &str| {
+        rest.is_empty()
+            || rest
+                .strip_prefix('-')
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    OWN_VOLUMES.contains(&name) || name.strip_prefix(OWN_PREFIX).is_some_and(number)
 }
 
 /// Where a component stands in `ClusterConfiguration`.

@@ -149,6 +149,12 @@ fn the_certificates_of_other_distributions_are_kubeadms_own() {
 }
 
 #[test]
+fn what_is_only_called_like_kubeadms_own_is_ours() {
+    assert!(is_own_volume("etcd-certs") && is_own_volume("etcd-certs-12"));
+    assert!(!is_own_volume("etcd-certs-backup") && !is_own_volume("etcd-certs2"));
+}
+
+#[test]
 fn a_volume_that_kubeadm_would_make_otherwise_is_told_and_not_made_twice() {
     let configuration = format!(
         "{CONFIGURATION}apiServer:\n  extraVolumes:\n  - {{name: audit, hostPath: /var/log/k8s, mountPath: /var/log/k8s}}\n  - {{name: theirs, hostPath: \

@@ -3,14 +3,16 @@
 use super::finding::{Evidence, Finding, Verdict};
 use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
+use super::targets::not_looked_at;
 use super::{
     judge_cluster, judge_contents, judge_flags, judge_folder, judge_kubelet, judge_once, judge_widened,
 };
 use crate::cluster::ClusterRule;
 use crate::config::{Config, Exception};
 use crate::controls::{Control, Kit, Remedy, Requirement};
-use crate::domain::{Layout, Observation, Reason};
+use crate::domain::{Component, Fact, Layout, Manifest, Observation, Reason};
 use crate::journal::KnownManifest;
+use crate::manifest::{CommandLine, command_line};
 
 /// What judging needs beside the observation.
 #[derive(Debug, Clone)]
@@ -150,6 +152,27 @@ fn except(piece: &mut Evidence, control: &Control, exception: &Exception, now: j
     }
     piece.verdict = Verdict::Excepted;
     piece.mend = None;
+}
+
+/// What comes of the manifest of each component; one that is not here is no evidence, and one that cannot be read is unknown.
+pub(super) fn each_manifest(
+    observation: &Observation,
+    expected: &str,
+    judge: impl Fn(Component, &Manifest, &CommandLine) -> Vec<Evidence>,
+) -> Vec<Evidence> {
+    let of = |component: Component| {
+        let told = |why: &Reason| vec![unknown(component.to_string(), expected, why)];
+        match observation.manifests.get(&component) {
+            Some(Fact::Known(manifest)) => match command_line(component, &manifest.pod) {
+                Ok(line) => judge(component, manifest, &line),
+                Err(why) => told(&Reason::new(why.to_string())),
+            },
+            Some(Fact::Absent) => Vec::new(),
+            Some(Fact::Unknown(why)) => told(why),
+            None => told(&not_looked_at(format!("the manifest of {component}"))),
+        }
+    };
+    Component::ALL.into_iter().flat_map(of).collect()
 }
 
 /// A piece of evidence that nothing mends.

@@ -293,10 +293,14 @@ fn default_account(subject: &Subject) -> Option<String> {
 fn pod_policy(namespaces: &[Namespace], judges: &[Judge], observation: &Observation) -> Vec<Evidence> {
     let expected = "pod-security.kubernetes.io/enforce: baseline or restricted";
     // Its defaults hold for namespaces without a label, and its exemptions for those with one.
-    if api_server_has(observation, "admission-control-config-file", |_| true) {
-        let why = Reason::new(
+    let why = match api_server_has(observation, "admission-control-config-file", |_| true) {
+        Ok(false) => None,
+        Ok(true) => Some(Reason::new(
             "kube-apiserver has an --admission-control-config-file, which may set what holds without a label, and exempt namespaces",
-        );
+        )),
+        Err(why) => Some(why),
+    };
+    if let Some(why) = why {
         return vec![unknown("the cluster", expected, &why)];
     }
     let engines = asked_about_pods(judges);
@@ -318,19 +322,21 @@ fn pod_policy(namespaces: &[Namespace], judges: &[Judge], observation: &Observat
     all_or_each(lacks, expected, "no such label", "each has it")
 }
 
-/// True when a flag of kube-apiserver's manifest has a value that is so.
-fn api_server_has(observation: &Observation, flag: &str, is: impl Fn(&str) -> bool) -> bool {
-    let Some(Fact::Known(manifest)) = observation.manifests.get(&Component::ApiServer) else {
-        return false;
+/// Whether a flag of kube-apiserver's manifest has a value that is so; why that cannot be told.
+fn api_server_has(observation: &Observation, flag: &str, is: impl Fn(&str) -> bool) -> Result<bool, Reason> {
+    let manifest = match observation.manifests.get(&Component::ApiServer) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Unknown(why)) => return Err(why.clone()),
+        Some(Fact::Absent) | None => return Err(Reason::new("kube-apiserver has no manifest here")),
     };
-    let (Ok(line), Ok(name)) = (
-        command_line(Component::ApiServer, &manifest.pod),
-        flag.parse::<FlagName>(),
-    ) else {
-        return false;
-    };
-    line.list(&name)
-        .is_some_and(|list| list.iter().any(|item| is(item)))
+    let line =
+        command_line(Component::ApiServer, &manifest.pod).map_err(|why| Reason::new(why.to_string()))?;
+    let name: FlagName = flag
+        .parse()
+        .map_err(|why: crate::domain::InvalidFlagName| Reason::new(why.to_string()))?;
+    Ok(line
+        .list(&name)
+        .is_some_and(|list| list.iter().any(|item| is(item))))
 }
 
 /// What is asked when a pod is created (apiserver `rules.Matcher`: `*` and `*/*` are everything, `pods/*` is pods, too).
@@ -407,10 +413,12 @@ fn image_policy(objects: &ClusterObjects, observation: &Observation) -> Evidence
         "the cluster",
         "an admission plug-in or webhook that verifies where images come from",
     );
-    if api_server_has(observation, "enable-admission-plugins", |plugin| {
+    match api_server_has(observation, "enable-admission-plugins", |plugin| {
         plugin == "ImagePolicyWebhook"
     }) {
-        return piece(object, Verdict::Pass, expected, "ImagePolicyWebhook is on");
+        Ok(true) => return piece(object, Verdict::Pass, expected, "ImagePolicyWebhook is on"),
+        Ok(false) => {}
+        Err(why) => return unknown(object, expected, &why),
     }
     match told(&objects.judges).map(|judges| asked_about_pods(judges)) {
         Err(why) => unknown(object, expected, &why),

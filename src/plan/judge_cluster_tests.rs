@@ -42,8 +42,11 @@ fn fresh() -> ClusterObjects {
 }
 
 fn judged(objects: Option<ClusterObjects>, config: &str) -> Vec<Finding> {
+    judged_on(fixtures::fresh_node(), objects, config)
+}
+
+fn judged_on(mut node: Observation, objects: Option<ClusterObjects>, config: &str) -> Vec<Finding> {
     let config = crate::config::parse(config).unwrap();
-    let mut node = fixtures::fresh_node();
     node.cluster = objects.map(Box::new);
     let controls: Vec<_> = select(&config)
         .unwrap()
@@ -283,6 +286,33 @@ fn a_default_account_is_also_a_user_and_in_groups() {
     assert_eq!(
         drifts(|objects| add(&mut objects.bindings, issuer)),
         ["CIS-5.5.1"]
+    );
+}
+
+#[test]
+fn what_the_api_server_is_told_counts_and_flags_that_are_not_understood_prove_nothing() {
+    let with_flags = |from: &str, to: &str| {
+        let mut node = fixtures::fresh_node();
+        let text = fixtures::manifest_text(Component::ApiServer).replacen(from, to, 1);
+        fixtures::replace_manifest(&mut node, Component::ApiServer, &text);
+        let all = judged_on(node, Some(fresh()), "{}");
+        ["CIS-5.2.1", "CIS-5.5.1"].map(|id| all.iter().find(|one| one.id().as_str() == id).unwrap().verdict)
+    };
+    let command = "    - kube-apiserver\n";
+    assert_eq!(
+        with_flags(
+            command,
+            "    - kube-apiserver\n    - --admission-control-config-file=/x\n"
+        ),
+        [Verdict::Unknown, Verdict::Drift]
+    );
+    assert_eq!(
+        with_flags("=NodeRestriction", "=NodeRestriction,ImagePolicyWebhook"),
+        [Verdict::Pass, Verdict::Pass]
+    );
+    assert_eq!(
+        with_flags(command, "    - sh\n    - -c\n    - kube-apiserver\n"),
+        [Verdict::Unknown; 2]
     );
 }
 

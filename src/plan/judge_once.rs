@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::finding::{Evidence, Verdict};
-use super::judge::{piece, unknown};
+use super::judge::{each_manifest, piece};
 use super::judge_flags::shown;
-use super::targets::not_looked_at;
-use crate::domain::{Component, Fact, FlagName, Observation, Reason};
-use crate::manifest::{CommandLine, command_line};
+use crate::domain::{Component, FlagName, Observation};
+use crate::manifest::CommandLine;
 
 /// Flags whose every occurrence is one more value (kubernetes staging component-base and kube-apiserver options; klog).
 const REPEATED: [&str; 5] = [
@@ -21,22 +20,9 @@ const EXPECTED: &str = "each flag once";
 
 /// Which flags of each component stand more than once: of a value the last counts, lists are added up, and whoever reads the first is wrong.
 pub(super) fn flags_once(observation: &Observation) -> Vec<Evidence> {
-    let of = |component: Component| {
-        let object = component.to_string();
-        match observation.manifests.get(&component) {
-            Some(Fact::Known(manifest)) => match command_line(component, &manifest.pod) {
-                Ok(line) => repeated(component, &line),
-                Err(why) => vec![unknown(object, EXPECTED, &Reason::new(why.to_string()))],
-            },
-            Some(Fact::Absent) => Vec::new(),
-            Some(Fact::Unknown(why)) => vec![unknown(object, EXPECTED, why)],
-            None => {
-                let why = not_looked_at(format!("the manifest of {component}"));
-                vec![unknown(object, EXPECTED, &why)]
-            }
-        }
-    };
-    Component::ALL.into_iter().flat_map(of).collect()
+    each_manifest(observation, EXPECTED, |component, _, line| {
+        repeated(component, line)
+    })
 }
 
 fn repeated(component: Component, line: &CommandLine) -> Vec<Evidence> {
@@ -68,6 +54,7 @@ fn repeated(component: Component, line: &CommandLine) -> Vec<Evidence> {
 mod tests {
     use super::super::fixtures::{fresh_node, manifest_text, replace_manifest};
     use super::*;
+    use crate::domain::Fact;
     use crate::plan::judge_tests::finding_at;
 
     const NOW: &str = "2026-06-01T00:00:00Z";

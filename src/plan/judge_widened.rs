@@ -1,12 +1,11 @@
 //! What the pods of the control plane may do beyond what kubeadm gives them.
 
 use super::finding::{Evidence, Verdict};
-use super::judge::{piece, unknown};
-use super::targets::not_looked_at;
+use super::judge::{each_manifest, piece, unknown};
 use crate::cluster::Pod;
-use crate::domain::{Component, Container, Fact, Manifest, Observation, Reason, StaticPod};
+use crate::domain::{Component, Container, Manifest, Observation, Reason, StaticPod};
 use crate::kubeadm::is_own_volume;
-use crate::manifest::{command_line, named_paths};
+use crate::manifest::{CommandLine, named_paths};
 
 const EXPECTED: &str = "no more than kubeadm gives it";
 /// kubeadm passes on the proxy of its own environment (cmd/kubeadm/app/util/kubernetesversion.go, `GetProxyEnvVars`).
@@ -14,22 +13,10 @@ const PROXY: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// How the pod of each component was widened.
 pub(super) fn widened(observation: &Observation) -> Vec<Evidence> {
-    let of = |component: Component| {
-        let object = component.to_string();
-        match observation.manifests.get(&component) {
-            Some(Fact::Known(manifest)) => of_manifest(component, manifest),
-            Some(Fact::Absent) => Vec::new(),
-            Some(Fact::Unknown(why)) => vec![unknown(object, EXPECTED, why)],
-            None => {
-                let why = not_looked_at(format!("the manifest of {component}"));
-                vec![unknown(object, EXPECTED, &why)]
-            }
-        }
-    };
-    Component::ALL.into_iter().flat_map(of).collect()
+    each_manifest(observation, EXPECTED, of_manifest)
 }
 
-fn of_manifest(component: Component, manifest: &Manifest) -> Vec<Evidence> {
+fn of_manifest(component: Component, manifest: &Manifest, line: &CommandLine) -> Vec<Evidence> {
     // Its words may quote values.
     let pod: Pod = match serde_yaml::from_str(&manifest.text) {
         Ok(pod) => pod,
@@ -42,7 +29,7 @@ fn of_manifest(component: Component, manifest: &Manifest) -> Vec<Evidence> {
     for container in &manifest.pod.containers {
         more.extend(of_environment(container));
     }
-    more.extend(of_volumes(component, &manifest.pod));
+    more.extend(of_volumes(component, &manifest.pod, line));
     if more.is_empty() {
         return vec![piece(
             component.to_string(),
@@ -93,14 +80,11 @@ fn of_environment(container: &Container) -> impl Iterator<Item = String> {
 }
 
 /// A folder of the node that no flag names a file in.
-fn of_volumes(component: Component, pod: &StaticPod) -> Vec<String> {
-    let Ok(line) = command_line(component, pod) else {
-        return Vec::new();
-    };
+fn of_volumes(component: Component, pod: &StaticPod, line: &CommandLine) -> Vec<String> {
     let Some(container) = pod.containers.get(line.container()) else {
         return Vec::new();
     };
-    let named: Vec<_> = named_paths(component, &line)
+    let named: Vec<_> = named_paths(component, line)
         .into_iter()
         .map(|(_, named)| named.must_exist())
         .collect();
@@ -191,6 +175,18 @@ mod tests {
             ["several containers: kube-apiserver, first"]
         );
         assert!(manifest_text(Component::ApiServer).contains(name));
+    }
+
+    #[test]
+    fn a_command_that_is_not_understood_is_unknown_whatever_else_it_has() {
+        let mut node = fresh_node();
+        let text = manifest_text(Component::ApiServer).replacen(
+            "    - kube-apiserver\n",
+            "    - sh\n    - -c\n    - kube-apiserver\n",
+            1,
+        );
+        replace_manifest(&mut node, Component::ApiServer, &text);
+        assert_eq!(finding_at(&node, "X-API-12", "{}", NOW).verdict, Verdict::Unknown);
     }
 
     #[test]
