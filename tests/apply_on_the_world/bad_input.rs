@@ -193,6 +193,8 @@ fn a_manifest_that_is_not_understood_is_told_with_its_place_and_never_written() 
 /// What the file is made of, and the lines that an edit changes.
 type Understood = (&'static str, fn(&str) -> String, &'static [&'static str]);
 
+const SECOND_CONTAINER: &str = "a second container of another name";
+
 const UNDERSTOOD: [Understood; 7] = [
     (
         "flags in args",
@@ -215,7 +217,7 @@ const UNDERSTOOD: [Understood; 7] = [
         &["+    - --profiling=false"],
     ),
     (
-        "a second container of another name",
+        SECOND_CONTAINER,
         |text| {
             text.replace(
                 "  hostNetwork:",
@@ -263,7 +265,12 @@ fn an_unusual_manifest_that_is_understood_is_edited_exactly() {
             "{name} ({settled}): {:#?}",
             told(&applied.last)
         );
-        assert_eq!(ids_with(&applied.last, Verdict::Drift), left(), "{name}");
+        let mut drifts = left();
+        if name == SECOND_CONTAINER {
+            // It is edited as any other, and told: kubeadm makes no such pod.
+            drifts.insert("X-API-12".to_owned());
+        }
+        assert_eq!(ids_with(&applied.last, Verdict::Drift), drifts, "{name}");
         assert!(world.all_ready(), "{name}");
     }
 }
