@@ -15,10 +15,20 @@ const RESTART: Duration = Duration::from_secs(180);
 /// Of each way, in the campaign.
 const ROUNDS: usize = 10;
 
+/// A fresh node whose kubelet has run long enough to be trusted with a bounce.
+fn settled() -> Node {
+    let node = Node::fresh();
+    node.await_that("the kubelet has settled", RESTART, |node| {
+        let dry = node.holdfast(&["bounce", "kube-apiserver", "--dry-run"]);
+        !(dry.out + &dry.err).contains("the kubelet has just started")
+    });
+    node
+}
+
 #[test]
 #[ignore = "needs the test bed"]
 fn a_bounce_of_the_api_server_gives_a_new_process_the_same_manifest_and_leaves_the_others_alone() {
-    let node = Node::fresh();
+    let node = settled();
     let (manifests, before) = (snapshot(&node.path(MANIFESTS)), node.processes("kube-apiserver"));
     let others = OTHERS.map(|name| node.processes(name));
     let dry = node.holdfast(&["bounce", "kube-apiserver", "--dry-run"]);
@@ -60,7 +70,7 @@ fn a_bounce_of_the_api_server_gives_a_new_process_the_same_manifest_and_leaves_t
 #[test]
 #[ignore = "needs the test bed"]
 fn a_bounce_of_etcd_says_that_the_api_is_away_and_brings_both_back() {
-    let node = Node::fresh();
+    let node = settled();
     let before = node.processes("etcd");
     let etcdctl = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
                    --cert=/etc/kubernetes/pki/apiserver-etcd-client.crt --key=/etc/kubernetes/pki/apiserver-etcd-client.key";
@@ -78,7 +88,7 @@ fn a_bounce_of_etcd_says_that_the_api_is_away_and_brings_both_back() {
 #[test]
 #[ignore = "needs the test bed"]
 fn a_stop_request_lets_it_end_and_a_killed_one_is_carried_on() {
-    let node = Node::fresh();
+    let node = settled();
     let manifests = snapshot(&node.path(MANIFESTS));
     let cut = |signal: &str, seconds: &str| {
         let before = node.processes("kube-apiserver");
@@ -139,7 +149,7 @@ timeout 120 sh -c 'until kubectl --request-timeout=1s get --raw /readyz >/dev/nu
 #[test]
 #[ignore = "a campaign: minutes on the test bed"]
 fn campaign_of_bounces_against_the_manual_way() {
-    let node = Node::fresh();
+    let node = settled();
     // The manual way takes so much longer that two show it. They come first: the kubelet ends a server that was bounced a moment ago sooner.
     let (mut bounced, mut by_hand, mut kept) = (Vec::new(), Vec::new(), 0);
     for round in 1..=2 {
