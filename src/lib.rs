@@ -5,10 +5,12 @@
 //! `check`, `plan`, `apply` and the daemon differ only in how far they go along it.
 
 pub mod adapters;
+pub mod admission;
 pub mod anonymous;
 pub mod apply;
 pub mod at_rest;
 pub mod audit;
+pub mod authorization;
 pub mod census;
 pub mod certificates;
 pub mod cli;
@@ -20,12 +22,15 @@ pub mod domain;
 pub mod encryption;
 pub mod journal;
 pub mod kubeadm;
+pub mod kubeconfig;
 pub mod kubelet;
 pub mod manifest;
 pub mod observe;
+pub mod pair;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod rewrite;
 pub mod rotate;
 pub mod rotation;
+pub mod unit;

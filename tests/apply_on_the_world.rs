@@ -12,6 +12,8 @@ mod world;
 
 #[path = "apply_on_the_world/bad_input.rs"]
 mod bad_input;
+#[path = "apply_on_the_world/host.rs"]
+mod host;
 #[path = "apply_on_the_world/kubelet.rs"]
 mod kubelet;
 

@@ -8,6 +8,7 @@
 )]
 
 mod cgroup;
+mod sockets;
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -196,6 +196,7 @@ fn check_value(control: &Control, value: &str, node: &Node) -> Result<(), Proble
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::FlagsOnce
+        | Requirement::Reported(_)
         | Requirement::NotWidened
         | Requirement::Cluster(_)
         | Requirement::Owner { .. }

@@ -13,12 +13,14 @@ mod folder;
 mod kits;
 mod kubelet;
 mod places;
+mod reported;
 
 use std::borrow::Cow;
 
 pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference, cis_level};
 pub use kits::{AUTHENTICATION, Kit, NoFolder, Provision};
+pub use reported::Reported;
 
 use crate::cluster::ClusterRule;
 use crate::domain::{Account, Component, ControlId, FlagName, Mode, NodePath, Owner, PathPattern};
@@ -132,6 +134,8 @@ pub enum Requirement {
     EncryptsSecrets,
     /// The audit policy logs what is sensitive.
     AuditPolicy,
+    /// Facts of the node that are only reported.
+    Reported(Reported),
     /// No flag of a component stands twice that counts once.
     FlagsOnce,
     /// The pods of the control plane may do no more than kubeadm lets them.
@@ -310,6 +314,7 @@ pub fn catalogue() -> Vec<Control> {
         .chain(folder::controls())
         .chain(places::controls())
         .chain(contents::controls())
+        .chain(reported::controls())
         .chain(kubelet::controls())
         .chain(cluster::controls())
         .collect();
@@ -471,7 +476,7 @@ mod tests {
             .into_iter()
             .chain(cis("4.1", 10))
             .chain(cis("4.2", 14))
-            .chain(of("X-KUBELET", &[1, 2, 3, 4, 5, 6]))
+            .chain(of("X-KUBELET", &[1, 2, 3, 4, 5, 6, 7]))
             .chain(cis("1.2", 30))
             .chain(cis("1.3", 7))
             .chain(cis("2", 7))
@@ -481,10 +486,13 @@ mod tests {
             .chain(cis("5.3", 2))
             .chain(cis("5.4", 2))
             .chain(cis("5.6", 4))
-            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12]))
+            .chain(of("X-API", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]))
             .chain(of("X-ETCD", &[1, 2, 3, 4, 5, 6]))
             .chain(of("X-FILE", &files))
-            .chain(of("X-CRED", &[1, 4, 5, 6, 8]))
+            .chain(of("X-CRED", &[1, 2, 3, 4, 5, 6, 7, 8, 9]))
+            .chain(of("X-NET", &[1, 2]))
+            .chain(of("X-VER", &[1]))
+            .chain(of("X-SELF", &[1]))
             .chain(flags.iter().map(|number| format!("CIS-{number}")))
             .chain(guard.iter().map(|id| (*id).to_owned()))
             .collect();

@@ -9,6 +9,7 @@ mod encryption_key;
 mod fact;
 mod file_facts;
 mod flag;
+mod host;
 mod layout;
 mod mode;
 mod node_path;
@@ -25,6 +26,7 @@ pub use encryption_key::{Fingerprint, GroupResource, InvalidKeyName, KeyId, KeyN
 pub use fact::{Fact, Reason};
 pub use file_facts::{FileFacts, FileId, FileKind};
 pub use flag::{FlagName, InvalidFlagName};
+pub use host::{ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, SignIn, Usage};
 pub use layout::Layout;
 pub use mode::{InvalidMode, Mode};
 pub use node_path::{InvalidPath, NodePath, PathPattern};

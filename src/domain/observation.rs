@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::ClusterObjects;
 
 use super::{
-    Account, Certificate, Component, Digest, Fact, FileFacts, FirstProvider, NodePath, Owner, PathPattern,
-    Reason, StaticPod,
+    Account, Certificate, Component, Digest, Fact, FileFacts, FirstProvider, HostFacts, NodePath, Owner,
+    PathPattern, Reason, StaticPod,
 };
 
 /// Everything that the chosen controls and the change in flight ask of the node. A map holds an entry for each
@@ -35,6 +35,8 @@ pub struct Observation {
     pub free_space: BTreeMap<NodePath, Fact<u64>>,
     /// Objects of the API; none where they are not asked for.
     pub cluster: Option<Box<ClusterObjects>>,
+    /// What is only reported.
+    pub host: HostFacts,
     /// The certificates of a file. `Absent`: the file is not there.
     pub certificates: BTreeMap<NodePath, Fact<Vec<Certificate>>>,
     /// What writes secrets; `Absent` without `--encryption-provider-config`.

@@ -40,6 +40,8 @@ pub const CLIENT_CA: Setting = setting(
     Kind::Text,
     "",
 );
+/// The port on which it serves the API server.
+pub const PORT: Setting = setting("port", "port", Kind::Number, "10250");
 /// The port that asks nobody for a name.
 pub const READ_ONLY_PORT: Setting = Setting {
     without_file: "10255",

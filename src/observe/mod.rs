@@ -4,6 +4,7 @@ pub mod at_rest;
 mod certificates;
 mod distribution;
 mod folder;
+mod host;
 mod kubelet;
 mod kubelets;
 
@@ -14,14 +15,14 @@ pub use distribution::{Distribution, declined};
 use crate::adapters::processes::Table;
 use crate::adapters::{Node, accounts, pod_logs};
 use crate::cluster::ClusterObjects;
-use crate::controls::{Control, Kit, KubeletRule, Must, Requirement, Target};
+use crate::controls::{Control, Kit, KubeletRule, Must, Reported, Requirement, Target};
 use crate::domain::{
-    Component, Digest, Fact, FileFacts, FlagName, Manifest, NodePath, Observation, PathPattern, Process,
-    Reason,
+    Component, Digest, Fact, FileFacts, FlagName, HostFacts, Manifest, NodePath, Observation, PathPattern,
+    Process, Reason,
 };
 use crate::journal::{Act, InFlight};
 use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
-use crate::plan::{documents_of, paths_of, serving_certificate};
+use crate::plan::{document_behind, documents_of, paths_of, serving_certificate};
 
 /// What a pass asks of the node.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         cluster: None,
+        host: HostFacts::default(),
         certificates: BTreeMap::new(),
         first_provider: Fact::unknown("it was not asked"),
         kubeadm: kubeadm(node, &table),
@@ -207,8 +209,14 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
         Requirement::EncryptsSecrets => {
             observation.first_provider = certificates::first_provider(node, observation);
         }
-        Requirement::Flag { .. } | Requirement::AuditPolicy => {
+        Requirement::Flag { .. }
+        | Requirement::AuditPolicy
+        | Requirement::Reported(Reported::AuthorizationFile | Reported::PodSecurityDefaults) => {
             for path in documents_of(control, &observation.manifests) {
+                let document = document(node, &path);
+                observation.documents.insert(path, document);
+            }
+            if let Some(path) = document_behind(control, observation) {
                 let document = document(node, &path);
                 observation.documents.insert(path, document);
             }
@@ -222,6 +230,7 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 observation.files.insert(path, facts);
             }
         }
+        Requirement::Reported(rule) => host::look(node, *rule, observation),
         Requirement::Folder(_)
         | Requirement::Kubelet(_)
         | Requirement::FlagsOnce

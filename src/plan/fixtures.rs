@@ -9,8 +9,8 @@ use super::judge::{JudgeContext, judge};
 use super::select::select;
 use crate::domain::{
     Certificate, Component, ConfigLayer, Digest, EntryContent, Fact, FileFacts, FileId, FileKind,
-    FolderEntry, KubeletFacts, Layout, Manifest, Mode, NodePath, Observation, Owner, PathPattern, Process,
-    ProcessId, PublicKey,
+    FolderEntry, HostFacts, Kubeconfig, KubeletFacts, Layout, Listener, Manifest, Mode, NodePath,
+    Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, SignIn, Usage,
 };
 use crate::journal::JournalState;
 use crate::manifest;
@@ -359,6 +359,45 @@ fn kubelet(layout: &Layout) -> KubeletFacts {
 }
 
 /// A node on which `kubeadm init` has just run.
+/// What kubeadm leaves on a host: nothing that is out of the ordinary.
+fn host() -> HostFacts {
+    let kubeconfig = Kubeconfig {
+        unverified: BTreeSet::new(),
+        sign_ins: [SignIn::Certificate].into(),
+    };
+    let pair = Pair {
+        object: "etcd --cert-file".to_owned(),
+        wanted: vec![Usage::Server],
+        authority: None,
+        tokens: false,
+        found: Fact::Known(PairFacts {
+            subject: "CN=node1".to_owned(),
+            fits: true,
+            issued: Fact::Absent,
+            lacks: Vec::new(),
+        }),
+    };
+    let listener = Listener {
+        component: Some(Component::ApiServer),
+        address: (std::net::Ipv6Addr::UNSPECIFIED, 6443).into(),
+    };
+    HostFacts {
+        kubeconfigs: Fact::Known([(path("/etc/kubernetes/admin.conf"), Fact::Known(kubeconfig))].into()),
+        home_kubeconfigs: Fact::Known(Vec::new()),
+        pairs: Fact::Known(vec![pair]),
+        exposed_keys: Fact::Known([(path("/tmp"), Fact::Known(Vec::new()))].into()),
+        kubelet_unit: Fact::Known(
+            [(
+                path("/usr/lib/systemd/system/kubelet.service"),
+                Fact::Known("[Service]\nExecStart=/usr/bin/kubelet\n".to_owned()),
+            )]
+            .into(),
+        ),
+        listeners: Fact::Known(vec![listener]),
+        ssh_links: Fact::Known(BTreeMap::new()),
+    }
+}
+
 pub(crate) fn fresh_node() -> Observation {
     let layout = Layout::kubeadm();
     let mut files = BTreeMap::new();
@@ -412,6 +451,7 @@ pub(crate) fn fresh_node() -> Observation {
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         cluster: None,
+        host: host(),
         certificates: certificates(),
         first_provider: Fact::Absent,
         kubelet: kubelet(&layout),

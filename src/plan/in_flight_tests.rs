@@ -98,6 +98,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         anonymous_grants: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         cluster: None,
+        host: crate::domain::HostFacts::default(),
         certificates: BTreeMap::new(),
         first_provider: Fact::Absent,
         kubelet: KubeletFacts {

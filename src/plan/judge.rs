@@ -5,7 +5,8 @@ use super::judge_files::{Wanted, files, gone};
 use super::select::Selected;
 use super::targets::not_looked_at;
 use super::{
-    judge_cluster, judge_contents, judge_flags, judge_folder, judge_kubelet, judge_once, judge_widened,
+    judge_cluster, judge_contents, judge_documents, judge_flags, judge_folder, judge_kubelet, judge_once,
+    judge_reported, judge_widened,
 };
 use crate::cluster::ClusterRule;
 use crate::config::{Config, Exception};
@@ -30,7 +31,7 @@ pub struct JudgeContext<'a> {
 /// The findings, in the order of the controls.
 #[must_use]
 pub fn judge(controls: &[Selected], observation: &Observation, context: &JudgeContext<'_>) -> Vec<Finding> {
-    controls
+    let mut findings: Vec<Finding> = controls
         .iter()
         .map(|selected| {
             let control = selected.control.clone();
@@ -43,7 +44,9 @@ pub fn judge(controls: &[Selected], observation: &Observation, context: &JudgeCo
             }
             Finding::new(control, evidence)
         })
-        .collect()
+        .collect();
+    judge_reported::whether_all_is_judged(&mut findings);
+    findings
 }
 
 fn evidence_of(control: &Control, observation: &Observation, context: &JudgeContext<'_>) -> Vec<Evidence> {
@@ -99,7 +102,8 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             judge_kubelet::kubelet(rule, mend, observation, context)
         }
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
-        Requirement::AuditPolicy => judge_contents::audit_policy(observation),
+        Requirement::AuditPolicy => judge_documents::audit_policy(observation),
+        Requirement::Reported(rule) => judge_reported::reported(*rule, observation, context),
         Requirement::FlagsOnce => judge_once::flags_once(observation),
         Requirement::NotWidened => judge_widened::widened(observation),
         Requirement::Cluster(rule) => judge_cluster::cluster(*rule, observation),

@@ -1,15 +1,12 @@
-//! Certificates, the encryption configuration and the audit policy, held against what must be.
+//! Certificates and what encrypts secrets, held against what must be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Evidence, Verdict};
 use super::judge::{JudgeContext, piece, unknown};
 use super::targets::{flag_file, not_looked_at};
-use crate::audit::{Level, Policy, SENSITIVE};
 use crate::controls::CertificateRule;
-use crate::domain::{
-    Certificate, Component, Digest, Fact, FirstProvider, NodePath, Observation, Provider, Reason,
-};
+use crate::domain::{Certificate, Component, Digest, Fact, FirstProvider, NodePath, Observation, Provider};
 
 /// The evidence about certificates: a piece for each file that has one.
 pub(super) fn certificates(
@@ -160,38 +157,6 @@ pub(super) fn encrypts_secrets(observation: &Observation, context: &JudgeContext
         ),
     };
     vec![piece(NAME, verdict, EXPECTED, actual)]
-}
-
-/// The evidence about the audit policy.
-pub(super) fn audit_policy(observation: &Observation) -> Vec<Evidence> {
-    const EXPECTED: &str = "level Metadata or more for each sensitive request";
-    let path = match flag_file(Component::ApiServer, "audit-policy-file", &observation.manifests) {
-        Fact::Known(path) => path,
-        Fact::Absent => return Vec::new(),
-        Fact::Unknown(why) => {
-            return vec![unknown("kube-apiserver --audit-policy-file", EXPECTED, &why)];
-        }
-    };
-    let nowhere = Fact::Unknown(not_looked_at(&path));
-    let policy = match observation.documents.get(&path).unwrap_or(&nowhere) {
-        Fact::Known(document) => Policy::of(document).map_err(Reason::new),
-        Fact::Absent => Err(Reason::new("it is not there")),
-        Fact::Unknown(why) => Err(why.clone()),
-    };
-    let policy = match policy {
-        Ok(policy) => policy,
-        Err(why) => return vec![unknown(path.as_str(), EXPECTED, &why)],
-    };
-    let missing: Vec<String> = SENSITIVE
-        .iter()
-        .filter(|request| policy.level(request) < Level::Metadata)
-        .map(ToString::to_string)
-        .collect();
-    if missing.is_empty() {
-        return vec![piece(path.as_str(), Verdict::Pass, EXPECTED, "each is logged")];
-    }
-    let actual = format!("not logged: {}", missing.join(", "));
-    vec![piece(path.as_str(), Verdict::Drift, EXPECTED, actual)]
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Each row about contents: what holds, what drifts, what is not applicable and what is not known.
 
 use super::super::finding::Finding;
-use super::super::fixtures::{API_SERVER, certificate, fresh_node, path, replace_manifest};
+use super::super::fixtures::{certificate, fresh_node, path};
 use super::super::judge_tests::finding_at;
 use super::*;
 use crate::domain::PublicKey;
@@ -162,30 +162,4 @@ fn what_writes_secrets_must_be_strong() {
     let mut unknown = fresh_node();
     unknown.first_provider = Fact::unknown("line 3: it is torn");
     assert_eq!(finding(&unknown, id).verdict, Verdict::Unknown);
-}
-
-#[test]
-fn the_audit_policy_must_log_what_is_sensitive() {
-    let id = "CIS-3.2.2";
-    const POLICY: &str = "/etc/kubernetes/pki/policy.yaml";
-    let with = |rules: Fact<&str>| {
-        let mut node = fresh_node();
-        let flag = format!("--audit-policy-file={POLICY}\n    - --etcd-servers");
-        let text = API_SERVER.replace("--etcd-servers", &flag);
-        replace_manifest(&mut node, Component::ApiServer, &text);
-        let document =
-            rules.map(|rules| serde_yaml::from_str(&format!("kind: Policy\nrules:\n{rules}")).unwrap());
-        node.documents.insert(path(POLICY), document);
-        finding(&node, id)
-    };
-    assert_eq!(with(Fact::Known("- level: Metadata\n")).verdict, Verdict::Pass);
-    let exec = "- level: None\n  resources: [{group: \"\", resources: [pods/exec]}]\n- level: Metadata\n";
-    assert_eq!(
-        drifts(&with(Fact::Known(exec))),
-        ["not logged: get pods/exec, create pods/exec"]
-    );
-    assert_eq!(with(Fact::Known("- level: All\n")).verdict, Verdict::Unknown);
-    assert_eq!(with(Fact::Absent).verdict, Verdict::Unknown);
-    assert_eq!(with(Fact::unknown("cannot read it")).verdict, Verdict::Unknown);
-    assert_eq!(finding(&fresh_node(), id).verdict, Verdict::NotApplicable);
 }

@@ -3,11 +3,11 @@
 
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
-use super::judge_constraint;
 use super::redact::redact;
 use super::targets::{config_file, flag_file, not_looked_at};
+use super::{judge_constraint, judge_documents};
 use crate::anonymous::Anonymous;
-use crate::controls::{AUTHENTICATION, Constraint, FlagRule, KubernetesVersion, Remedy};
+use crate::controls::{AUTHENTICATION, Constraint, FlagRule, KubernetesVersion, ListRule, Remedy};
 use crate::domain::{Component, Fact, FlagName, Manifest, NodePath, Observation, Process, Reason};
 use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean, parse_go_integer};
 
@@ -85,6 +85,9 @@ pub(super) fn flag(
             held.verdict = held.verdict.max(Verdict::Drift);
             held.actual += "; the running process was started with other flags, so a restart is due";
         }
+        return vec![piece(object, held.verdict, expected, held.actual)];
+    }
+    if let Some(held) = by_authorization_file(name, rule, &flags, observation) {
         return vec![piece(object, held.verdict, expected, held.actual)];
     }
     let version = version_of(manifest, &line);
@@ -333,6 +336,41 @@ fn by_authentication_file(rule: &FlagRule, line: &CommandLine, observation: &Obs
             None => Held::new(false, format!("{path} leaves the anonymous every path")),
         }),
     }
+}
+
+/// What the file of authorizers says, where the flag of one is given: it decides instead of the list.
+fn by_authorization_file(
+    name: &FlagName,
+    rule: &FlagRule,
+    flags: &Flags,
+    observation: &Observation,
+) -> Option<Held> {
+    let FlagRule::Meets(Constraint::List(list)) = rule else {
+        return None;
+    };
+    let instead = list.instead.as_ref().filter(|flag| is_given(flag, flags))?;
+    Some(match judge_documents::authorizers_of(observation)? {
+        Ok(authorizers) => {
+            let kinds: Vec<String> = authorizers.into_iter().map(|one| one.kind).collect();
+            let listed = Flags(vec![(name.clone(), kinds.join(","))]);
+            let held = judge_constraint::judge(
+                name,
+                &Constraint::List(ListRule {
+                    instead: None,
+                    ..list.clone()
+                }),
+                &listed,
+            );
+            Held {
+                actual: format!("{instead} decides: {}", kinds.join(", ")),
+                ..held
+            }
+        }
+        Err(why) => Held {
+            verdict: Verdict::Unknown,
+            actual: format!("{instead} decides: {why}"),
+        },
+    })
 }
 
 fn by_document(

@@ -80,6 +80,7 @@ fn a_fresh_kubeadm_node_drifts_in_exactly_the_measured_rows() {
             "CIS-4.2.12",
             "CIS-4.2.13",
             "CIS-4.2.14",
+            "X-API-07",
             "X-CRED-01",
             "X-CRED-08",
             "X-FILE-01",
@@ -98,9 +99,12 @@ fn a_fresh_kubeadm_node_drifts_in_exactly_the_measured_rows() {
             "CIS-3.2.2",
             "CIS-4.1.3",
             "CIS-4.1.4",
+            "X-API-13",
+            "X-CRED-02",
             "X-FILE-12",
             "X-FILE-13",
-            "X-FILE-14"
+            "X-FILE-14",
+            "X-NET-02"
         ]
     );
     assert!(ids_with(&findings, Verdict::Unknown).is_empty());
@@ -153,6 +157,7 @@ fn a_node_of_which_nothing_was_observed_is_unknown_everywhere_and_passes_nowhere
     node.manifests.clear();
     node.accounts.clear();
     node.certificates.clear();
+    node.host = crate::domain::HostFacts::default();
     node.kubelet.config = Fact::unknown("it was not asked");
     node.kubelet.process = Fact::unknown("it was not asked");
     node.first_provider = Fact::unknown("it was not asked");

@@ -24,19 +24,24 @@ mod judge;
 mod judge_cluster;
 mod judge_constraint;
 mod judge_contents;
+mod judge_documents;
 mod judge_files;
 mod judge_flags;
 mod judge_folder;
+mod judge_host;
 mod judge_kubelet;
 mod judge_once;
 #[cfg(test)]
 mod judge_places_tests;
+mod judge_reported;
 #[cfg(test)]
 mod judge_tests;
+mod judge_versions;
 mod judge_widened;
 mod kits;
 mod kubelet_edit;
 mod last_words;
+mod pairs;
 mod redact;
 mod restart;
 #[cfg(test)]
@@ -57,6 +62,7 @@ pub use judge::{JudgeContext, judge};
 pub use judge_constraint::expected as expected_constraint;
 pub(crate) use judge_kubelet::{expected as expected_of_kubelet, serving_certificate};
 pub use last_words::fault_in;
+pub use pairs::{AskedPair, pairs_of};
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};
-pub use targets::{Asked, always_written, certificate_files, documents_of, paths_of};
+pub use targets::{Asked, always_written, certificate_files, document_behind, documents_of, paths_of};

@@ -163,6 +163,7 @@ fn with_value(requirement: Requirement, value: &str) -> Result<Requirement, Stri
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::FlagsOnce
+        | Requirement::Reported(_)
         | Requirement::NotWidened
         | Requirement::Cluster(_)
         | Requirement::Folder(_) => Err(NO_VALUE.to_owned()),

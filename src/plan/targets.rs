@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::controls::{Constraint, Control, FlagRule, Requirement, Target};
+use crate::admission::{PluginConfig, plugin};
+use crate::controls::{Constraint, Control, FlagRule, ListRule, Reported, Requirement, Target};
 use crate::domain::{
-    Component, Fact, FlagName, KubeletFacts, Layout, Manifest, NodePath, PathPattern, Reason,
+    Component, Fact, FlagName, KubeletFacts, Layout, Manifest, NodePath, Observation, PathPattern, Reason,
 };
 use crate::manifest::{CommandLine, Mounted, command_line, mounted_from};
 
@@ -33,6 +34,11 @@ const KUBE_PROXY_KUBECONFIGS: [&str; 4] = [
     "/etc/kubernetes/proxy.conf",
     "/var/lib/kube-proxy/kubeconfig",
 ];
+
+/// The flags of files that hold more than a value.
+pub(super) const AUDIT_POLICY: &str = "audit-policy-file";
+pub(super) const AUTHORIZATION_FILE: &str = "authorization-config";
+pub(super) const ADMISSION_FILE: &str = "admission-control-config-file";
 
 /// The paths of a target. `Absent`: the node has nothing of that kind.
 pub fn paths_of(
@@ -77,17 +83,8 @@ pub fn paths_of(
 /// The structured files that hold what a control asks, as paths of the node.
 #[must_use]
 pub fn documents_of(control: &Control, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Vec<NodePath> {
-    if control.requirement == Requirement::AuditPolicy {
-        let policy = flag_file(Component::ApiServer, "audit-policy-file", manifests);
-        return policy.known().cloned().into_iter().collect();
-    }
-    if let Requirement::Flag {
-        component,
-        rule: FlagRule::Meets(Constraint::OffOr { instead, .. }),
-        ..
-    } = &control.requirement
-    {
-        let file = flag_file(*component, instead.as_str(), manifests);
+    if let Some((component, flag)) = names_a_document(&control.requirement) {
+        let file = flag_file(component, flag, manifests);
         return file.known().cloned().into_iter().collect();
     }
     let Requirement::Flag {
@@ -111,6 +108,75 @@ pub fn documents_of(control: &Control, manifests: &BTreeMap<Component, Fact<Mani
         .cloned()
         .into_iter()
         .collect()
+}
+
+/// The flag that names the structured file which a requirement is about.
+fn names_a_document(requirement: &Requirement) -> Option<(Component, &str)> {
+    if *requirement == Requirement::AuditPolicy {
+        return Some((Component::ApiServer, AUDIT_POLICY));
+    }
+    if *requirement == Requirement::Reported(Reported::AuthorizationFile) {
+        return Some((Component::ApiServer, AUTHORIZATION_FILE));
+    }
+    if *requirement == Requirement::Reported(Reported::PodSecurityDefaults) {
+        return Some((Component::ApiServer, ADMISSION_FILE));
+    }
+    let Requirement::Flag {
+        component,
+        rule: FlagRule::Meets(constraint),
+        ..
+    } = requirement
+    else {
+        return None;
+    };
+    if let Constraint::OffOr { instead, .. }
+    | Constraint::List(ListRule {
+        instead: Some(instead),
+        ..
+    }) = constraint
+    {
+        return Some((*component, instead.as_str()));
+    }
+    None
+}
+
+/// The structured file that such a file of the control's names in turn, as a path of the node.
+#[must_use]
+pub fn document_behind(control: &Control, observation: &Observation) -> Option<NodePath> {
+    if control.requirement != Requirement::Reported(Reported::PodSecurityDefaults) {
+        return None;
+    }
+    let file = flag_file(Component::ApiServer, ADMISSION_FILE, &observation.manifests);
+    let document = observation.documents.get(file.known()?)?.known()?;
+    match plugin(document, "PodSecurity").ok()?? {
+        PluginConfig::Here(_) => None,
+        PluginConfig::File(path) => plugin_file(path, &observation.manifests).known().cloned(),
+    }
+}
+
+/// The file of the node that an admission configuration names for a plug-in: a relative path begins at the configuration's own folder.
+pub(super) fn plugin_file(path: &str, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<NodePath> {
+    let Some(Fact::Known(manifest)) = manifests.get(&Component::ApiServer) else {
+        return Fact::Unknown(not_looked_at("the manifest of kube-apiserver"));
+    };
+    let line = match command_line(Component::ApiServer, &manifest.pod) {
+        Ok(line) => line,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    let given = line.flags().filter(|(name, _)| name.as_str() == ADMISSION_FILE);
+    let folder = given.map(|(_, value)| value).last();
+    let folder = folder.and_then(|file| file.parse::<NodePath>().ok()?.parent());
+    let inside = match (path.parse::<NodePath>(), folder) {
+        (Ok(inside), _) => Some(inside),
+        (Err(_), Some(folder)) => format!("{folder}/{path}").parse().ok(),
+        (Err(_), None) => None,
+    };
+    match inside {
+        Some(inside) => on_the_node(manifest, &line, &inside, &format!("--{ADMISSION_FILE}")),
+        None => Fact::unknown(format!(
+            "the path {path:?} in the admission configuration is not understood"
+        )),
+    }
 }
 
 /// The file of the node that a component's `--config` names; `Absent` when it has no such flag.
@@ -251,13 +317,18 @@ fn path_of_flag(manifest: &Manifest, line: &CommandLine, flag: &str) -> Fact<Nod
     let Ok(inside) = value.parse::<NodePath>() else {
         return Fact::unknown(format!("--{flag} is \"{value}\", which is not an absolute path"));
     };
+    on_the_node(manifest, line, &inside, &format!("--{flag}"))
+}
+
+/// Where a path that the component sees lies on the node; `by` is what names it.
+fn on_the_node(manifest: &Manifest, line: &CommandLine, inside: &NodePath, by: &str) -> Fact<NodePath> {
     let Some(container) = manifest.pod.containers.get(line.container()) else {
         return Fact::unknown(format!("{} has no container", manifest.path));
     };
-    match mounted_from(&manifest.pod, container, &inside) {
+    match mounted_from(&manifest.pod, container, inside) {
         Mounted::From(path) => Fact::Known(path),
         Mounted::NotMounted => Fact::unknown(format!(
-            "--{flag} names {inside}, which is mounted from no folder of the node"
+            "{by} names {inside}, which is mounted from no folder of the node"
         )),
         Mounted::Unclear(why) => Fact::unknown(why),
     }
@@ -294,7 +365,6 @@ mod tests {
     use super::super::fixtures::{API_SERVER, ETCD, SCHEDULER, fresh_node, path, replace_manifest};
     use super::*;
     use crate::controls::catalogue;
-    use crate::domain::Observation;
 
     fn etcd_data_of(text: &str) -> Fact<Asked> {
         let mut node = fresh_node();

@@ -38,13 +38,14 @@ pub(super) fn section(control: &Control) -> String {
 
 /// The section of a control that no benchmark lists.
 fn beyond_cis(id: &str) -> &'static str {
-    const SECTIONS: [(&str, &str); 10] = [
+    const SECTIONS: [(&str, &str); 11] = [
         ("X-API-", "More of the API server"),
         ("X-CRED-", "Credentials and certificates"),
         ("X-ETCD-", "More of etcd"),
         ("X-FILE-", "More files"),
         ("X-KUBELET-", "More of the kubelet"),
         ("X-NET-", "Network"),
+        ("X-SELF-", "This check itself"),
         ("X-VER-", "Versions"),
         ("HF-CLUSTER-", "More of the cluster"),
         ("HF-CERT-", "Credentials and certificates"),
@@ -203,6 +204,7 @@ pub(super) fn requirement(requirement: &Requirement) -> String {
                 .to_owned()
         }
         Requirement::FlagsOnce => FLAGS_ONCE.to_owned(),
+        Requirement::Reported(rule) => rule.words().to_owned(),
         Requirement::NotWidened => NOT_WIDENED.to_owned(),
         Requirement::Cluster(rule) => cluster_rule(*rule),
         Requirement::AuditPolicy => format!(
@@ -419,6 +421,7 @@ pub(super) fn configuration(control: &Control) -> String {
         | Requirement::EncryptsSecrets
         | Requirement::AuditPolicy
         | Requirement::FlagsOnce
+        | Requirement::Reported(_)
         | Requirement::NotWidened
         | Requirement::Cluster(_)
         | Requirement::Folder(_) => None,

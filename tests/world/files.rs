@@ -1,5 +1,4 @@
-//! The files of the node, with names, modes and contents as kubeadm 1.35 and the Debian packages leave them. Keys hold no
-//! keys.
+//! The files of the node, with names, modes and contents as kubeadm 1.35 and the Debian packages leave them.
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -9,6 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use holdfast::domain::Component;
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 
 use super::ports::Port;
 use super::{MANIFESTS, NODE_NAME};
@@ -177,7 +177,7 @@ fn write_kubelet(root: &Path) {
         root,
         &format!("var/lib/kubelet/pki/{client}"),
         0o600,
-        &certificate("system:node:node1"),
+        &pair("system:node:node1").0,
     );
     symlink(
         format!("/var/lib/kubelet/pki/{client}"),
@@ -192,45 +192,46 @@ fn write_kubelet(root: &Path) {
 fn write_pki(root: &Path) {
     let pki = "etc/kubernetes/pki";
     for name in KEY_PAIRS {
-        write(root, &format!("{pki}/{name}.crt"), 0o644, &certificate(name));
-        write(
-            root,
-            &format!("{pki}/{name}.key"),
-            0o600,
-            &pem("RSA PRIVATE KEY", name),
-        );
+        let (certificate, key) = pair(name);
+        write(root, &format!("{pki}/{name}.crt"), 0o644, &certificate);
+        write(root, &format!("{pki}/{name}.key"), 0o600, &key);
     }
-    write(
-        root,
-        &format!("{pki}/sa.key"),
-        0o600,
-        &pem("RSA PRIVATE KEY", "sa"),
-    );
-    write(root, &format!("{pki}/sa.pub"), 0o600, &pem("PUBLIC KEY", "sa"));
+    let tokens = rcgen::KeyPair::generate().expect("a key");
+    write(root, &format!("{pki}/sa.key"), 0o600, &tokens.serialize_pem());
+    write(root, &format!("{pki}/sa.pub"), 0o600, &tokens.public_key_pem());
 }
 
-/// A certificate of that name, with a key that nobody keeps; each is made once.
-fn certificate(name: &'static str) -> String {
-    static MADE: Mutex<BTreeMap<&str, String>> = Mutex::new(BTreeMap::new());
-    let mut made = MADE.lock().expect("nobody panics with it");
+/// The certificate of that name and its key, by the authority that kubeadm takes for it; each is made once.
+fn pair(name: &'static str) -> (String, String) {
+    static AUTHORITIES: Mutex<BTreeMap<&str, CertifiedIssuer<'static, KeyPair>>> =
+        Mutex::new(BTreeMap::new());
+    static LEAVES: Mutex<BTreeMap<&str, (String, String)>> = Mutex::new(BTreeMap::new());
+    let mut params = CertificateParams::new(Vec::new()).expect("no name is refused");
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let by = match name {
+        "front-proxy-client" | "front-proxy-ca" => "front-proxy-ca",
+        name if name.contains("etcd") => "etcd/ca",
+        _ => "ca",
+    };
+    let new_key = || KeyPair::generate().expect("a key");
+    if by == name {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut made = AUTHORITIES.lock().expect("nobody panics with it");
+        let make = || CertifiedIssuer::self_signed(params, new_key()).expect("a certificate");
+        let authority = made.entry(name).or_insert_with(make);
+        return (authority.pem(), authority.key().serialize_pem());
+    }
+    // The authority is there before anybody asks for it.
+    pair(by);
+    let authorities = AUTHORITIES.lock().expect("nobody panics with it");
+    let mut made = LEAVES.lock().expect("nobody panics with it");
     let make = || {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no name is refused");
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        if name.ends_with("ca") {
-            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        }
-        let key = rcgen::KeyPair::generate().expect("a key");
-        params.self_signed(&key).expect("a certificate").pem()
+        let key = new_key();
+        let certificate = params.signed_by(&key, &authorities[by]).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
     };
     made.entry(name).or_insert_with(make).clone()
-}
-
-/// The frame of a PEM file around a text that says that it is none.
-fn pem(kind: &str, name: &str) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(format!("not a real {kind}: {name}"));
-    format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n")
 }
 
 fn kubeconfig(user: &str) -> String {

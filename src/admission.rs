@@ -1,0 +1,124 @@
+//! What an AdmissionConfiguration (apiserver.config.k8s.io) says of a plug-in. Pure.
+//!
+//! Sources: kubernetes.io, "Enforce Pod Security Standards by Configuring the Built-in Admission Controller"; kubernetes
+//! apiserver/pkg/admission/config.go and pod-security-admission/admission/api.
+
+use serde_json::Value;
+
+/// Where a plug-in's own configuration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginConfig<'a> {
+    /// In the same file.
+    Here(&'a Value),
+    /// In a file of its own, as the component sees it; a relative path begins at the folder of the configuration.
+    File(&'a str),
+}
+
+/// What a configuration says of a plug-in; `None` when it says nothing.
+///
+/// # Errors
+/// When it is no such configuration.
+pub fn plugin<'a>(document: &'a Value, name: &str) -> Result<Option<PluginConfig<'a>>, String> {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") != "AdmissionConfiguration" || !text("apiVersion").starts_with("apiserver.config.k8s.io/")
+    {
+        return Err("it is no AdmissionConfiguration".to_owned());
+    }
+    let plugins = match document.get("plugins") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(plugins) => plugins.as_array().ok_or("plugins is no list")?,
+    };
+    let is_it = |plugin: &&Value| plugin.get("name").and_then(Value::as_str) == Some(name);
+    let Some(plugin) = plugins.iter().find(is_it) else {
+        return Ok(None);
+    };
+    // What stands in the same file counts, whatever path is beside it (apiserver/pkg/admission/config.go, `GetAdmissionPluginConfigurationFor`).
+    if let Some(here) = plugin.get("configuration").filter(|here| !here.is_null()) {
+        return Ok(Some(PluginConfig::Here(here)));
+    }
+    let path = plugin.get("path").and_then(Value::as_str);
+    Ok(path.filter(|path| !path.is_empty()).map(PluginConfig::File))
+}
+
+/// What a PodSecurityConfiguration keeps a namespace to that has no label: `privileged` where it says nothing.
+///
+/// # Errors
+/// When it is no such configuration.
+pub fn pod_security_default(document: &Value) -> Result<&str, String> {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") != "PodSecurityConfiguration"
+        || !text("apiVersion").starts_with("pod-security.admission.config.k8s.io/")
+    {
+        return Err("it is no PodSecurityConfiguration".to_owned());
+    }
+    match document
+        .get("defaults")
+        .and_then(|defaults| defaults.get("enforce"))
+    {
+        None | Some(Value::Null) => Ok("privileged"),
+        Some(level) => level
+            .as_str()
+            .filter(|level| ["privileged", "baseline", "restricted"].contains(level))
+            .ok_or_else(|| "defaults.enforce is no level of the Pod Security Standards".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Value {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    fn with(plugin: &str) -> Value {
+        of(&format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{plugin}]\n"
+        ))
+    }
+
+    #[test]
+    fn a_plug_in_is_configured_in_place_or_by_a_path() {
+        let here = with("{name: PodSecurity, path: x.yaml, configuration: {a: b}}");
+        assert_eq!(
+            plugin(&here, "PodSecurity"),
+            Ok(Some(PluginConfig::Here(&of("{a: b}"))))
+        );
+        let file = with("{name: PodSecurity, path: x.yaml}");
+        assert_eq!(
+            plugin(&file, "PodSecurity"),
+            Ok(Some(PluginConfig::File("x.yaml")))
+        );
+        assert_eq!(plugin(&file, "EventRateLimit"), Ok(None));
+        assert_eq!(
+            plugin(&with("{name: PodSecurity, path: ''}"), "PodSecurity"),
+            Ok(None)
+        );
+    }
+
+    #[test]
+    fn what_is_no_such_configuration_is_refused() {
+        for text in [
+            "{}",
+            "kind: AdmissionConfiguration",
+            "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: all}",
+        ] {
+            plugin(&of(text), "PodSecurity").unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_namespace_without_a_label_is_kept_to_what_the_defaults_say() {
+        let config = |rest: &str| {
+            of(&format!(
+                "apiVersion: pod-security.admission.config.k8s.io/v1\nkind: PodSecurityConfiguration\n{rest}"
+            ))
+        };
+        let level = |rest: &str| pod_security_default(&config(rest)).map(str::to_owned);
+        assert_eq!(level("defaults: {enforce: baseline}"), Ok("baseline".to_owned()));
+        assert_eq!(level("defaults: {warn: baseline}"), Ok("privileged".to_owned()));
+        assert_eq!(level(""), Ok("privileged".to_owned()));
+        level("defaults: {enforce: strict}").unwrap_err();
+        pod_security_default(&of("{}")).unwrap_err();
+    }
+}

@@ -1,0 +1,250 @@
+//! Each row about the host: what holds, what drifts, what does not apply and what is not known.
+
+use super::super::fixtures::{facts, fresh_node, path};
+use super::super::judge_tests::finding_at;
+use super::*;
+use crate::domain::{ExposedKey, FileFacts, FileKind, Owner, Usage};
+use crate::plan::Finding;
+
+const NOW: &str = "2026-06-01T00:00:00Z";
+
+fn of(id: &str, edit: impl FnOnce(&mut Observation)) -> Finding {
+    let mut node = fresh_node();
+    edit(&mut node);
+    finding_at(&node, id, "{}", NOW)
+}
+
+fn drifts(finding: &Finding) -> Vec<&str> {
+    let pieces = finding.with_verdict(Verdict::Drift);
+    pieces.map(|piece| piece.actual.as_str()).collect()
+}
+
+fn file(name: &str, mode: u32, uid: u32) -> FileFacts {
+    FileFacts {
+        owner: Owner { uid, gid: uid },
+        ..facts(name, FileKind::Regular, mode)
+    }
+}
+
+#[test]
+fn a_kubeconfig_that_trusts_anybody_or_holds_a_secret_drifts() {
+    let with = |unverified: &[&str], sign_ins: &[SignIn]| {
+        let read = Kubeconfig {
+            unverified: unverified.iter().map(|name| (*name).to_owned()).collect(),
+            sign_ins: sign_ins.iter().copied().collect(),
+        };
+        of("X-CRED-03", |node| {
+            let name = path("/etc/kubernetes/scheduler.conf");
+            node.host.kubeconfigs = Fact::Known([(name, Fact::Known(read))].into());
+        })
+    };
+    assert_eq!(of("X-CRED-03", |_| {}).verdict, Verdict::Pass);
+    assert_eq!(with(&[], &[SignIn::TokenFile]).verdict, Verdict::Pass);
+    assert_eq!(
+        drifts(&with(&["kubernetes"], &[SignIn::Certificate, SignIn::Token])),
+        ["the server of kubernetes is not verified; a user signs in by a token that stands in it"]
+    );
+    for how in [
+        SignIn::Password,
+        SignIn::Exec,
+        SignIn::AuthProvider,
+        SignIn::Nothing,
+    ] {
+        assert_eq!(with(&[], &[how]).verdict, Verdict::Drift, "{how:?}");
+    }
+    let torn = of("X-CRED-03", |node| {
+        let name = path("/etc/kubernetes/admin.conf");
+        node.host.kubeconfigs = Fact::Known([(name, Fact::unknown("not YAML"))].into());
+    });
+    assert_eq!(torn.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_the_users_own() {
+    let with = |mode, uid, administrator: Option<&str>| {
+        of("X-CRED-02", |node| {
+            node.host.home_kubeconfigs = Fact::Known(vec![HomeKubeconfig {
+                path: path("/home/a/.kube/config"),
+                facts: file("/home/a/.kube/config", mode, uid),
+                home: Owner { uid: 1000, gid: 1000 },
+                administrator: administrator.map(str::to_owned),
+            }]);
+        })
+    };
+    assert_eq!(with(0o600, 1000, None).verdict, Verdict::Pass);
+    assert_eq!(drifts(&with(0o640, 1000, None)), ["mode 0640"]);
+    assert_eq!(
+        drifts(&with(0o600, 0, None)),
+        ["it belongs to root:root, the home to 1000:1000"]
+    );
+    let admin = "O=kubeadm:cluster-admins, CN=kubernetes-admin";
+    assert_eq!(
+        drifts(&with(0o600, 1000, Some(admin))),
+        [format!("the administrator's ({admin})")]
+    );
+    assert_eq!(of("X-CRED-02", |_| {}).verdict, Verdict::NotApplicable);
+    let unknown = of("X-CRED-02", |node| {
+        node.host.home_kubeconfigs = Fact::unknown("cannot list it");
+    });
+    assert_eq!(unknown.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_pair_drifts_by_its_key_its_authority_and_its_usage() {
+    let with = |edit: &dyn Fn(&mut Pair, &mut PairFacts)| {
+        let mut facts = PairFacts {
+            subject: "CN=x".to_owned(),
+            fits: true,
+            issued: Fact::Known(true),
+            lacks: Vec::new(),
+        };
+        let mut pair = Pair {
+            object: "etcd --cert-file".to_owned(),
+            wanted: vec![Usage::Server],
+            authority: Some(path("/etc/kubernetes/pki/etcd/ca.crt")),
+            tokens: false,
+            found: Fact::Absent,
+        };
+        edit(&mut pair, &mut facts);
+        if pair.found == Fact::Absent {
+            pair.found = Fact::Known(facts);
+        }
+        of("X-CRED-07", |node| node.host.pairs = Fact::Known(vec![pair]))
+    };
+    assert_eq!(with(&|_, _| {}).verdict, Verdict::Pass);
+    let wrong = with(&|_, facts| {
+        facts.fits = false;
+        facts.issued = Fact::Known(false);
+        facts.lacks = vec![Usage::Server];
+    });
+    assert_eq!(
+        drifts(&wrong),
+        [
+            "CN=x: the key is another one's; CN=x: it is by another authority; CN=x: its extendedKeyUsage lacks serverAuth"
+        ]
+    );
+    assert_eq!(
+        with(&|_, facts| facts.issued = Fact::unknown("a curve")).verdict,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        with(&|pair, _| pair.found = Fact::unknown("gone")).verdict,
+        Verdict::Unknown
+    );
+    let tokens = with(&|pair, facts| {
+        pair.tokens = true;
+        facts.fits = false;
+    });
+    assert_eq!(
+        drifts(&tokens),
+        ["the key that signs tokens is none of them, so that every new token is void"]
+    );
+}
+
+#[test]
+fn a_key_that_others_can_read_is_named() {
+    let with = |found| {
+        of("X-CRED-09", |node| {
+            node.host.exposed_keys = Fact::Known([(path("/tmp"), found)].into());
+        })
+    };
+    assert_eq!(with(Fact::Known(Vec::new())).verdict, Verdict::Pass);
+    let key = ExposedKey {
+        path: path("/tmp/ca.key"),
+        facts: file("/tmp/ca.key", 0o644, 0),
+    };
+    let found = with(Fact::Known(vec![key]));
+    assert_eq!(drifts(&found), ["a private key, root:root, mode 0644"]);
+    assert_eq!(found.evidence[0].object, "/tmp/ca.key");
+    assert_eq!(with(Fact::unknown("too many")).verdict, Verdict::Unknown);
+    assert_eq!(with(Fact::Absent).verdict, Verdict::NotApplicable);
+}
+
+#[test]
+fn what_the_kubelets_unit_runs_beside_it_is_told() {
+    let with = |name: &str, text: Fact<&str>| {
+        of("X-KUBELET-07", |node| {
+            node.host.kubelet_unit = Fact::Known([(path(name), text.map(str::to_owned))].into());
+        })
+    };
+    let unit = "/etc/systemd/system/kubelet.service.d/99.conf";
+    let good = "[Service]\nExecStart=/usr/bin/kubelet\n";
+    assert_eq!(with(unit, Fact::Known(good)).verdict, Verdict::Pass);
+    let bad = "[Service]\nExecStartPre=/opt/x\nEnvironment=LD_PRELOAD=/x.so\n";
+    assert_eq!(
+        drifts(&with(unit, Fact::Known(bad))),
+        ["ExecStartPre runs /opt/x; Environment sets LD_PRELOAD"]
+    );
+    let environment = "/etc/default/kubelet";
+    assert_eq!(
+        with(environment, Fact::Known("KUBELET_EXTRA_ARGS=\n")).verdict,
+        Verdict::Pass
+    );
+    assert_eq!(
+        drifts(&with(environment, Fact::Known("LD_PRELOAD=/x.so\n"))),
+        ["it sets LD_PRELOAD"]
+    );
+    assert_eq!(with(unit, Fact::unknown("not UTF-8")).verdict, Verdict::Unknown);
+}
+
+#[test]
+fn the_control_plane_listens_on_its_own_ports_and_on_the_node_itself() {
+    let with = |component, addresses: &[&str]| {
+        of("X-NET-01", |node| {
+            let listener = |text: &&str| Listener {
+                component,
+                address: text.parse().unwrap(),
+            };
+            node.host.listeners = Fact::Known(addresses.iter().map(listener).collect());
+        })
+    };
+    let (api_server, etcd) = (Some(Component::ApiServer), Some(Component::Etcd));
+    let scheduler = Some(Component::Scheduler);
+    for (component, addresses, bad) in [
+        (api_server, ["[::]:6443", "127.0.0.1:9"], None),
+        (api_server, ["[::]:6443", "0.0.0.0:8080"], Some("0.0.0.0:8080")),
+        (
+            api_server,
+            ["[::]:6443", "127.0.0.1:8080"],
+            Some("127.0.0.1:8080"),
+        ),
+        (etcd, ["192.0.2.10:2379", "192.0.2.10:2380"], None),
+        (
+            etcd,
+            ["127.0.0.1:2381", "192.0.2.10:2381"],
+            Some("192.0.2.10:2381"),
+        ),
+        (scheduler, ["127.0.0.1:10259", "[::1]:10259"], None),
+        (scheduler, ["127.0.0.1:10259", "[::]:10259"], Some("[::]:10259")),
+        (None, ["[::]:10250", "127.0.0.1:10248"], None),
+        (None, ["[::]:10250", "[::]:10255"], Some("[::]:10255")),
+    ] {
+        let found = with(component, &addresses);
+        assert_eq!(drifts(&found), Vec::from_iter(bad), "{component:?} {addresses:?}");
+    }
+    let unknown = of("X-NET-01", |node| {
+        node.host.listeners = Fact::unknown("cannot read it");
+    });
+    assert_eq!(unknown.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn sshd_is_a_matter_of_workers_alone() {
+    let link = "/etc/systemd/system/multi-user.target.wants/ssh.service";
+    let with = |is_worker: bool, fact: Fact<FileFacts>| {
+        of("X-NET-02", |node| {
+            node.host.ssh_links = Fact::Known([(path(link), fact)].into());
+            if is_worker {
+                node.manifests
+                    .values_mut()
+                    .for_each(|manifest| *manifest = Fact::Absent);
+            }
+        })
+        .verdict
+    };
+    let there = || Fact::Known(facts(link, FileKind::Symlink, 0o777));
+    assert_eq!(with(false, there()), Verdict::NotApplicable);
+    assert_eq!(with(true, there()), Verdict::Drift);
+    assert_eq!(with(true, Fact::Absent), Verdict::Pass);
+    assert_eq!(with(true, Fact::unknown("x")), Verdict::Unknown);
+}

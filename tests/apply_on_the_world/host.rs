@@ -1,0 +1,106 @@
+//! What is only reported of the host, read from a file system.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use super::*;
+
+/// What was found of a control: each object that drifts, with what is wrong.
+fn drifts(world: &World, id: &str) -> Vec<(String, String)> {
+    let looked = Operator::new(world.node(), "").check();
+    finding(&looked, id)
+        .with_verdict(Verdict::Drift)
+        .map(|piece| (piece.object.clone(), piece.actual.clone()))
+        .collect()
+}
+
+fn put(world: &World, path: &str, text: &str, mode: u32) {
+    let path = world.path(path);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a new folder");
+    std::fs::write(&path, text).expect("a new file");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+fn open_folder(world: &World, path: &str, mode: u32) {
+    let path = world.path(path);
+    std::fs::create_dir_all(&path).expect("a new folder");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
+
+#[test]
+fn private_keys_that_others_can_read_are_found_and_links_are_not_followed() {
+    let world = World::new();
+    open_folder(&world, "/tmp", 0o777);
+    open_folder(&world, "/root", 0o700);
+    put(&world, "/tmp/a/ca.key", KEY, 0o644);
+    put(&world, "/tmp/closed.key", KEY, 0o600);
+    put(&world, "/tmp/words.txt", "a private key is no key", 0o644);
+    put(&world, "/root/behind/ca.key", KEY, 0o644);
+    put(&world, "/srv/ca.key", KEY, 0o644);
+    symlink(world.path("/srv/ca.key"), world.path("/tmp/link.key")).expect("a new link");
+    symlink(world.path("/srv"), world.path("/tmp/folder")).expect("a new link");
+    let found: Vec<String> = drifts(&world, "X-CRED-09")
+        .into_iter()
+        .map(|(object, _)| object)
+        .collect();
+    assert_eq!(found, ["/tmp/a/ca.key"]);
+}
+
+#[test]
+fn kubeconfigs_are_judged_by_what_they_say() {
+    let world = World::new();
+    let bad = "kind: Config\nclusters: [{name: c, cluster: {server: 'https://x', insecure-skip-tls-verify: true}}]\n\
+               users: [{name: u, user: {token: secret}}]\n";
+    put(&world, "/etc/kubernetes/other.conf", bad, 0o600);
+    let told = "the server of c is not verified; a user signs in by a token that stands in it";
+    assert_eq!(
+        drifts(&world, "X-CRED-03"),
+        [("/etc/kubernetes/other.conf".to_owned(), told.to_owned())]
+    );
+    put(&world, "/home/a/.kube/config", bad, 0o644);
+    put(&world, "/home/a/.kube/cache/x", "no kubeconfig", 0o644);
+    assert_eq!(
+        drifts(&world, "X-CRED-02"),
+        [("/home/a/.kube/config".to_owned(), "mode 0644".to_owned())]
+    );
+}
+
+#[test]
+fn what_a_drop_in_of_the_kubelets_unit_runs_is_told() {
+    let world = World::new();
+    assert_eq!(drifts(&world, "X-KUBELET-07"), []);
+    let drop_in = "/etc/systemd/system/kubelet.service.d/90-more.conf";
+    put(
+        &world,
+        drop_in,
+        "[Service]\nExecStartPre=/opt/more secret\n",
+        0o644,
+    );
+    assert_eq!(
+        drifts(&world, "X-KUBELET-07"),
+        [(drop_in.to_owned(), "ExecStartPre runs /opt/more".to_owned())]
+    );
+}
+
+#[test]
+fn an_authorization_file_decides_instead_of_the_flag() {
+    let world = World::new();
+    let text = world.original_manifest(Component::ApiServer).replace(
+        "    - --authorization-mode=Node,RBAC\n",
+        "    - --authorization-config=/etc/kubernetes/pki/authorization.yaml\n",
+    );
+    let authorizers = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: RBAC, name: rbac}]\n";
+    put(
+        &world,
+        "/etc/kubernetes/pki/authorization.yaml",
+        authorizers,
+        0o600,
+    );
+    world.replace(&world.manifest(Component::ApiServer), &text);
+    let looked = Operator::new(world.node(), "").check();
+    let verdict = |id: &str| finding(&looked, id).verdict;
+    assert_eq!(verdict("CIS-1.2.7"), Verdict::Drift);
+    assert_eq!(verdict("CIS-1.2.8"), Verdict::Pass);
+    assert_eq!(verdict("X-API-13"), Verdict::Drift);
+}
