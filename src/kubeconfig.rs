@@ -31,6 +31,16 @@ pub fn of_text(text: &[u8]) -> Result<Kubeconfig, String> {
     })
 }
 
+/// True when a text could have a YAML alias: it stands at the start, or behind white space or a sign of flow style. Whoever writes one makes a
+/// small text large in memory; no client of Kubernetes does.
+#[must_use]
+pub fn has_aliases(text: &[u8]) -> bool {
+    let before = std::iter::once(b' ').chain(text.iter().copied());
+    let mut pairs = before.zip(text.iter().copied());
+    pairs
+        .any(|(before, letter)| letter == b'*' && (before.is_ascii_whitespace() || b"[{,:".contains(&before)))
+}
+
 fn sign_ins(user: &User) -> Vec<SignIn> {
     let has = |field: &Option<IgnoredAny>| field.is_some();
     let mut all = Vec::new();
@@ -131,6 +141,14 @@ mod tests {
             let read = of("null", &format!("[{{name: a, user: {{{user}}}}}]"));
             assert_eq!(read.sign_ins, [how].into(), "{user}");
         }
+    }
+
+    #[test]
+    fn an_alias_is_seen_wherever_one_may_stand() {
+        for text in ["*a", "- *a", "[*a]", "{b: *a}", "[x,*a]", "b: *a", "\u{a0}\n*a"] {
+            assert!(has_aliases(text.as_bytes()), "{text}");
+        }
+        assert!(!has_aliases(b"server: https://x/a*b\n"));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn controls() -> Vec<Control> {
         row(
             "X-CRED-09",
             "cred.private-key-elsewhere",
-            "no private key can be read by others than root",
+            "no private key outside the known places can be read by others",
             Reported::ExposedKeys,
             "the file removed, or 0600",
             "A copy that was made for a moment outlives the moment. Keys of the cluster sign in from anywhere.",
@@ -170,13 +170,14 @@ impl Reported {
                  each that is there is its user's, 0600 or stricter. Certificates that it names by a path are not followed."
             }
             Self::Pairs => {
-                "Of each certificate that a flag or a kubeconfig of the control plane names with a key: the key is the certificate's, it is by the authority \
-                 that those it is shown to know, and extendedKeyUsage allows what it is used for. The key that signs the tokens of service accounts is \
-                 among those that verify them."
+                "Of each certificate that a flag of the control plane names with a key: the key is the certificate's, it is by the authority \
+                 that those it is shown to know, and extendedKeyUsage allows what it is used for. The keys that sign tokens of service accounts are \
+                 among those that verify them. Kubeconfigs are not looked at."
             }
             Self::ExposedKeys => {
                 "No file of at most 256 KiB below /etc/kubernetes, /root, /var/lib/kubelet, /tmp, /var/tmp and /var/backups, at most four folders deep, that \
-                 others than root can read has a private key in the clear. Folders that others cannot enter are left out."
+                 others than root can read has a private key in the clear. Folders that others cannot enter are left out, and so are kubeadm's own kubeconfigs and keys \
+                 and the kubelet's, which have controls of their own."
             }
             Self::KubeletUnit => {
                 "kubelet.service and its drop-ins start a program called kubelet by an absolute path, no command before, after or instead of it, take \
@@ -194,7 +195,7 @@ impl Reported {
                 "kube-controller-manager and kube-scheduler are of the API server's minor version or of the one before, and that minor version is maintained \
                  (by the dates that this version of Holdfast knows). The kubelet's version is not looked at."
             }
-            Self::Judged => "No other control is unknown.",
+            Self::Judged => "No other control that was asked for is unknown.",
         }
     }
 }

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::{Component, Fact, FileFacts, NodePath, Owner};
+use super::{Component, Fact, FileFacts, NodePath, Owner, Reason};
 
 /// What controls ask of the host and nothing mends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
     /// The kubeconfigs of the control plane and the kubelet.
     pub kubeconfigs: Fact<BTreeMap<NodePath, Fact<Kubeconfig>>>,
-    /// The kubeconfigs in home folders.
-    pub home_kubeconfigs: Fact<Vec<HomeKubeconfig>>,
+    /// The kubeconfigs in home folders, by the folder.
+    pub home_kubeconfigs: Fact<BTreeMap<NodePath, Fact<Vec<HomeKubeconfig>>>>,
     /// Certificates with their keys.
     pub pairs: Fact<Vec<Pair>>,
     /// By folder, the files with a private key that others can read.
-    pub exposed_keys: Fact<BTreeMap<NodePath, Fact<Vec<ExposedKey>>>>,
+    pub exposed_keys: Fact<BTreeMap<NodePath, Searched>>,
     /// The kubelet's unit, its drop-ins and its environment files: their text.
     pub kubelet_unit: Fact<BTreeMap<NodePath, Fact<String>>>,
     /// What the processes of the components and the kubelet listen on.
@@ -72,8 +72,8 @@ pub struct Pair {
     pub object: String,
     /// What the certificate is used for.
     pub wanted: Vec<Usage>,
-    /// The file of the authority that those who are shown it know.
-    pub authority: Option<NodePath>,
+    /// The file of the authority that those who are shown it know. `Absent` where none is asked about.
+    pub authority: Fact<NodePath>,
     /// True for the keys of service accounts.
     pub tokens: bool,
     /// What was found.
@@ -100,6 +100,15 @@ pub enum Usage {
     Server,
     /// To be shown by a client (`clientAuth`).
     Client,
+}
+
+/// What a search for keys in a folder came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Searched {
+    /// What was found.
+    pub found: Vec<ExposedKey>,
+    /// Why not all of it was looked at, if it was not.
+    pub cut_off: Option<Reason>,
 }
 
 /// A file with a private key that others than root can read.

@@ -26,7 +26,9 @@ pub use encryption_key::{Fingerprint, GroupResource, InvalidKeyName, KeyId, KeyN
 pub use fact::{Fact, Reason};
 pub use file_facts::{FileFacts, FileId, FileKind};
 pub use flag::{FlagName, InvalidFlagName};
-pub use host::{ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, SignIn, Usage};
+pub use host::{
+    ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, Searched, SignIn, Usage,
+};
 pub use layout::Layout;
 pub use mode::{InvalidMode, Mode};
 pub use node_path::{InvalidPath, NodePath, PathPattern};

@@ -10,7 +10,7 @@ use crate::certificates::of_kubeconfig;
 use crate::controls::{Reported, Target};
 use crate::domain::{
     Component, ExposedKey, Fact, FileFacts, FileKind, HomeKubeconfig, Kubeconfig, Listener, NodePath,
-    Observation, Owner, Pair, PairFacts, ProcessId, Reason,
+    Observation, Owner, Pair, PairFacts, ProcessId, Reason, Searched,
 };
 use crate::kubeconfig;
 use crate::pair::{pair, verifies};
@@ -21,6 +21,15 @@ use crate::unit::ENVIRONMENT_FILES;
 const MAX_BYTES: usize = 256 << 10;
 /// The administrator's groups (kubeadm `kubeconfig` phase since 1.29, and before).
 const ADMINISTRATORS: [&str; 2] = ["O=system:masters", "O=kubeadm:cluster-admins"];
+/// What kubeadm calls its kubeconfigs.
+const KUBECONFIGS: [&str; 6] = [
+    "admin.conf",
+    "super-admin.conf",
+    "controller-manager.conf",
+    "scheduler.conf",
+    "kubelet.conf",
+    "bootstrap-kubelet.conf",
+];
 const KEY_FOLDERS: [&str; 6] = [
     "/etc/kubernetes",
     "/root",
@@ -29,9 +38,19 @@ const KEY_FOLDERS: [&str; 6] = [
     "/var/tmp",
     "/var/backups",
 ];
-/// So deep below such a folder, and so many entries, are looked at.
+/// So deep below such a folder, so many entries, and so many bytes of files that others can read, are looked at: anybody fills `/tmp`.
 const DEPTH: usize = 4;
 const ENTRIES: usize = 5_000;
+const BYTES: u64 = 8 << 20;
+/// So many files and bytes of a folder `.kube` are looked at.
+const HOME_FILES: usize = 64;
+const HOME_BYTES: u64 = 1 << 20;
+/// Where systemd reads units from beside the usual folders (systemd.unit(5)).
+const MORE_UNIT_FOLDERS: [&str; 3] = [
+    "/run/systemd/system",
+    "/etc/systemd/system.control",
+    "/usr/local/lib/systemd/system",
+];
 const SSH_LINKS: [&str; 4] = [
     "/etc/systemd/system/multi-user.target.wants/ssh.service",
     "/etc/systemd/system/multi-user.target.wants/sshd.service",
@@ -72,24 +91,32 @@ fn bytes(node: &Node, path: &NodePath) -> Fact<Zeroizing<Vec<u8>>> {
         .map(|content| Zeroizing::new(content.bytes))
 }
 
+/// kubeadm's own must be kubeconfigs; what else is called `*.conf` may be.
 fn kubeconfigs(node: &Node) -> Fact<BTreeMap<NodePath, Fact<Kubeconfig>>> {
     node.files.list(&node.layout.kubernetes).map(|entries| {
-        let named = entries.into_iter().filter(|entry| entry.name.ends_with(".conf"));
-        named
-            .filter_map(|entry| entry.path)
-            .map(|path| {
-                let read = bytes(node, &path).and_then(|text| match kubeconfig::of_text(&text) {
-                    Ok(kubeconfig) => Fact::Known(kubeconfig),
-                    Err(why) => Fact::unknown(format!("{path}: {why}")),
-                });
-                (path, read)
-            })
-            .collect()
+        let mut all = BTreeMap::new();
+        for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".conf")) {
+            let is_kubeadms = KUBECONFIGS.contains(&entry.name.as_str());
+            let Some(path) = entry
+                .path
+                .clone()
+                .filter(|_| is_kubeadms || plain(entry).is_some())
+            else {
+                continue;
+            };
+            let read = bytes(node, &path).and_then(|text| match kubeconfig::of_text(&text) {
+                Ok(kubeconfig) => Fact::Known(kubeconfig),
+                Err(_) if !is_kubeadms => Fact::Absent,
+                Err(why) => Fact::unknown(format!("{path}: {why}")),
+            });
+            all.insert(path, read);
+        }
+        all
     })
 }
 
 /// Home folders belong to their users: no link is followed, and only plain files are opened.
-fn home_kubeconfigs(node: &Node) -> Fact<Vec<HomeKubeconfig>> {
+fn home_kubeconfigs(node: &Node) -> Fact<BTreeMap<NodePath, Fact<Vec<HomeKubeconfig>>>> {
     let mut homes: Vec<(NodePath, Owner)> = Vec::new();
     for root in named(&["/root"]) {
         if let Fact::Known(facts) = node.files.facts(&root) {
@@ -103,40 +130,62 @@ fn home_kubeconfigs(node: &Node) -> Fact<Vec<HomeKubeconfig>> {
             Fact::Unknown(why) => return Fact::Unknown(why),
         }
     }
-    let mut found = Vec::new();
-    for (home, owner) in homes {
-        let Ok(folder) = home.join(".kube") else { continue };
-        let entries = match node.files.list(&folder) {
-            Fact::Known(entries) => entries,
-            Fact::Absent => continue,
-            Fact::Unknown(why) => return Fact::Unknown(why),
-        };
-        for (path, facts) in entries.into_iter().filter_map(plain) {
-            // The rest is caches and what else tools keep there.
-            let Fact::Known(text) = bytes(node, &path) else {
-                continue;
+    let look = |(home, owner): (NodePath, Owner)| {
+        let found = kubeconfigs_of_home(node, &home, owner);
+        (home, found)
+    };
+    Fact::Known(homes.into_iter().map(look).collect())
+}
+
+/// Who fills a home folder makes it unknown, and no other; `Absent` where there is no folder `.kube`.
+fn kubeconfigs_of_home(node: &Node, home: &NodePath, owner: Owner) -> Fact<Vec<HomeKubeconfig>> {
+    let folder = match home.join(".kube") {
+        Ok(folder) => folder,
+        Err(error) => return Fact::unknown(error.to_string()),
+    };
+    node.files.list(&folder).and_then(|entries| {
+        let files: Vec<_> = entries.into_iter().filter_map(plain).collect();
+        let size: u64 = files.iter().map(|(_, facts)| facts.size).sum();
+        if files.len() > HOME_FILES || size > HOME_BYTES {
+            return Fact::unknown(format!(
+                "{folder} has {} files of {size} bytes, and at most {HOME_FILES} of {HOME_BYTES} are looked at",
+                files.len()
+            ));
+        }
+        let mut found = Vec::new();
+        for (path, facts) in files {
+            let text = match bytes(node, &path) {
+                Fact::Known(text) => text,
+                // It has gone meanwhile.
+                Fact::Absent => continue,
+                Fact::Unknown(why) => return Fact::Unknown(why),
             };
+            if kubeconfig::has_aliases(&text) {
+                return Fact::unknown(format!("{path} may have YAML aliases, which are not followed"));
+            }
+            // The rest is caches and what else tools keep there.
             if kubeconfig::of_text(&text).is_err() {
                 continue;
             }
-            let subjects = of_kubeconfig(&text)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|one| one.subject);
-            let administrator = subjects.into_iter().find(|subject| {
-                ADMINISTRATORS
-                    .iter()
-                    .any(|group| subject.split(", ").any(|part| part == *group))
-            });
+            let certificates = match of_kubeconfig(&text) {
+                Ok(certificates) => certificates,
+                Err(why) => return Fact::unknown(format!("{path}: {why}")),
+            };
+            let subjects = certificates.into_iter().map(|one| one.subject);
             found.push(HomeKubeconfig {
                 path,
                 facts,
                 home: owner,
-                administrator,
+                administrator: subjects.into_iter().find(|subject| is_administrators(subject)),
             });
         }
-    }
-    Fact::Known(found)
+        Fact::Known(found)
+    })
+}
+
+fn is_administrators(subject: &str) -> bool {
+    let mut parts = subject.split(", ");
+    parts.any(|part| ADMINISTRATORS.contains(&part))
 }
 
 fn folders(entries: &[Entry]) -> Vec<(NodePath, Owner)> {
@@ -162,11 +211,18 @@ fn found(node: &Node, asked: AskedPair) -> Pair {
             Fact::Absent => Fact::unknown(format!("{path} is not there")),
             Fact::Known(_) | Fact::Unknown(_) => fact,
         };
-        let (certificate, key) = (
-            told(certificate, bytes(node, certificate)),
-            told(key, bytes(node, key)),
-        );
-        certificate.and_then(|certificate| key.and_then(|key| held(node, &asked, &certificate, &key)))
+        let mut text = Zeroizing::new(Vec::new());
+        for path in certificate {
+            match told(path, bytes(node, path)) {
+                Fact::Known(bytes) => {
+                    text.extend_from_slice(&bytes);
+                    text.push(b'\n');
+                }
+                Fact::Absent => {}
+                Fact::Unknown(why) => return Fact::Unknown(why),
+            }
+        }
+        told(key, bytes(node, key)).and_then(|key| held(node, &asked, &text, &key))
     });
     Pair {
         object: asked.object,
@@ -190,8 +246,9 @@ fn held(node: &Node, asked: &AskedPair, certificate: &[u8], key: &[u8]) -> Fact<
         };
     }
     let authority = match &asked.authority {
-        None => None,
-        Some(path) => match bytes(node, path) {
+        Fact::Absent => None,
+        Fact::Unknown(why) => return Fact::unknown(format!("the authority: {why}")),
+        Fact::Known(path) => match bytes(node, path) {
             Fact::Known(text) => Some(text),
             Fact::Absent => return Fact::unknown(format!("{path} is not there")),
             Fact::Unknown(why) => return Fact::Unknown(why),
@@ -204,38 +261,48 @@ fn held(node: &Node, asked: &AskedPair, certificate: &[u8], key: &[u8]) -> Fact<
     }
 }
 
-fn exposed_keys(node: &Node) -> Fact<BTreeMap<NodePath, Fact<Vec<ExposedKey>>>> {
-    let look = |folder: NodePath| {
-        let found = match node.files.facts(&folder) {
+fn exposed_keys(node: &Node) -> Fact<BTreeMap<NodePath, Searched>> {
+    let mut all = BTreeMap::new();
+    for folder in named(&KEY_FOLDERS) {
+        let searched = match node.files.facts(&folder) {
             Fact::Known(facts) => {
                 let mut search = Search {
                     node,
+                    device: facts.id.device,
                     entries: 0,
+                    bytes: 0,
                     found: Vec::new(),
                 };
-                match search.folder(&folder, facts, DEPTH) {
-                    Ok(()) => Fact::Known(search.found),
-                    Err(why) => Fact::Unknown(why),
+                let cut_off = search.folder(&folder, facts, DEPTH).err();
+                Searched {
+                    found: search.found,
+                    cut_off,
                 }
             }
-            Fact::Absent => Fact::Absent,
-            Fact::Unknown(why) => Fact::Unknown(why),
+            Fact::Absent => continue,
+            Fact::Unknown(why) => Searched {
+                found: Vec::new(),
+                cut_off: Some(why),
+            },
         };
-        (folder, found)
-    };
-    Fact::Known(named(&KEY_FOLDERS).map(look).collect())
+        all.insert(folder, searched);
+    }
+    Fact::Known(all)
 }
 
 /// A search for keys that others can read.
 struct Search<'a> {
     node: &'a Node,
+    /// The file system that is not left.
+    device: u64,
     entries: usize,
+    bytes: u64,
     found: Vec<ExposedKey>,
 }
 
 impl Search<'_> {
     fn folder(&mut self, folder: &NodePath, facts: FileFacts, depth: usize) -> Result<(), Reason> {
-        if facts.kind != FileKind::Directory || !is_open(facts, 0o001) {
+        if facts.kind != FileKind::Directory || facts.id.device != self.device || !is_open(facts, 0o001) {
             return Ok(());
         }
         let entries = match self.node.files.list(folder) {
@@ -258,62 +325,110 @@ impl Search<'_> {
             } else if facts.kind == FileKind::Regular
                 && is_open(facts, 0o004)
                 && facts.size <= MAX_BYTES as u64
-                && let Fact::Known(text) = bytes(self.node, &path)
-                && has_key(&text)
+                && !self.is_judged_elsewhere(&path, &entry.name)
             {
-                self.found.push(ExposedKey { path, facts });
+                self.file(path, facts)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Keys in their own places have controls of their own (CIS-1.1.13 to 1.1.17, 1.1.21, 4.1.5, X-FILE-09), which are told alone.
+    fn is_judged_elsewhere(&self, path: &NodePath, name: &str) -> bool {
+        let layout = &self.node.layout;
+        let of_kubelet = layout
+            .kubelet
+            .join("pki")
+            .is_ok_and(|folder| path.is_within(&folder));
+        of_kubelet
+            || (path.is_within(&layout.pki) && name.ends_with(".key"))
+            || (path.parent().as_ref() == Some(&layout.kubernetes) && KUBECONFIGS.contains(&name))
+    }
+
+    fn file(&mut self, path: NodePath, facts: FileFacts) -> Result<(), Reason> {
+        self.bytes += facts.size;
+        if self.bytes > BYTES {
+            let most = BYTES >> 20;
+            return Err(Reason::new(format!(
+                "others can read more than {most} MiB of files there, which are not all looked at"
+            )));
+        }
+        match bytes(self.node, &path) {
+            Fact::Known(text) if has_key(&text) => self.found.push(ExposedKey { path, facts }),
+            // One that has gone meanwhile, or that somebody writes all the time, is none that lies there.
+            Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => {}
         }
         Ok(())
     }
 }
 
-/// Whether others than root have that right, given as everybody's bit: everybody, or a group that is not root's.
+/// Whether others than root have that right, given as everybody's bit: everybody, or a group or an owner that is not root.
 fn is_open(facts: FileFacts, right: u32) -> bool {
     let bits = facts.mode.bits();
-    let of_group = right << 3;
-    bits & right != 0 || (bits & of_group != 0 && facts.owner.gid != Owner::ROOT.gid)
+    bits & right != 0
+        || (bits & (right << 3) != 0 && facts.owner.gid != Owner::ROOT.gid)
+        || (bits & (right << 6) != 0 && facts.owner.uid != Owner::ROOT.uid)
 }
 
 /// A private key in the clear, as PEM (RFC 7468) or in a kubeconfig.
 fn has_key(text: &[u8]) -> bool {
     let has = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
-    let kinds: [&[u8]; 4] = [
-        b"-----BEGIN PRIVATE KEY-----",
-        b"-----BEGIN RSA PRIVATE KEY-----",
-        b"-----BEGIN EC PRIVATE KEY-----",
-        b"client-key-data:",
-    ];
-    kinds.into_iter().any(has)
+    let is_pem = has(b"-----BEGIN PRIVATE KEY-----")
+        || (has(b"-----BEGIN RSA PRIVATE KEY-----") || has(b"-----BEGIN EC PRIVATE KEY-----"))
+            && !has(b"Proc-Type: 4,ENCRYPTED");
+    is_pem || has(b"client-key-data")
 }
 
 fn kubelet_unit(node: &Node, observation: &Observation) -> Fact<BTreeMap<NodePath, Fact<String>>> {
+    let mut all = BTreeMap::new();
     let mut paths = BTreeSet::new();
-    let asked = paths_of(
+    let mut folders: BTreeSet<String> = BTreeSet::new();
+    let usual = paths_of(
         &Target::KubeletUnit,
         &node.layout,
         &observation.manifests,
         &observation.kubelet,
     );
-    if let Fact::Known(asked) = asked {
-        paths.extend(asked.files);
-        for pattern in asked.patterns {
-            let listed = super::listing(node, &pattern);
-            paths.extend(listed.known().into_iter().flat_map(BTreeMap::keys).cloned());
+    if let Fact::Known(usual) = usual {
+        paths.extend(usual.files);
+        folders.extend(usual.patterns.iter().map(|pattern| pattern.folder.to_string()));
+    }
+    for folder in MORE_UNIT_FOLDERS {
+        paths.extend(format!("{folder}/kubelet.service").parse::<NodePath>().ok());
+        folders.insert(format!("{folder}/kubelet.service.d"));
+    }
+    for folder in folders
+        .iter()
+        .filter_map(|folder| folder.parse::<NodePath>().ok())
+    {
+        match node.files.list(&folder) {
+            Fact::Known(entries) => {
+                let drop_ins = entries.into_iter().filter(|entry| entry.name.ends_with(".conf"));
+                paths.extend(drop_ins.filter_map(|entry| entry.path));
+            }
+            Fact::Absent => {}
+            // One that is a link is read by systemd all the same.
+            Fact::Unknown(why) => {
+                all.insert(folder, Fact::Unknown(why));
+            }
         }
     }
     paths.extend(named(&ENVIRONMENT_FILES));
-    let text = |path: &NodePath| {
-        node.files.read(path, MAX_BYTES).and_then(|content| {
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let text = node.files.read(&path, MAX_BYTES).and_then(|content| {
+            // `/lib` may be a link to `/usr/lib`.
+            if !seen.insert((content.facts.id.device, content.facts.id.inode)) {
+                return Fact::Absent;
+            }
             String::from_utf8(content.bytes)
                 .map_or_else(|_| Fact::unknown(format!("{path} is not UTF-8")), Fact::Known)
-        })
-    };
-    let texts = paths.into_iter().map(|path| {
-        let text = text(&path);
-        (path, text)
-    });
-    Fact::Known(texts.filter(|(_, text)| *text != Fact::Absent).collect())
+        });
+        if text != Fact::Absent {
+            all.insert(path, text);
+        }
+    }
+    Fact::Known(all)
 }
 
 fn listeners(node: &Node, observation: &Observation) -> Fact<Vec<Listener>> {

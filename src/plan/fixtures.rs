@@ -10,7 +10,7 @@ use super::select::select;
 use crate::domain::{
     Certificate, Component, ConfigLayer, Digest, EntryContent, Fact, FileFacts, FileId, FileKind,
     FolderEntry, HostFacts, Kubeconfig, KubeletFacts, Layout, Listener, Manifest, Mode, NodePath,
-    Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, SignIn, Usage,
+    Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, Searched, SignIn, Usage,
 };
 use crate::journal::JournalState;
 use crate::manifest;
@@ -368,7 +368,7 @@ fn host() -> HostFacts {
     let pair = Pair {
         object: "etcd --cert-file".to_owned(),
         wanted: vec![Usage::Server],
-        authority: None,
+        authority: Fact::Absent,
         tokens: false,
         found: Fact::Known(PairFacts {
             subject: "CN=node1".to_owned(),
@@ -383,9 +383,9 @@ fn host() -> HostFacts {
     };
     HostFacts {
         kubeconfigs: Fact::Known([(path("/etc/kubernetes/admin.conf"), Fact::Known(kubeconfig))].into()),
-        home_kubeconfigs: Fact::Known(Vec::new()),
+        home_kubeconfigs: Fact::Known(BTreeMap::new()),
         pairs: Fact::Known(vec![pair]),
-        exposed_keys: Fact::Known([(path("/tmp"), Fact::Known(Vec::new()))].into()),
+        exposed_keys: Fact::Known([(path("/tmp"), Searched::default())].into()),
         kubelet_unit: Fact::Known(
             [(
                 path("/usr/lib/systemd/system/kubelet.service"),

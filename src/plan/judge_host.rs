@@ -99,7 +99,15 @@ pub(super) fn home_kubeconfigs(observation: &Observation) -> Vec<Evidence> {
             actual,
         )
     };
-    all.iter().map(said).collect()
+    let mut evidence = Vec::new();
+    for (home, found) in all {
+        match found {
+            Fact::Known(found) => evidence.extend(found.iter().map(said)),
+            Fact::Absent => {}
+            Fact::Unknown(why) => evidence.push(unknown(home.as_str(), EXPECTED, why)),
+        }
+    }
+    evidence
 }
 
 /// Certificates with their keys.
@@ -113,9 +121,9 @@ pub(super) fn pairs(observation: &Observation) -> Vec<Evidence> {
 
 fn pair(pair: &Pair) -> Option<Evidence> {
     let expected = if pair.tokens {
-        "the key that signs tokens is among them".to_owned()
+        "the key that signs is among --service-account-key-file".to_owned()
     } else {
-        let by = pair.authority.as_ref().map_or_else(String::new, |authority| {
+        let by = pair.authority.known().map_or_else(String::new, |authority| {
             format!(", and the certificate by the authority of {authority}")
         });
         format!("the key is the certificate's{by}")
@@ -145,8 +153,9 @@ fn wrong_with(facts: &PairFacts, tokens: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     match (facts.fits, tokens) {
         (true, _) => {}
-        (false, true) => wrong
-            .push("the key that signs tokens is none of them, so that every new token is void".to_owned()),
+        (false, true) => {
+            wrong.push("it is none of the keys that verify, so that what it signs is void".to_owned())
+        }
         (false, false) => wrong.push(format!("{}: the key is another one's", facts.subject)),
     }
     if facts.issued == Fact::Known(false) {
@@ -166,17 +175,18 @@ pub(super) fn exposed_keys(observation: &Observation) -> Vec<Evidence> {
         Err(evidence) => return evidence,
     };
     let mut evidence = Vec::new();
-    for (folder, found) in all {
-        match found {
-            Fact::Absent => {}
-            Fact::Unknown(why) => evidence.push(unknown(folder.as_str(), EXPECTED, why)),
-            Fact::Known(found) if found.is_empty() => {
+    for (folder, searched) in all {
+        let found = searched.found.iter();
+        evidence.extend(found.map(|key| {
+            let actual = format!("a private key, {}, mode {}", key.facts.owner, key.facts.mode);
+            piece(key.path.as_str(), Verdict::Drift, EXPECTED, actual)
+        }));
+        match &searched.cut_off {
+            Some(why) => evidence.push(unknown(folder.as_str(), EXPECTED, why)),
+            None if searched.found.is_empty() => {
                 evidence.push(piece(folder.as_str(), Verdict::Pass, EXPECTED, "there is none"));
             }
-            Fact::Known(found) => evidence.extend(found.iter().map(|key| {
-                let actual = format!("a private key, {}, mode {}", key.facts.owner, key.facts.mode);
-                piece(key.path.as_str(), Verdict::Drift, EXPECTED, actual)
-            })),
+            None => {}
         }
     }
     evidence

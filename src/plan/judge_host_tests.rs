@@ -3,7 +3,7 @@
 use super::super::fixtures::{facts, fresh_node, path};
 use super::super::judge_tests::finding_at;
 use super::*;
-use crate::domain::{ExposedKey, FileFacts, FileKind, Owner, Usage};
+use crate::domain::{ExposedKey, FileFacts, FileKind, Owner, Searched, Usage};
 use crate::plan::Finding;
 
 const NOW: &str = "2026-06-01T00:00:00Z";
@@ -63,12 +63,14 @@ fn a_kubeconfig_that_trusts_anybody_or_holds_a_secret_drifts() {
 fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_the_users_own() {
     let with = |mode, uid, administrator: Option<&str>| {
         of("X-CRED-02", |node| {
-            node.host.home_kubeconfigs = Fact::Known(vec![HomeKubeconfig {
+            let found = HomeKubeconfig {
                 path: path("/home/a/.kube/config"),
                 facts: file("/home/a/.kube/config", mode, uid),
                 home: Owner { uid: 1000, gid: 1000 },
                 administrator: administrator.map(str::to_owned),
-            }]);
+            };
+            let of_home = (path("/home/a"), Fact::Known(vec![found]));
+            node.host.home_kubeconfigs = Fact::Known([of_home].into());
         })
     };
     assert_eq!(with(0o600, 1000, None).verdict, Verdict::Pass);
@@ -84,9 +86,11 @@ fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_th
     );
     assert_eq!(of("X-CRED-02", |_| {}).verdict, Verdict::NotApplicable);
     let unknown = of("X-CRED-02", |node| {
-        node.host.home_kubeconfigs = Fact::unknown("cannot list it");
+        let of_home = (path("/home/b"), Fact::unknown("cannot list it"));
+        node.host.home_kubeconfigs = Fact::Known([of_home].into());
     });
     assert_eq!(unknown.verdict, Verdict::Unknown);
+    assert_eq!(unknown.evidence[0].object, "/home/b");
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn a_pair_drifts_by_its_key_its_authority_and_its_usage() {
         let mut pair = Pair {
             object: "etcd --cert-file".to_owned(),
             wanted: vec![Usage::Server],
-            authority: Some(path("/etc/kubernetes/pki/etcd/ca.crt")),
+            authority: Fact::Known(path("/etc/kubernetes/pki/etcd/ca.crt")),
             tokens: false,
             found: Fact::Absent,
         };
@@ -137,27 +141,33 @@ fn a_pair_drifts_by_its_key_its_authority_and_its_usage() {
     });
     assert_eq!(
         drifts(&tokens),
-        ["the key that signs tokens is none of them, so that every new token is void"]
+        ["it is none of the keys that verify, so that what it signs is void"]
     );
 }
 
 #[test]
 fn a_key_that_others_can_read_is_named() {
-    let with = |found| {
+    let with = |found: &[ExposedKey], cut_off: Option<&str>| {
         of("X-CRED-09", |node| {
-            node.host.exposed_keys = Fact::Known([(path("/tmp"), found)].into());
+            let searched = Searched {
+                found: found.to_vec(),
+                cut_off: cut_off.map(Reason::new),
+            };
+            node.host.exposed_keys = Fact::Known([(path("/tmp"), searched)].into());
         })
     };
-    assert_eq!(with(Fact::Known(Vec::new())).verdict, Verdict::Pass);
+    assert_eq!(with(&[], None).verdict, Verdict::Pass);
     let key = ExposedKey {
         path: path("/tmp/ca.key"),
         facts: file("/tmp/ca.key", 0o644, 0),
     };
-    let found = with(Fact::Known(vec![key]));
-    assert_eq!(drifts(&found), ["a private key, root:root, mode 0644"]);
-    assert_eq!(found.evidence[0].object, "/tmp/ca.key");
-    assert_eq!(with(Fact::unknown("too many")).verdict, Verdict::Unknown);
-    assert_eq!(with(Fact::Absent).verdict, Verdict::NotApplicable);
+    // What was found before the search was cut off still counts.
+    for cut_off in [None, Some("too many")] {
+        let found = with(std::slice::from_ref(&key), cut_off);
+        assert_eq!(drifts(&found), ["a private key, root:root, mode 0644"]);
+        assert_eq!(found.evidence[0].object, "/tmp/ca.key");
+    }
+    assert_eq!(with(&[], Some("too many")).verdict, Verdict::Unknown);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which certificates belong to which keys and authorities, by the flags of the components. Pure.
 
-use super::targets::flag_file;
+use super::targets::{files_of_flag, flag_file};
 use crate::domain::{Component, Fact, NodePath, Observation, Usage};
 
 /// A certificate and a key that belong together.
@@ -8,12 +8,12 @@ use crate::domain::{Component, Fact, NodePath, Observation, Usage};
 pub struct AskedPair {
     /// What names them.
     pub object: String,
-    /// The files of the certificate and of the key. Of the keys of service accounts it is the file of those that verify.
-    pub files: Fact<(NodePath, NodePath)>,
+    /// The file of the certificate, and that of the key. Of the keys of service accounts it is the files of those that verify.
+    pub files: Fact<(Vec<NodePath>, NodePath)>,
     /// What the certificate is used for; nothing for the keys of service accounts.
     pub wanted: Vec<Usage>,
-    /// The authority that those who are shown it know.
-    pub authority: Option<NodePath>,
+    /// The authority that those who are shown it know. `Absent` where none is asked about.
+    pub authority: Fact<NodePath>,
     /// True for the keys of service accounts.
     pub tokens: bool,
 }
@@ -88,38 +88,41 @@ pub fn pairs_of(observation: &Observation) -> Vec<AskedPair> {
     for (component, certificate, key, wanted, authority) in ROWS {
         let authority = match authority {
             // The kubelet is who is shown it.
-            None if certificate == "kubelet-client-certificate" => {
-                observation.kubelet.client_ca_file.known().cloned()
-            }
-            None => None,
-            Some((component, flag)) => file(component, flag).known().cloned(),
+            None if certificate == "kubelet-client-certificate" => observation.kubelet.client_ca_file.clone(),
+            None => Fact::Absent,
+            Some((component, flag)) => file(component, flag),
         };
         pairs.extend(asked(
             format!("{component} --{certificate}"),
-            file(component, certificate),
+            file(component, certificate).map(|path| vec![path]),
             file(component, key),
             wanted,
             authority,
         ));
     }
-    let tokens = asked(
-        "kube-apiserver --service-account-key-file".to_owned(),
-        file(Component::ApiServer, "service-account-key-file"),
-        file(Component::ControllerManager, "service-account-private-key-file"),
-        &[],
-        None,
-    );
-    pairs.extend(tokens.map(|pair| AskedPair { tokens: true, ..pair }));
+    for (component, flag) in [
+        (Component::ApiServer, "service-account-signing-key-file"),
+        (Component::ControllerManager, "service-account-private-key-file"),
+    ] {
+        let verify = files_of_flag(
+            Component::ApiServer,
+            "service-account-key-file",
+            &observation.manifests,
+        );
+        let name = format!("{component} --{flag}");
+        let tokens = asked(name, verify, file(component, flag), &[], Fact::Absent);
+        pairs.extend(tokens.map(|pair| AskedPair { tokens: true, ..pair }));
+    }
     pairs
 }
 
 /// `None` where one of them is not given: that is a matter of the controls of those flags.
 fn asked(
     object: String,
-    certificate: Fact<NodePath>,
+    certificate: Fact<Vec<NodePath>>,
     key: Fact<NodePath>,
     wanted: &[Usage],
-    authority: Option<NodePath>,
+    authority: Fact<NodePath>,
 ) -> Option<AskedPair> {
     let files = match (certificate, key) {
         (Fact::Absent, _) | (_, Fact::Absent) => return None,
@@ -144,22 +147,42 @@ mod tests {
     fn kubeadms_pairs_are_known_with_who_signs_them() {
         let node = fresh_node();
         let pairs = pairs_of(&node);
-        assert_eq!(pairs.len(), 8);
+        assert_eq!(pairs.len(), 9);
         let of = |object: &str| pairs.iter().find(|pair| pair.object == object).unwrap();
         let serving = of("kube-apiserver --tls-cert-file");
         assert_eq!(
             serving.files,
             Fact::Known((
-                path("/etc/kubernetes/pki/apiserver.crt"),
+                vec![path("/etc/kubernetes/pki/apiserver.crt")],
                 path("/etc/kubernetes/pki/apiserver.key")
             ))
         );
-        assert_eq!(serving.authority, Some(path("/etc/kubernetes/pki/ca.crt")));
+        assert_eq!(serving.authority, Fact::Known(path("/etc/kubernetes/pki/ca.crt")));
         let etcd = of("kube-apiserver --etcd-certfile");
-        assert_eq!(etcd.authority, Some(path("/etc/kubernetes/pki/etcd/ca.crt")));
-        let tokens = of("kube-apiserver --service-account-key-file");
+        assert_eq!(
+            etcd.authority,
+            Fact::Known(path("/etc/kubernetes/pki/etcd/ca.crt"))
+        );
+        let tokens = of("kube-controller-manager --service-account-private-key-file");
         assert!(tokens.tokens);
-        assert_eq!(tokens.authority, None);
+        assert_eq!(tokens.authority, Fact::Absent);
+    }
+
+    #[test]
+    fn every_key_that_verifies_tokens_counts_and_both_that_sign() {
+        let mut node = fresh_node();
+        let given = "    - --service-account-key-file=/etc/kubernetes/pki/sa.pub\n";
+        let twice = format!("{given}    - --service-account-key-file=/etc/kubernetes/pki/old.pub\n");
+        let text = API_SERVER.replace(given, &twice);
+        assert_ne!(text, API_SERVER);
+        replace_manifest(&mut node, Component::ApiServer, &text);
+        let tokens: Vec<AskedPair> = pairs_of(&node).into_iter().filter(|pair| pair.tokens).collect();
+        assert_eq!(tokens.len(), 2);
+        let public = ["sa.pub", "old.pub"].map(|name| path(&format!("/etc/kubernetes/pki/{name}")));
+        for pair in tokens {
+            let expected = (public.to_vec(), path("/etc/kubernetes/pki/sa.key"));
+            assert_eq!(pair.files, Fact::Known(expected), "{}", pair.object);
+        }
     }
 
     #[test]

@@ -226,6 +226,36 @@ pub(super) fn flag_file(
     }
 }
 
+/// The files of the node that every occurrence of a flag names; `Absent` when the component has no manifest or not the flag.
+pub(super) fn files_of_flag(
+    component: Component,
+    flag: &str,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Fact<Vec<NodePath>> {
+    // What is wrong with the manifest or the last of them is told by it.
+    flag_file(component, flag, manifests).and_then(|last| {
+        let manifest = manifests.get(&component).and_then(Fact::known);
+        let line =
+            manifest.and_then(|manifest| Some((manifest, command_line(component, &manifest.pod).ok()?)));
+        let Some((manifest, line)) = line else {
+            return Fact::Known(vec![last]);
+        };
+        let mut files = Vec::new();
+        for (_, value) in line.flags().filter(|(name, _)| name.as_str() == flag) {
+            let inside = match value.parse::<NodePath>() {
+                Ok(inside) => inside,
+                Err(error) => return Fact::unknown(format!("--{flag}: {error}")),
+            };
+            match on_the_node(manifest, &line, &inside, &format!("--{flag}")) {
+                Fact::Known(path) => files.push(path),
+                Fact::Absent => {}
+                Fact::Unknown(why) => return Fact::Unknown(why),
+            }
+        }
+        Fact::Known(files)
+    })
+}
+
 /// Where certificates lie: the PKI folder, kubeconfigs, the kubelet's own, and what flags name elsewhere.
 #[must_use]
 pub fn certificate_files(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {

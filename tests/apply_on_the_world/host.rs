@@ -36,6 +36,17 @@ fn private_keys_that_others_can_read_are_found_and_links_are_not_followed() {
     put(&world, "/tmp/a/ca.key", KEY, 0o644);
     put(&world, "/tmp/closed.key", KEY, 0o600);
     put(&world, "/tmp/words.txt", "a private key is no key", 0o644);
+    put(
+        &world,
+        "/tmp/admin.json",
+        "{\"client-key-data\": \"AAAA\"}",
+        0o644,
+    );
+    let encrypted =
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n";
+    put(&world, "/tmp/encrypted.key", encrypted, 0o644);
+    put(&world, "/etc/kubernetes/pki/apiserver.key", KEY, 0o644);
+    put(&world, "/etc/kubernetes/pki/apiserver.key.bak", KEY, 0o644);
     put(&world, "/root/behind/ca.key", KEY, 0o644);
     put(&world, "/srv/ca.key", KEY, 0o644);
     symlink(world.path("/srv/ca.key"), world.path("/tmp/link.key")).expect("a new link");
@@ -44,7 +55,14 @@ fn private_keys_that_others_can_read_are_found_and_links_are_not_followed() {
         .into_iter()
         .map(|(object, _)| object)
         .collect();
-    assert_eq!(found, ["/tmp/a/ca.key"]);
+    assert_eq!(
+        found,
+        [
+            "/etc/kubernetes/pki/apiserver.key.bak",
+            "/tmp/a/ca.key",
+            "/tmp/admin.json"
+        ]
+    );
 }
 
 #[test]
@@ -63,6 +81,41 @@ fn kubeconfigs_are_judged_by_what_they_say() {
     assert_eq!(
         drifts(&world, "X-CRED-02"),
         [("/home/a/.kube/config".to_owned(), "mode 0644".to_owned())]
+    );
+    // What is no kubeconfig by another name than kubeadm's is left out; a small text may not become a large one.
+    put(
+        &world,
+        "/etc/kubernetes/cloud.conf",
+        "[Global]\nregion=x\n",
+        0o600,
+    );
+    put(
+        &world,
+        "/home/b/.kube/config",
+        "kind: Config\nclusters: [*a, *a]\n",
+        0o600,
+    );
+    let looked = Operator::new(world.node(), "").check();
+    assert_eq!(
+        finding(&looked, "X-CRED-03")
+            .evidence
+            .iter()
+            .filter(|piece| piece.verdict == Verdict::Unknown)
+            .count(),
+        0
+    );
+    let homes = finding(&looked, "X-CRED-02");
+    let told: Vec<(&str, Verdict)> = homes
+        .evidence
+        .iter()
+        .map(|piece| (piece.object.as_str(), piece.verdict))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("/home/a/.kube/config", Verdict::Drift),
+            ("/home/b", Verdict::Unknown)
+        ]
     );
 }
 

@@ -31,7 +31,8 @@ impl Processes {
             found.extend(listening.get(&inode).copied());
         }
         found.sort_unstable();
-        Ok(found)
+        // The number may be another process's by now.
+        Ok(if self.runs(process)? { found } else { Vec::new() })
     }
 }
 
@@ -114,13 +115,17 @@ mod tests {
     fn a_process_shows_what_it_listens_on() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let pid = i32::try_from(std::process::id()).unwrap();
-        let me = ProcessId { pid, start_ticks: 0 };
-        let found = Processes::at(Path::new("/proc")).listeners(me).unwrap();
+        let start_ticks = super::super::stat(Path::new("/proc/self"))
+            .unwrap()
+            .unwrap()
+            .start_ticks;
+        let me = ProcessId { pid, start_ticks };
+        let processes = Processes::at(Path::new("/proc"));
+        let found = processes.listeners(me).unwrap();
         assert!(found.contains(&listener.local_addr().unwrap()), "{found:?}");
-        let gone = ProcessId {
-            pid: i32::MAX,
-            start_ticks: 0,
-        };
-        assert_eq!(Processes::at(Path::new("/proc")).listeners(gone), Ok(Vec::new()));
+        for (pid, start_ticks) in [(i32::MAX, 0), (pid, start_ticks + 1)] {
+            let gone = ProcessId { pid, start_ticks };
+            assert_eq!(processes.listeners(gone), Ok(Vec::new()));
+        }
     }
 }
