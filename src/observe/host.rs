@@ -119,8 +119,10 @@ fn kubeconfigs(node: &Node) -> Fact<BTreeMap<NodePath, Fact<Kubeconfig>>> {
 fn home_kubeconfigs(node: &Node) -> Fact<BTreeMap<NodePath, Fact<Vec<HomeKubeconfig>>>> {
     let mut homes: Vec<(NodePath, Owner)> = Vec::new();
     for root in named(&["/root"]) {
-        if let Fact::Known(facts) = node.files.facts(&root) {
-            homes.push((root, facts.owner));
+        match node.files.facts(&root) {
+            Fact::Known(facts) => homes.push((root, facts.owner)),
+            Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
         }
     }
     for parent in named(&["/home"]) {
@@ -161,6 +163,10 @@ fn kubeconfigs_of_home(node: &Node, home: &NodePath, owner: Owner) -> Fact<Vec<H
                 Fact::Unknown(why) => return Fact::Unknown(why),
             };
             if kubeconfig::has_aliases(&text) {
+                // A script or a cache is no kubeconfig, whatever signs it has.
+                if !contains(&text, b"Config") {
+                    continue;
+                }
                 return Fact::unknown(format!("{path} may have YAML aliases, which are not followed"));
             }
             // The rest is caches and what else tools keep there.
@@ -370,9 +376,13 @@ fn is_open(facts: FileFacts, right: u32) -> bool {
         || (bits & (right << 6) != 0 && facts.owner.uid != Owner::ROOT.uid)
 }
 
+fn contains(text: &[u8], mark: &[u8]) -> bool {
+    text.windows(mark.len()).any(|window| window == mark)
+}
+
 /// A private key in the clear, as PEM (RFC 7468) or in a kubeconfig.
 fn has_key(text: &[u8]) -> bool {
-    let has = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    let has = |mark: &[u8]| contains(text, mark);
     let is_pem = has(b"-----BEGIN PRIVATE KEY-----")
         || (has(b"-----BEGIN RSA PRIVATE KEY-----") || has(b"-----BEGIN EC PRIVATE KEY-----"))
             && !has(b"Proc-Type: 4,ENCRYPTED");

@@ -77,6 +77,12 @@ fn kubeconfigs_are_judged_by_what_they_say() {
         [("/etc/kubernetes/other.conf".to_owned(), told.to_owned())]
     );
     put(&world, "/home/a/.kube/config", bad, 0o644);
+    put(
+        &world,
+        "/home/a/.kube/prompt.sh",
+        "for file in *; do echo; done\n",
+        0o755,
+    );
     put(&world, "/home/a/.kube/cache/x", "no kubeconfig", 0o644);
     assert_eq!(
         drifts(&world, "X-CRED-02"),
