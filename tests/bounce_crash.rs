@@ -24,7 +24,8 @@ use holdfast::apply::{self, Result as Came};
 use holdfast::domain::Component;
 
 use operator::Operator;
-use world::{World, node_at, one_node};
+use world::container_runtime::Manner;
+use world::{Options, World, node_at, one_node};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Where the child finds the node, and what it bounces.
@@ -77,10 +78,10 @@ fn file(path: &Path) -> (Vec<u8>, u64, u32) {
 }
 
 /// Kills at every point of that side; how many there were.
-fn kill_at_every_record(side: &str, component: Component) -> usize {
+fn kill_at_every_record(side: &str, component: Component, options: &Options) -> usize {
     for record in 1..MANY {
         let point = format!("{component} {side}:{record}");
-        let world = World::new();
+        let world = World::with(options.clone());
         let (manifest, out) = (
             world.manifest(component),
             world.path(&format!("/etc/kubernetes/{component}.yaml.holdfast-out")),
@@ -125,12 +126,29 @@ const RECORDS: usize = 5;
 
 #[test]
 fn a_kill_before_any_record_of_a_bounce_costs_no_manifest() {
-    assert_eq!(kill_at_every_record("before", Component::ApiServer), RECORDS + 1);
-    assert_eq!(kill_at_every_record("before", Component::Scheduler), RECORDS);
+    let kill = |component| kill_at_every_record("before", component, &Options::default());
+    assert_eq!(kill(Component::ApiServer), RECORDS + 1);
+    assert_eq!(kill(Component::Scheduler), RECORDS);
 }
 
 #[test]
 fn a_kill_after_any_record_of_a_bounce_costs_no_manifest() {
-    assert_eq!(kill_at_every_record("after", Component::ApiServer), RECORDS + 1);
-    assert_eq!(kill_at_every_record("after", Component::Etcd), RECORDS);
+    let kill = |component| kill_at_every_record("after", component, &Options::default());
+    assert_eq!(kill(Component::ApiServer), RECORDS + 1);
+    assert_eq!(kill(Component::Etcd), RECORDS);
+}
+
+#[test]
+fn a_kill_at_any_record_costs_no_manifest_where_the_kubelet_leaves_containers() {
+    let left = Options {
+        leaves_containers: Some(Manner::Answers),
+        ..Options::default()
+    };
+    for side in ["before", "after"] {
+        assert_eq!(
+            kill_at_every_record(side, Component::Scheduler, &left),
+            RECORDS + 1,
+            "one more for what is removed"
+        );
+    }
 }

@@ -19,6 +19,7 @@ use holdfast::observe::{Request, observe};
 use holdfast::plan::WithheldReason;
 
 use operator::Operator;
+use world::container_runtime::Manner;
 use world::{NODE_NAME, Options, What, World};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -94,6 +95,36 @@ fn a_second_bounce_is_as_good_as_the_first() {
             (ended.result, world.starts(Component::ApiServer)),
             (Came::Made, starts)
         );
+    }
+}
+
+/// Three bounces in a row on a node whose kubelet leaves ended containers to its garbage collector; how many it took for crashes, and how
+/// many containers were removed.
+fn three_where_containers_are_left(manner: Manner) -> (u32, usize) {
+    let world = World::with(Options {
+        leaves_containers: Some(manner),
+        ..Options::default()
+    });
+    let operator = Operator::new(world.node(), AUDIT);
+    for starts in [2, 3, 4] {
+        let ended = operator.bounce(Component::ApiServer).expect("a healthy node");
+        assert_eq!(
+            (ended.result, world.starts(Component::ApiServer)),
+            (Came::Made, starts)
+        );
+    }
+    (world.counted_crashes(), world.removed_containers().len())
+}
+
+#[test]
+fn a_container_that_the_kubelet_leaves_behind_is_not_counted_as_a_crash() {
+    assert_eq!(three_where_containers_are_left(Manner::Answers), (0, 3));
+}
+
+#[test]
+fn a_runtime_that_removes_nothing_delays_a_bounce_and_does_not_fail_it() {
+    for manner in [Manner::Refuses, Manner::Hangs] {
+        assert_eq!(three_where_containers_are_left(manner), (3, 0), "{manner:?}");
     }
 }
 

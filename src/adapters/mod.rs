@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod api;
 pub mod clock;
 pub mod cluster;
+pub mod container_runtime;
 pub mod core_dumps;
 pub mod ending;
 pub mod etcd;
@@ -40,6 +41,8 @@ pub struct Node {
     pub processes: processes::Processes,
     /// How a process of it is ended.
     pub ending: Box<dyn ending::Ending>,
+    /// What runs its containers.
+    pub runtime: Box<dyn container_runtime::ContainerRuntime>,
     /// How a unit of it is restarted.
     pub services: Box<dyn services::Services>,
     /// The components' health endpoints.

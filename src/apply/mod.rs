@@ -111,6 +111,7 @@ impl Applier<'_> {
                     why: crate::plan::FORGET.to_owned(),
                 }
             }
+            Step::RemoveEnded { socket, pods } => self.remove_ended(change, socket, pods)?,
             Step::End(processes) => self.end(processes),
             Step::RestartKubelet => self.restart_kubelet(change)?,
             Step::PutIn => self.put_in(&progress.act),
@@ -252,6 +253,27 @@ impl Applier<'_> {
         let why = match asked {
             Ok(()) => "the kubelet to start anew".to_owned(),
             Err(error) => format!("the kubelet to be restarted: {error}"),
+        };
+        Ok(Result::Waiting { why })
+    }
+
+    /// What cannot be removed is left to the kubelet: a restart may then take longer, and nothing is lost. That it was asked for is recorded
+    /// afterwards, and whoever is killed between the two asks once more.
+    fn remove_ended(
+        &mut self,
+        change: Digest,
+        socket: &NodePath,
+        pods: &[String],
+    ) -> std::result::Result<Result, StoreError> {
+        let asked = self.node.runtime.remove_ended(self.held, socket, pods);
+        let count = *asked.as_ref().unwrap_or(&0);
+        self.record(Record::ContainersRemoved { change, count })?;
+        let why = match asked {
+            Ok(_) => crate::plan::FORGET.to_owned(),
+            Err(error) => format!(
+                "{}, whose ended container could not be removed: {error}",
+                crate::plan::FORGET
+            ),
         };
         Ok(Result::Waiting { why })
     }

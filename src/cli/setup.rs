@@ -8,6 +8,7 @@ use crate::adapters::Node;
 use crate::adapters::api::OwnKubeconfig;
 use crate::adapters::clock::Clock;
 use crate::adapters::cluster::KubeadmCluster;
+use crate::adapters::container_runtime::OverCri;
 use crate::adapters::ending::ByKernel;
 use crate::adapters::files::{FileError, Files};
 use crate::adapters::health::HealthProbe;
@@ -26,6 +27,8 @@ use crate::report::{Colour, ExitClass, config_error_text};
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for the API server and etcd.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same for the container runtime, which is asked while a component is away.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
 /// A larger configuration is none.
 const CONFIG_BYTES: usize = 256 * 1024;
 
@@ -184,6 +187,7 @@ pub(super) fn node(root: &Path) -> Result<Node, CliError> {
         files: Files::at(root).map_err(failed)?,
         ending: Box::new(ByKernel::new(Processes::at(&root.join("proc")))),
         processes: Processes::at(&root.join("proc")),
+        runtime: Box::new(OverCri::at(root, RUNTIME_TIMEOUT)),
         services: if root == Path::new("/") {
             Box::new(BySystemd)
         } else {

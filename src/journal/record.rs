@@ -47,6 +47,13 @@ pub enum Record {
         /// The change.
         change: Digest,
     },
+    /// The kubelet had left the ended containers of that pod to its garbage collector, and the runtime was asked to remove them.
+    ContainersRemoved {
+        /// The change.
+        change: Digest,
+        /// How many there were.
+        count: usize,
+    },
     /// The change was made and, where it restarts a component, the node proved healthy after it.
     Finished {
         /// The change.

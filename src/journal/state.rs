@@ -47,6 +47,8 @@ pub struct InFlight {
     pub draining: Option<Instant>,
     /// When the kubelet was found to have cleaned up after its former pod, if it was taken out of its folder.
     pub cleaned_up: Option<Instant>,
+    /// When the runtime was asked to remove the former pod's ended containers, and how many there were.
+    pub removed: Option<(Instant, usize)>,
 }
 
 /// Where a change in flight stands.
@@ -141,6 +143,7 @@ impl JournalState {
                     since: entry.at.clone(),
                     draining: None,
                     cleaned_up: None,
+                    removed: None,
                 });
             }
             (Record::Draining { change }, Some(begun))
@@ -157,6 +160,14 @@ impl JournalState {
             {
                 self.in_flight = Some(InFlight {
                     cleaned_up: Some(entry.at.clone()),
+                    ..begun
+                });
+            }
+            (Record::ContainersRemoved { change, count }, Some(begun))
+                if begun.change == *change && begun.phase == Phase::Started =>
+            {
+                self.in_flight = Some(InFlight {
+                    removed: Some((entry.at.clone(), *count)),
                     ..begun
                 });
             }
@@ -207,6 +218,7 @@ impl JournalState {
                 Record::Started { change, .. }
                 | Record::Draining { change }
                 | Record::CleanedUp { change }
+                | Record::ContainersRemoved { change, .. }
                 | Record::Finished { change }
                 | Record::Abandoned { change, .. }
                 | Record::UndoStarted { change, .. }
@@ -267,6 +279,7 @@ impl JournalState {
                 Record::Started { .. }
                 | Record::Draining { .. }
                 | Record::CleanedUp { .. }
+                | Record::ContainersRemoved { .. }
                 | Record::UndoStarted { .. } => begun.push(entry.clone()),
                 Record::Finished { .. } | Record::Abandoned { .. } if entry.at.wall < keep_since => {
                     begun.clear();

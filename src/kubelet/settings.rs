@@ -54,6 +54,13 @@ pub const IDLE: Setting = setting(
     Kind::Span,
     "4h0m0s",
 );
+/// The socket of its container runtime.
+pub const RUNTIME_ENDPOINT: Setting = setting(
+    "containerRuntimeEndpoint",
+    "container-runtime-endpoint",
+    Kind::Text,
+    "unix:///run/containerd/containerd.sock",
+);
 /// Its own chains of iptables.
 pub const IPTABLES_CHAINS: Setting = setting(
     "makeIPTablesUtilChains",

@@ -13,8 +13,11 @@ use super::in_flight::{Limits, Step};
 use super::last_words::fault_in;
 use super::restarting::Restarting;
 use crate::config::Drain;
-use crate::domain::{Component, Fact, Health, Instant, Observation, PodLog, Process, StaticPod};
+use crate::domain::{
+    Component, Fact, Health, Instant, KubeletFacts, NodePath, Observation, Process, StaticPod,
+};
 use crate::journal::{BouncedManifest, InFlight};
+use crate::kubelet::{RUNTIME_ENDPOINT, effective};
 use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_duration};
 
 /// A process that should be gone, and a pod that should be cleaned up, are waited for this long; then the manifest comes in all the same,
@@ -24,9 +27,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 const CLEANING: Duration = Duration::from_secs(10);
 /// The kubelet forgets a pod well within this time after it has taken its cgroup away; 0.14 s were seen on a busy machine.
 const FORGETTING: Duration = Duration::from_millis(400);
-/// The kubelet removes a pod's containers, and their logs with them, within a second; it may leave them to its garbage collector, which
-/// comes once a minute and is not waited for.
-const REMOVING: Duration = Duration::from_millis(1_500);
+/// The kubelet removes a pod's containers, and their logs with them, within this time after it has taken the cgroup away. Where it saw
+/// the process end before it had terminated the pod, it leaves them to its garbage collector, which comes once a minute.
+const REMOVING: Duration = Duration::from_millis(1_000);
+/// The kubelet sees what its runtime has within this time: it asks once a second (`pkg/kubelet/pleg/generic.go`), and asking takes some.
+const RELISTING: Duration = Duration::from_millis(1_300);
 /// A kubelet that saw the manifest go ends its process within this time, also where the manifest came back meanwhile.
 const REACTING: Duration = Duration::from_secs(10);
 /// What is waited for then.
@@ -121,28 +126,40 @@ impl Out<'_> {
             return Step::CleanedUp;
         };
         // A short deadline is not spent on it.
-        let (enough, longest) = (
-            FORGETTING.min(self.seen.deadline / 10),
-            REMOVING.min(self.seen.deadline / 5),
-        );
-        let Some(waited) = self.seen.now.elapsed_since(since) else {
-            return Step::PutIn;
+        let is_over = |since: &Instant, span: Duration, part: u32| {
+            let elapsed = self.seen.now.elapsed_since(since);
+            elapsed.is_none_or(|elapsed| elapsed >= span.min(self.seen.deadline / part))
         };
-        if waited >= longest || waited >= enough && self.are_containers_removed() {
+        let wait = Step::Wait {
+            why: FORGET.to_owned(),
+        };
+        if let Some((removed, count)) = self.seen.removed {
+            let is_seen = *count == 0 || is_over(removed, RELISTING, 5);
+            return if is_seen { Step::PutIn } else { wait };
+        }
+        if !is_over(since, FORGETTING, 10) {
+            return wait;
+        }
+        if !self.seen.same_pod_returns || !self.has_ended_container() {
             return Step::PutIn;
         }
-        Step::Wait {
-            why: FORGET.to_owned(),
+        if !is_over(since, REMOVING, 5) {
+            return wait;
         }
+        runtime_socket(&self.seen.observation.kubelet).map_or(Step::PutIn, |socket| Step::RemoveEnded {
+            socket,
+            pods: self.seen.pods.to_vec(),
+        })
     }
 
     /// Where the same manifest comes in, the pod has the same UID, and a container of before that is still there counts as one that has
-    /// crashed: the new one may have to wait 10 s, 20 s, 40 s and so on (`pkg/kubelet/kuberuntime`, `doBackOff`). It goes with its log.
-    fn are_containers_removed(&self) -> bool {
-        let former = |log: &PodLog| self.seen.pods.contains(&log.pod_uid);
-        let logs = self.seen.observation.pod_logs.get(&self.seen.component);
-        logs.and_then(Fact::known)
-            .is_none_or(|logs| !logs.iter().any(former))
+    /// crashed: the new one may have to wait 10 s, 20 s, 40 s and so on (`pkg/kubelet/kuberuntime`, `doBackOff`). It goes with its log. A
+    /// log without an entry of its end is that of a container which was removed otherwise.
+    fn has_ended_container(&self) -> bool {
+        !self
+            .seen
+            .logs(|log| self.seen.pods.contains(&log.pod_uid))
+            .is_empty()
     }
 
     fn until_ended(&self) -> Step {
@@ -184,6 +201,16 @@ impl Out<'_> {
         let ended_at_least = since.and_then(|since| self.seen.now.elapsed_since(since));
         ended_at_least.unwrap_or(self.seen.since_begun) >= CLEANING + drain
     }
+}
+
+/// The socket of the kubelet's container runtime; `None` when that cannot be told, or it is no socket of a file.
+fn runtime_socket(kubelet: &KubeletFacts) -> Option<NodePath> {
+    let endpoint = effective(kubelet, &RUNTIME_ENDPOINT).known()?.value.clone();
+    let path = endpoint
+        .strip_prefix("unix://")
+        .or_else(|| endpoint.strip_prefix("unix:"))
+        .unwrap_or(&endpoint);
+    path.parse().ok()
 }
 
 /// The next step of a bounce. Its manifest has the same content before and after, so what tells where it stands is where the file

@@ -10,8 +10,8 @@ use super::in_flight::{Limits, Step, next_step};
 use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
 use crate::config::Config;
 use crate::domain::{
-    Component, ControlPlane, Digest, EtcdState, Fact, Health, Instant, Manifest, NodePath, Observation,
-    PodLog, Process, Reason,
+    Component, ConfigLayer, ControlPlane, Digest, EtcdState, Fact, Health, Instant, Manifest, NodePath,
+    Observation, PodLog, Process, Reason,
 };
 use crate::journal::{Act, BouncedManifest, InFlight, JournalState, Phase};
 
@@ -49,6 +49,7 @@ fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observati
         since: at(1000),
         draining: draining.map(at),
         cleaned_up: Some(at(second - 1)),
+        removed: None,
     };
     next_step(&begun, observation, LIMITS, &at(second)).step
 }
@@ -146,6 +147,7 @@ fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_wh
             since: at(1000),
             draining: Some(at(1001)),
             cleaned_up,
+            removed: None,
         };
         let now = Instant {
             since_boot_ms: ms,
@@ -160,26 +162,85 @@ fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_wh
     assert_eq!(step(None, 1_040_000), Step::PutIn);
 }
 
-#[test]
-fn a_container_of_the_same_pod_is_gone_before_the_manifest_comes_in() {
+/// The next step of a bounce whose pod's cgroup is gone since 1,003,000 ms after the boot, with one log of a pod that was written to since.
+fn step_after(pod_of_log: &str, removed: Option<(Instant, usize)>, endpoint: &str, ms: u64) -> Step {
     let mut gone = out(vec![], closed());
     gone.pod_cgroups.clear();
-    let log = |uid: &str| PodLog {
-        pod_uid: uid.to_owned(),
+    let log = PodLog {
+        pod_uid: pod_of_log.to_owned(),
         restart: 0,
-        modified_ns: 0,
+        modified_ns: at(1002).wall.as_nanosecond(),
         lines: vec![],
     };
-    let logs = gone.pod_logs.get_mut(&Component::Scheduler).unwrap();
-    *logs = Fact::Known(vec![log("another"), log("old")]);
-    // The cgroup is gone for a second already.
+    gone.pod_logs.insert(Component::Scheduler, Fact::Known(vec![log]));
+    gone.kubelet.config = Fact::Known(ConfigLayer {
+        path: path("/var/lib/kubelet/config.yaml"),
+        modified_ns: 0,
+        document: serde_json::json!({ "containerRuntimeEndpoint": endpoint }),
+    });
+    let begun = InFlight {
+        change: Digest::of(b"c"),
+        controls: vec![],
+        act: Act::Bounce(act(Some(1000))),
+        phase: Phase::Started,
+        since: at(1000),
+        draining: Some(at(1001)),
+        cleaned_up: Some(at(1003)),
+        removed,
+    };
+    let now = Instant {
+        since_boot_ms: ms,
+        ..at(1003)
+    };
+    next_step(&begun, &gone, LIMITS, &now).step
+}
+
+#[test]
+fn a_container_that_the_kubelet_leaves_behind_is_removed_before_the_manifest_comes_in() {
+    let socket = "unix:///run/containerd/containerd.sock";
+    let remove = |socket: &str| Step::RemoveEnded {
+        socket: path(socket),
+        pods: vec!["old".to_owned()],
+    };
+    // The kubelet's own time to do it comes first.
+    for ms in [1_003_399, 1_003_999] {
+        assert!(waits(
+            &step_after("old", None, socket, ms),
+            "to forget the old pod"
+        ));
+    }
+    assert_eq!(
+        step_after("old", None, socket, 1_004_000),
+        remove("/run/containerd/containerd.sock")
+    );
+    // Then the kubelet's next look at its runtime.
+    let removed = |count| Some((at(1004), count));
     assert!(waits(
-        &step_of(Some(1000), Some(1001), &gone, 1003),
+        &step_after("old", removed(1), socket, 1_005_299),
         "to forget the old pod"
     ));
-    let logs = gone.pod_logs.get_mut(&Component::Scheduler).unwrap();
-    *logs = Fact::Known(vec![log("another")]);
-    assert_eq!(step_of(Some(1000), Some(1001), &gone, 1003), Step::PutIn);
+    assert_eq!(step_after("old", removed(1), socket, 1_005_300), Step::PutIn);
+    // What was not there is not waited for.
+    assert_eq!(step_after("old", removed(0), socket, 1_004_000), Step::PutIn);
+    assert_eq!(step_after("another", None, socket, 1_003_400), Step::PutIn);
+}
+
+#[test]
+fn the_runtime_is_asked_at_the_socket_that_the_kubelet_has() {
+    let asked = |endpoint| step_after("old", None, endpoint, 1_004_000);
+    for endpoint in [
+        "unix:///var/run/crio/crio.sock",
+        "unix:/var/run/crio/crio.sock",
+        "/var/run/crio/crio.sock",
+    ] {
+        let Step::RemoveEnded { socket, .. } = asked(endpoint) else {
+            panic!("{endpoint}")
+        };
+        assert_eq!(socket, path("/var/run/crio/crio.sock"));
+    }
+    for none in ["tcp://127.0.0.1:1234", "unix://run/x.sock", "npipe:////./pipe/x"] {
+        assert_eq!(asked(none), Step::PutIn, "{none}");
+    }
 }
 
 #[test]
@@ -192,6 +253,7 @@ fn a_short_deadline_is_the_limit_of_patience() {
         since: at(1000),
         draining: None,
         cleaned_up: None,
+        removed: None,
     };
     let short = Limits {
         deadline: Duration::from_secs(10),

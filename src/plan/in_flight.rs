@@ -41,6 +41,14 @@ pub enum Step {
     Drain,
     /// The kubelet has cleaned up after the former pod: record since when.
     CleanedUp,
+    /// The kubelet has left the ended containers of these pods to its garbage collector: have the runtime at this socket remove them, and
+    /// record how many there were.
+    RemoveEnded {
+        /// The runtime's socket.
+        socket: NodePath,
+        /// The UIDs of the pods.
+        pods: Vec<String>,
+    },
     /// These processes serve nobody any more: end them, if they are still the same.
     End(Vec<ProcessId>),
     /// The kubelet runs with what it read before: restart it.

@@ -152,6 +152,7 @@ fn step_of(act: Act, phase: Phase, observation: &Observation, now: &Instant) -> 
         since: at(1000),
         draining: None,
         cleaned_up: None,
+        removed: None,
     };
     let Progress {
         change,
@@ -427,6 +428,7 @@ fn bounced(observation: &Observation, draining: Option<u64>, phase: Phase, secon
         since: at(1000),
         draining: draining.map(at),
         cleaned_up: Some(at(second - 1)),
+        removed: None,
     };
     next_step(&begun, observation, LIMITS, &at(second)).step
 }

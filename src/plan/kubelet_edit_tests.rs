@@ -281,6 +281,7 @@ fn step_at(
         since: at(100),
         draining,
         cleaned_up: None,
+        removed: None,
     };
     let limits = Limits {
         deadline: Duration::from_secs(60),

@@ -7,8 +7,11 @@ use super::in_flight::{Limits, Step};
 use crate::domain::{
     Component, Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
 };
-use crate::journal::InFlight;
+use crate::journal::{Act, InFlight};
 use crate::manifest::command_line;
+
+/// The kernel gives a file the time of its last tick, which is 10 ms ago at most (CONFIG_HZ is 100 or more).
+const TICK_NS: i128 = 10_000_000;
 
 /// What both an edit and a bounce wait for.
 pub(super) struct Restarting<'a> {
@@ -26,6 +29,9 @@ pub(super) struct Restarting<'a> {
     pub(super) since: &'a Instant,
     pub(super) draining: Option<&'a Instant>,
     pub(super) cleaned_up: Option<&'a Instant>,
+    /// True when the same content comes in again, and with it a pod of the same UID.
+    pub(super) same_pod_returns: bool,
+    pub(super) removed: Option<&'a (Instant, usize)>,
     pub(super) now: &'a Instant,
     pub(super) deadline: Duration,
 }
@@ -59,6 +65,8 @@ impl<'a> Restarting<'a> {
             since: &in_flight.since,
             draining: in_flight.draining.as_ref(),
             cleaned_up: in_flight.cleaned_up.as_ref(),
+            same_pod_returns: matches!(in_flight.act, Act::Bounce(_)),
+            removed: in_flight.removed.as_ref(),
             now,
             deadline: limits.deadline,
         }
@@ -162,7 +170,7 @@ impl<'a> Restarting<'a> {
             .pod_logs
             .get(&self.component)
             .and_then(Fact::known);
-        let since = self.since.wall.as_nanosecond();
+        let since = self.since.wall.as_nanosecond() - TICK_NS;
         let newer = |log: &&PodLog| log.modified_ns >= since && of(log);
         let mut logs: Vec<PodLog> = logs.into_iter().flatten().filter(newer).cloned().collect();
         logs.sort_by_key(|log| std::cmp::Reverse((log.modified_ns, log.restart)));

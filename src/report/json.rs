@@ -347,6 +347,7 @@ fn in_flight(progress: &Progress) -> InFlightBody<'_> {
         Step::Wait { .. } => "wait",
         Step::Drain => "drain",
         Step::CleanedUp => "cleaned-up",
+        Step::RemoveEnded { .. } => "remove-ended",
         Step::End(_) => "end",
         Step::RestartKubelet => "restart-kubelet",
         Step::PutIn => "put-in",

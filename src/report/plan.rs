@@ -61,6 +61,9 @@ pub(super) fn step_words(step: &Step) -> String {
         Step::Wait { why } => format!("wait: {why}"),
         Step::Drain => "it no longer listens, and may finish what it has begun to answer".to_owned(),
         Step::CleanedUp => "the kubelet has cleaned up after the old pod".to_owned(),
+        Step::RemoveEnded { .. } => {
+            "the ended containers of the old pod, which the kubelet has left, are removed".to_owned()
+        }
         Step::End(_) => "its former process serves nobody any more and is ended".to_owned(),
         Step::RestartKubelet => "the kubelet is restarted".to_owned(),
         Step::PutIn => "its manifest is put into its folder".to_owned(),

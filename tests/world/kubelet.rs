@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::container_runtime::Containers;
 use super::file_source::FileSource;
 use super::health_server::HealthServer;
 use super::history::History;
@@ -29,6 +30,8 @@ pub struct Shared {
     /// Where the kubelet's health endpoint listens.
     pub healthz_port: u16,
     pub history: History,
+    /// The ended containers that the runtime still has.
+    pub containers: Arc<Mutex<Containers>>,
     pub state: Mutex<State>,
     next_container: AtomicU64,
 }
@@ -49,6 +52,8 @@ pub struct State {
     /// Which encryption configurations an API server does not start with.
     pub not_borne: Option<fn(&[u8]) -> bool>,
     pub running: BTreeMap<String, Running>,
+    /// How many ended containers were taken for crashes.
+    pub counted_crashes: u32,
 }
 
 /// A running component.
@@ -73,6 +78,7 @@ impl Shared {
             proc_folder: ProcFolder::new(root),
             healthz_port,
             history: History::new(),
+            containers: Arc::default(),
             state: Mutex::new(state),
             next_container: AtomicU64::new(1),
         }

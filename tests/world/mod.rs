@@ -21,6 +21,7 @@
 
 pub mod api_server;
 pub mod at_rest;
+pub mod container_runtime;
 pub mod encrypted;
 pub mod etcd;
 mod file_source;
@@ -45,8 +46,8 @@ use std::time::{Duration, Instant};
 
 use holdfast::adapters::services::Services;
 use holdfast::adapters::{
-    Node, api::OwnKubeconfig, clock::Clock, cluster, ending::Ending, files::Files, health::HealthProbe,
-    lock::Held, processes::Processes,
+    Node, api::OwnKubeconfig, clock::Clock, cluster, container_runtime::OverCri, ending::Ending,
+    files::Files, health::HealthProbe, lock::Held, processes::Processes,
 };
 use holdfast::domain::{Component, ControlPlane, EtcdState, Fact, Layout, Manifest, Owner, ProcessId};
 
@@ -54,6 +55,7 @@ pub use history::{Event, What};
 pub use kubelet::Running;
 pub use proc_folder::Program;
 
+use container_runtime::{ContainerRuntime, Manner};
 use kubelet::Shared;
 use ports::Port;
 
@@ -77,6 +79,8 @@ pub struct Options {
     pub kubelet_age: Duration,
     /// What the kubelet is started with beside kubeadm's flags.
     pub kubelet_flags: Vec<String>,
+    /// Set: the kubelet always leaves ended containers to its garbage collector, which does not come, and its runtime does so with calls.
+    pub leaves_containers: Option<Manner>,
     /// The operator's configuration, if there is one.
     pub config: Option<String>,
 }
@@ -90,6 +94,7 @@ impl Default for Options {
             kubelet: true,
             kubelet_age: Duration::from_hours(1),
             kubelet_flags: Vec::new(),
+            leaves_containers: None,
             config: None,
         }
     }
@@ -103,6 +108,7 @@ pub struct World {
     etcd: Arc<Mutex<Fact<EtcdState>>>,
     ports: Vec<(Component, Port)>,
     _healthz: Port,
+    _runtime: Option<ContainerRuntime>,
     // The last field: removed when nothing writes to it any more.
     folder: tempfile::TempDir,
 }
@@ -129,8 +135,12 @@ impl World {
         if let Some(config) = &options.config {
             files::write(folder.path(), "etc/holdfast/config.yaml", 0o600, config);
         }
-        let wait = options.kubelet;
+        let (wait, manner) = (options.kubelet, options.leaves_containers);
         let shared = Arc::new(Shared::new(folder.path(), options, healthz.number()));
+        let runtime = manner.map(|manner| {
+            let socket = folder.path().join("run/containerd/containerd.sock");
+            ContainerRuntime::start(&socket, Arc::clone(&shared.containers), manner)
+        });
         let kubelet = std::thread::Builder::new().name("kubelet".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || kubelet::run(&shared)
@@ -142,6 +152,7 @@ impl World {
             etcd: Arc::new(Mutex::new(etcd_is_well())),
             ports,
             _healthz: healthz,
+            _runtime: runtime,
             folder,
         };
         if wait {
@@ -257,6 +268,17 @@ impl World {
         logs.iter()
             .filter_map(|log| std::fs::read_to_string(log).ok())
             .collect()
+    }
+
+    /// How many ended containers the kubelet took for crashes.
+    pub fn counted_crashes(&self) -> u32 {
+        self.shared.lock().counted_crashes
+    }
+
+    /// The ids of the containers that were removed by a call to the runtime.
+    pub fn removed_containers(&self) -> Vec<String> {
+        let containers = self.shared.containers.lock().expect("no thread panics with it");
+        containers.removed.clone()
     }
 
     /// All that happened to containers.
@@ -383,6 +405,7 @@ pub fn node_at(root: &Path, control_plane: Arc<Mutex<Fact<ControlPlane>>>) -> No
         files: files.taking_for_root(owner),
         processes: Processes::at(&root.join("proc")).taking_for_root(facts.uid()),
         ending: Box::new(EndingInWorld(root.join("proc"))),
+        runtime: Box::new(OverCri::at(root, Duration::from_secs(1))),
         services: Box::new(ServicesInWorld(root.to_owned())),
         health: HealthProbe::new(Duration::from_secs(1)),
         cluster: Box::new(FakeCluster {

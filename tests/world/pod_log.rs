@@ -20,6 +20,17 @@ pub fn remove(root: &Path, pod: &Pod) {
     std::fs::remove_dir_all(folder(root, pod)).expect("the logs of a pod that ran");
 }
 
+/// The number of the next run: one more than that of the newest log.
+pub fn next_run(root: &Path, pod: &Pod, container: usize) -> u32 {
+    let entries = std::fs::read_dir(folder(root, pod).join(pod.container_name(container)));
+    let number = |path: PathBuf| path.file_stem()?.to_str()?.parse::<u32>().ok();
+    let numbers = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| number(entry.ok()?.path()));
+    numbers.max().map_or(0, |newest| newest + 1)
+}
+
 /// Begins the log of one run; its path. The kubelet keeps this log and the one before it.
 pub fn write(root: &Path, pod: &Pod, container: usize, restart: u32, lines: &[String]) -> PathBuf {
     let folder = folder(root, pod).join(pod.container_name(container));

@@ -1,9 +1,10 @@
 //! The pods that run: started, restarted with back-off, ended with grace, one at a time for each name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::container_runtime::{EXITED, container};
 use super::file_source::Desired;
 use super::kubelet::{Running, Shared};
 use super::pod::Pod;
@@ -24,6 +25,11 @@ pub struct Pods {
     slots: BTreeMap<String, Slot>,
     /// No pod of that name is started before this.
     not_before: BTreeMap<String, Instant>,
+    /// The UIDs of pods with ended containers, as the runtime told it at the last relist.
+    ended: BTreeSet<String>,
+    relisted: Option<Instant>,
+    /// How often an ended container of a pod was there when the pod was started, by UID.
+    crashes: BTreeMap<String, u32>,
 }
 
 struct Slot {
@@ -39,13 +45,26 @@ struct Slot {
 
 struct Container {
     process: Option<Process>,
+    /// The number of its next run.
+    next_run: u32,
+    /// How often it was restarted in this pod.
     restarts: u32,
     next_start: Instant,
+}
+
+impl Container {
+    fn start_if_due(&mut self, shared: &Shared, pod: &Arc<Pod>, index: usize, cgroup: &str, now: Instant) {
+        if self.process.is_none() && now >= self.next_start {
+            self.process = Some(Process::start(shared, pod, index, self.next_run, cgroup, now));
+            self.next_run += 1;
+        }
+    }
 }
 
 impl Pods {
     /// What the kubelet does: ends what is not wanted, starts what is.
     pub fn steer(&mut self, shared: &Shared, desired: &Desired, now: Instant) {
+        self.relist(shared, now);
         for (key, slot) in &mut self.slots {
             let wanted = desired.get(key).is_some_and(|pod| pod.uid == slot.pod.uid);
             if !wanted && !slot.stopping {
@@ -64,7 +83,9 @@ impl Pods {
                 continue;
             }
             if pod.prepare_volumes(&shared.root).is_ok() {
-                self.slots.insert(key.clone(), Slot::start(shared, pod, now));
+                let delay = self.crash_back_off(shared, pod);
+                self.slots
+                    .insert(key.clone(), Slot::start(shared, pod, now, now + delay));
             } else {
                 self.not_before.insert(key.clone(), now + shared.scaled(RELIST));
             }
@@ -72,6 +93,33 @@ impl Pods {
         for slot in self.slots.values_mut().filter(|slot| !slot.stopping) {
             slot.restart_ended(shared, now);
         }
+    }
+
+    /// What the kubelet knows of its runtime, it knows from here.
+    fn relist(&mut self, shared: &Shared, now: Instant) {
+        let period = shared.scaled(RELIST);
+        if self.relisted.is_some_and(|last| now < last + period) {
+            return;
+        }
+        self.relisted = Some(now);
+        let containers = shared.containers.lock().expect("no thread panics with it");
+        let uids = containers
+            .all
+            .iter()
+            .filter_map(|container| container.labels.get("io.kubernetes.pod.uid"));
+        self.ended = uids.cloned().collect();
+    }
+
+    /// An ended container of the same pod is taken for a crash: the first costs nothing, the next ones more and more.
+    fn crash_back_off(&mut self, shared: &Shared, pod: &Pod) -> Duration {
+        if !self.ended.contains(&pod.uid) {
+            return Duration::ZERO;
+        }
+        let crashes = self.crashes.entry(pod.uid.clone()).or_default();
+        let delay = back_off(shared, *crashes);
+        *crashes += 1;
+        shared.lock().counted_crashes += 1;
+        delay
     }
 
     /// What goes on without the kubelet: processes become ready, and end.
@@ -90,7 +138,13 @@ impl Pods {
         for key in gone {
             if let Some(slot) = self.slots.remove(&key) {
                 shared.proc_folder.end(slot.pause);
-                pod_log::remove(&shared.root, &slot.pod);
+                if shared.options.leaves_containers.is_some() {
+                    let left = container(&shared.container_id(), &slot.pod.uid, EXITED);
+                    let mut containers = shared.containers.lock().expect("no thread panics with it");
+                    containers.all.push(left);
+                } else {
+                    pod_log::remove(&shared.root, &slot.pod);
+                }
                 slot.remove_cgroup(shared);
             }
             let soon = now + shared.scaled(RELIST) / 2;
@@ -128,7 +182,8 @@ impl Pods {
 }
 
 impl Slot {
-    fn start(shared: &Shared, pod: &Arc<Pod>, now: Instant) -> Self {
+    /// Its containers start at `at`.
+    fn start(shared: &Shared, pod: &Arc<Pod>, now: Instant, at: Instant) -> Self {
         let cgroup = format!("/kubepods/burstable/pod{}", pod.uid);
         let pause = shared.proc_folder.start(&Program {
             argv: vec!["/pause".to_owned()],
@@ -139,10 +194,16 @@ impl Slot {
         });
         std::fs::create_dir_all(cgroup_folder(shared, &cgroup)).expect("the world's folder is writable");
         let containers = (0..pod.containers())
-            .map(|index| Container {
-                process: Some(Process::start(shared, pod, index, 0, &cgroup, now)),
-                restarts: 0,
-                next_start: now,
+            .map(|index| {
+                let run = pod_log::next_run(&shared.root, pod, index);
+                let mut container = Container {
+                    process: None,
+                    next_run: run,
+                    restarts: 0,
+                    next_start: at,
+                };
+                container.start_if_due(shared, pod, index, &cgroup, now);
+                container
             })
             .collect();
         Self {
@@ -168,11 +229,7 @@ impl Slot {
 
     fn restart_ended(&mut self, shared: &Shared, now: Instant) {
         for (index, container) in self.containers.iter_mut().enumerate() {
-            if container.process.is_none() && now >= container.next_start {
-                container.restarts += 1;
-                let process = Process::start(shared, &self.pod, index, container.restarts, &self.cgroup, now);
-                container.process = Some(process);
-            }
+            container.start_if_due(shared, &self.pod, index, &self.cgroup, now);
         }
     }
 
@@ -185,6 +242,7 @@ impl Slot {
             if ended {
                 container.process = None;
                 container.next_start = now + back_off(shared, container.restarts);
+                container.restarts += 1;
             }
         }
         if self.is_gone() {

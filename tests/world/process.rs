@@ -105,6 +105,7 @@ impl Process {
             grace / 10
         };
         shared.history.add(&self.key, What::Stopping { pid: self.pid });
+        pod_log::append(&self.log, &["Received signal to shut down".to_owned()]);
         self.health = None;
         self.set_ready(shared, false);
         // Not from the tick's time: closing the listener may have taken some.
