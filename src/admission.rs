@@ -63,6 +63,23 @@ pub fn pod_security_default(document: &Value) -> Result<&str, String> {
     }
 }
 
+/// How many limits an EventRateLimit configuration has.
+///
+/// # Errors
+/// When it is no such configuration, or has none: the API server does not start with it then
+/// (plugin/pkg/admission/eventratelimit/apis/eventratelimit/validation).
+pub fn event_limits(document: &Value) -> Result<usize, String> {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") != "Configuration" || !text("apiVersion").starts_with("eventratelimit.admission.k8s.io/")
+    {
+        return Err("it is no Configuration of eventratelimit.admission.k8s.io".to_owned());
+    }
+    match document.get("limits").and_then(Value::as_array) {
+        Some(limits) if !limits.is_empty() => Ok(limits.len()),
+        Some(_) | None => Err("it has no limits, and the API server does not start without".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +137,22 @@ mod tests {
         assert_eq!(level(""), Ok("privileged".to_owned()));
         level("defaults: {enforce: strict}").unwrap_err();
         pod_security_default(&of("{}")).unwrap_err();
+    }
+
+    #[test]
+    fn limits_of_events_are_counted_and_none_are_an_error() {
+        let config = |rest: &str| {
+            of(&format!(
+                "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\n{rest}"
+            ))
+        };
+        assert_eq!(
+            event_limits(&config("limits: [{type: Server, qps: 1, burst: 2}]")),
+            Ok(1)
+        );
+        for text in ["", "limits: []", "limits:", "limits: {}"] {
+            event_limits(&config(text)).unwrap_err();
+        }
+        event_limits(&of("{kind: Configuration, limits: [{}]}")).unwrap_err();
     }
 }

@@ -12,8 +12,8 @@ use crate::controls::{Control, Kit};
 use crate::domain::{Component, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
-    Request, ask_for_cluster, ask_for_grants, ask_for_kubelet, ask_for_restart, ask_for_stale_tokens,
-    dial_kubelets, look_at_kits, look_at_values, observe,
+    Request, ask_for_cluster, ask_for_external_ips, ask_for_grants, ask_for_kubelet, ask_for_pod_security,
+    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_values, observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
@@ -178,6 +178,18 @@ impl Wants {
                 self.values.push((*component, name.clone(), value.clone()));
                 self.kits.push((*kit, name.clone(), value.clone()));
             }
+            Mend::ConditionalList {
+                kit,
+                component,
+                name,
+                items,
+                with,
+            } => {
+                for (name, value) in std::iter::once((name.clone(), items.value())).chain(with.clone()) {
+                    self.values.push((*component, name.clone(), value.clone()));
+                    self.kits.push((*kit, name, value));
+                }
+            }
             Mend::Kubelet { .. } => self.kubelet = true,
             Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {}
         }
@@ -195,6 +207,12 @@ impl Wants {
         }
         if self.kits.iter().any(|(kit, _, _)| *kit == Kit::TokenExpiry) {
             ask_for_stale_tokens(node, observation);
+        }
+        if self.kits.iter().any(|(kit, _, _)| *kit == Kit::ExternalIps) {
+            ask_for_external_ips(node, observation);
+        }
+        if self.kits.iter().any(|(kit, _, _)| *kit == Kit::PodSecurity) {
+            ask_for_pod_security(node, observation);
         }
         if self.kubelet {
             ask_for_kubelet(node, observation);

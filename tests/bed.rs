@@ -285,6 +285,7 @@ fn in_enforce_the_daemon_mends_modes_owners_and_flags() {
         proven(node) == 5
     });
     the_anonymous_are_confined(&node);
+    the_cluster_can_still_be_worked_with(&node);
     the_audit_log_is_written_and_rotated(&node);
     for mode in [0o666, 0o644, 0o755] {
         node.set_mode(admin, mode);
@@ -443,6 +444,34 @@ fn the_anonymous_are_confined(node: &Node) {
     ] {
         assert_eq!(code(path), expected, "{path}");
     }
+}
+
+/// A program runs in a static pod of the host's network, a node that joins discovers the cluster and reads its configuration, and a snapshot
+/// of etcd is made over TLS.
+fn the_cluster_can_still_be_worked_with(node: &Node) {
+    let version = node.sh("kubectl -n kube-system exec etcd-$(hostname) -- etcd --version");
+    assert!(version.starts_with("etcd Version: "), "{version}");
+    let joined = node.sh(
+        "set -e; server=$(kubectl config view --raw -o jsonpath='{.clusters[0].cluster.server}' | sed s,https://,,); \
+         hash=$(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1); \
+         kubeadm join phase preflight $server --token $(kubeadm token create) --discovery-token-ca-cert-hash sha256:$hash \
+         --ignore-preflight-errors=all 2>&1",
+    );
+    assert!(
+        joined.contains("[preflight] Reading configuration from the \"kubeadm-config\" ConfigMap"),
+        "{joined}"
+    );
+    let saved = node.sh(
+        "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
+         --cert=/etc/kubernetes/pki/apiserver-etcd-client.crt --key=/etc/kubernetes/pki/apiserver-etcd-client.key \
+         snapshot save /root/snapshot.db 2>&1 && stat -c %s /root/snapshot.db",
+    );
+    let size: u64 = saved
+        .lines()
+        .last()
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(0);
+    assert!(size > 100_000, "{saved}");
 }
 
 /// Who reads a secret is logged, what is in it is not; and a log of 1 MB gives way to the next one.

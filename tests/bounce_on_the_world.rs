@@ -98,13 +98,10 @@ fn a_second_bounce_is_as_good_as_the_first() {
     }
 }
 
-/// Three bounces in a row on a node whose kubelet leaves ended containers to its garbage collector; how many it took for crashes, and how
-/// many containers were removed.
-fn three_where_containers_are_left(manner: Manner) -> (u32, usize) {
-    let world = World::with(Options {
-        leaves_containers: Some(manner),
-        ..Options::default()
-    });
+/// Three bounces in a row; how many ended containers the kubelet took for crashes, how many the runtime was asked to remove, and the
+/// names of the logs that are left.
+fn three_bounces(options: Options) -> (u32, usize, Vec<String>) {
+    let world = World::with(options);
     let operator = Operator::new(world.node(), AUDIT);
     for starts in [2, 3, 4] {
         let ended = operator.bounce(Component::ApiServer).expect("a healthy node");
@@ -113,18 +110,52 @@ fn three_where_containers_are_left(manner: Manner) -> (u32, usize) {
             (Came::Made, starts)
         );
     }
-    (world.counted_crashes(), world.removed_containers().len())
+    let uid = world.running(Component::ApiServer).expect("it runs").uid;
+    let folder = format!("/var/log/pods/kube-system_kube-apiserver-{NODE_NAME}_{uid}/kube-apiserver");
+    let entries = std::fs::read_dir(world.path(&folder)).expect("its logs");
+    let names = entries.map(|entry| {
+        entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    (
+        world.counted_crashes(),
+        world.removed_containers().len(),
+        names.collect(),
+    )
 }
 
 #[test]
-fn a_container_that_the_kubelet_leaves_behind_is_not_counted_as_a_crash() {
-    assert_eq!(three_where_containers_are_left(Manner::Answers), (0, 3));
+fn a_container_that_the_kubelet_leaves_behind_goes_with_its_log_and_is_not_counted_as_a_crash() {
+    let left = Options {
+        leaves_containers: true,
+        ..Options::default()
+    };
+    assert_eq!(three_bounces(left), (0, 3, vec!["0.log".to_owned()]));
+}
+
+#[test]
+fn a_container_that_the_kubelet_removes_is_not_counted_before_it_knows_that() {
+    // In its own time: it looks at its runtime once a second.
+    let slow = Options {
+        time_scale: 1.0,
+        ..Options::default()
+    };
+    assert_eq!(three_bounces(slow), (0, 0, vec!["0.log".to_owned()]));
 }
 
 #[test]
 fn a_runtime_that_removes_nothing_delays_a_bounce_and_does_not_fail_it() {
     for manner in [Manner::Refuses, Manner::Hangs] {
-        assert_eq!(three_where_containers_are_left(manner), (3, 0), "{manner:?}");
+        let left = Options {
+            leaves_containers: true,
+            runtime: manner,
+            ..Options::default()
+        };
+        let (crashes, removed, _) = three_bounces(left);
+        assert_eq!((crashes, removed), (3, 0), "{manner:?}");
     }
 }
 

@@ -98,6 +98,67 @@ fn a_kubeadm_upgrade_with_the_exported_patches_leaves_nothing_to_be_changed() {
     node.await_that("the leaders work", RESTART, Node::leaders_work);
 }
 
+/// kubeadm undoes the hardening while the daemon enforces: two writers do not fight, and one pass afterwards hardens the node again.
+#[test]
+#[ignore = "a long campaign"]
+fn a_kubeadm_upgrade_beside_the_enforcing_daemon_is_hardened_again_in_one_pass() {
+    const UPGRADE: &str = "kubeadm upgrade apply $(kubelet --version | cut -d' ' -f2) --force -y --etcd-upgrade=false \
+                           --certificate-renewal=false --ignore-preflight-errors=all >/root/upgrade.log 2>&1; echo $?";
+    let node = Node::fresh();
+    node.configure("mode: enforce\nprofile: cis-level-2\nconditional: allow\n");
+    let is_hardened = |node: &Node| {
+        let plan = node.json(&["plan"]).1;
+        let withheld = plan["withheld"].as_array();
+        node.is_ready()
+            && plan["inFlight"].is_null()
+            && plan["changes"].as_array().is_some_and(Vec::is_empty)
+            && withheld.is_some_and(|all| all.iter().all(|held| held["temporary"] == false))
+    };
+    let texts = |node: &Node| {
+        COMPONENTS.map(|name| {
+            let manifest = node.read(&format!("{MANIFESTS}/{name}.yaml"));
+            // kubeadm writes the flags in their order, Holdfast what it adds behind the others.
+            let mut lines: Vec<String> = manifest.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        })
+    };
+    node.start_daemon();
+    node.await_that("the node is hardened", 4 * RESTART, is_hardened);
+    let hardened = texts(&node);
+    let before = node.log().len();
+    let said = node.sh(UPGRADE);
+    assert_eq!(
+        said.trim(),
+        "0",
+        "the upgrade succeeds: {}",
+        node.sh("tail -30 /root/upgrade.log")
+    );
+    node.await_that("the node is hardened again", 4 * RESTART, is_hardened);
+    node.await_that("the leaders work", RESTART, Node::leaders_work);
+    assert_eq!(texts(&node), hardened);
+    let log = node.log();
+    let since = log.get(before..).unwrap_or_default();
+    println!("{}", since.join("\n"));
+    for name in [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "etcd",
+    ] {
+        let edits = since
+            .iter()
+            .filter(|line| line.starts_with("5 begun: edit") && line.contains(&format!("{name}.yaml")));
+        assert!(edits.count() <= 1, "{name} is edited once");
+    }
+    assert!(
+        !since
+            .iter()
+            .any(|line| line.starts_with("3 ") || line.contains("someone else")),
+        "nobody fought"
+    );
+}
+
 /// Five moments, spread by a fixed generator so that a failure can be repeated.
 fn kill_times(round: u32) -> Vec<u64> {
     let mut state = u64::from(round)

@@ -12,24 +12,26 @@ mod stand_in;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holdfast::adapters::container_runtime::{ContainerRuntime as _, OverCri};
+use holdfast::adapters::container_runtime::{ContainerRuntime as _, Ended, OverCri};
 use holdfast::adapters::lock::Held;
 use holdfast::domain::NodePath;
 use stand_in::{ContainerRuntime, Containers, EXITED, Manner, RUNNING, container};
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
 
-/// What it says, and which containers are removed.
-fn removed(manner: Option<Manner>, pods: &[&str]) -> (Result<usize, String>, Vec<String>) {
+/// The ended containers of these pods as it tells them, after each of which it was asked to remove; and which it removed.
+fn removed(manner: Option<Manner>, pods: &[&str]) -> (Result<Vec<Ended>, String>, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
+    let of = |pod| move |id: &str, run, state| container(id, (pod, "etcd-node1"), ("etcd", run), state);
+    let (own, other) = (of("pod"), of("another"));
     let containers = Arc::new(Mutex::new(Containers {
         all: vec![
-            container("runs", "pod", RUNNING),
-            container("ended-1", "pod", EXITED),
-            container("of-another", "another", EXITED),
-            container("created", "pod", 0),
-            container("unknown", "pod", 3),
-            container("ended-2", "pod", EXITED),
+            own("runs", 3, RUNNING),
+            own("ended-1", 1, EXITED),
+            other("of-another", 0, EXITED),
+            own("created", 0, 0),
+            own("unknown", 0, 3),
+            own("ended-2", 2, EXITED),
         ],
         removed: vec![],
     }));
@@ -37,11 +39,14 @@ fn removed(manner: Option<Manner>, pods: &[&str]) -> (Result<usize, String>, Vec
     let server = manner.map(|manner| ContainerRuntime::start(&socket, Arc::clone(&containers), manner));
     let held = Held::take(&folder.path().join("lock"), Duration::ZERO).expect("a lock");
     let pods: Vec<String> = pods.iter().map(|pod| (*pod).to_owned()).collect();
-    let asked = OverCri::at(folder.path(), Duration::from_millis(500)).remove_ended(
-        &held,
-        &SOCKET.parse::<NodePath>().expect("a path"),
-        &pods,
-    );
+    let runtime = OverCri::at(folder.path(), Duration::from_millis(500));
+    let socket: NodePath = SOCKET.parse().expect("a path");
+    let asked = runtime.ended(&socket, &pods).and_then(|ended| {
+        for container in &ended {
+            runtime.remove(&held, &socket, container)?;
+        }
+        Ok(ended)
+    });
     drop(server);
     let removed = containers.lock().expect("no thread has panicked").removed.clone();
     (asked.map_err(|error| error.to_string()), removed)
@@ -49,14 +54,22 @@ fn removed(manner: Option<Manner>, pods: &[&str]) -> (Result<usize, String>, Vec
 
 #[test]
 fn ended_containers_of_the_pods_are_removed_and_nothing_else() {
+    let (ended, ids) = removed(Some(Manner::Answers), &["pod"]);
+    assert_eq!(ids, ["ended-1", "ended-2"]);
     assert_eq!(
-        removed(Some(Manner::Answers), &["pod"]),
-        (Ok(2), vec!["ended-1".to_owned(), "ended-2".to_owned()])
+        ended.expect("it answers")[1],
+        Ended {
+            id: "ended-2".to_owned(),
+            pod_uid: "pod".to_owned(),
+            pod_namespace: "kube-system".to_owned(),
+            pod_name: "etcd-node1".to_owned(),
+            name: "etcd".to_owned(),
+            run: 2,
+        }
     );
-    let (count, ids) = removed(Some(Manner::Answers), &["another", "pod"]);
-    assert_eq!((count, ids.len()), (Ok(3), 3));
-    assert_eq!(removed(Some(Manner::Answers), &["third"]), (Ok(0), vec![]));
-    assert_eq!(removed(Some(Manner::Answers), &[]), (Ok(0), vec![]));
+    assert_eq!(removed(Some(Manner::Answers), &["another", "pod"]).1.len(), 3);
+    assert_eq!(removed(Some(Manner::Answers), &["third"]), (Ok(vec![]), vec![]));
+    assert_eq!(removed(Some(Manner::Answers), &[]), (Ok(vec![]), vec![]));
 }
 
 #[test]

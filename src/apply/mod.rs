@@ -1,6 +1,7 @@
 //! Performs changes: the intent first, then the act, then what came of it. One change at a time is in flight.
 
 mod backups;
+mod ended;
 pub mod out;
 mod outcome;
 
@@ -111,7 +112,7 @@ impl Applier<'_> {
                     why: crate::plan::FORGET.to_owned(),
                 }
             }
-            Step::RemoveEnded { socket, pods } => self.remove_ended(change, socket, pods)?,
+            Step::RemoveEnded { socket, pods } => self.remove_ended(progress, socket, pods)?,
             Step::End(processes) => self.end(processes),
             Step::RestartKubelet => self.restart_kubelet(change)?,
             Step::PutIn => self.put_in(&progress.act),
@@ -261,21 +262,25 @@ impl Applier<'_> {
     /// afterwards, and whoever is killed between the two asks once more.
     fn remove_ended(
         &mut self,
-        change: Digest,
+        progress: &Progress,
         socket: &NodePath,
         pods: &[String],
     ) -> std::result::Result<Result, StoreError> {
-        let asked = self.node.runtime.remove_ended(self.held, socket, pods);
-        let count = *asked.as_ref().unwrap_or(&0);
-        self.record(Record::ContainersRemoved { change, count })?;
-        let why = match asked {
-            Ok(_) => crate::plan::FORGET.to_owned(),
-            Err(error) => format!(
-                "{}, whose ended container could not be removed: {error}",
-                crate::plan::FORGET
-            ),
-        };
-        Ok(Result::Waiting { why })
+        let asked = ended::remove(self.node, self.held, socket, pods);
+        if let Err(error) = &asked {
+            tracing::warn!(
+                "{}: whether the kubelet has left a container of the old pod is not known, or it stays ({error}): the new one may start 10 s \
+                 or more later",
+                progress.act
+            );
+        }
+        self.record(Record::ContainersRemoved {
+            change: progress.change,
+            count: asked.ok(),
+        })?;
+        Ok(Result::Waiting {
+            why: crate::plan::FORGET.to_owned(),
+        })
     }
 
     /// Ends processes that serve nobody any more. What cannot be ended is left to the kubelet.

@@ -28,7 +28,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for the API server and etcd.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for the container runtime, which is asked while a component is away.
-const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
 /// A larger configuration is none.
 const CONFIG_BYTES: usize = 256 * 1024;
 

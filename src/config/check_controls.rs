@@ -1,6 +1,6 @@
 //! The checking of what the operator says of single controls and of required flags, held against the catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -217,7 +217,7 @@ fn check_file(control: &Control, name: &FlagName, value: &str, node: &Node) -> R
         ));
     }
     if let Remedy::Conditional(kit) = control.remedy {
-        kit.provision(name, value)
+        kit.provision(name, value, &BTreeSet::new())
             .map_err(|error| Problem::at(node.at, format!("{id}: {error}")))?;
     }
     check_flag_value(value, node)

@@ -125,3 +125,18 @@ pub const STRONG_SUITES: &[&str] = &[
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
+
+/// What is offered where nothing strong is: what every Go client of today knows, for either kind of certificate.
+pub const OFFERED_SUITES: [&str; 4] = [
+    HTTP2_SUITES[0],
+    HTTP2_SUITES[1],
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+];
+
+/// Without one of these no HTTP/2 is served, and a server with a list of its own does not start (Go `golang.org/x/net/http2`,
+/// `ConfigureServer`).
+pub const HTTP2_SUITES: [&str; 2] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+];

@@ -1,5 +1,7 @@
 //! Conditional remedies: what each needs on the node before its flags are set. The operator allows each by name, or all.
 
+use std::collections::BTreeSet;
+
 use super::{flag, path};
 use crate::domain::{FlagName, NodePath};
 
@@ -16,6 +18,14 @@ pub enum Kit {
     EtcdAccount,
     /// The API server verifies the kubelets' serving certificates.
     KubeletCa,
+    /// The API server offers strong cipher suites only.
+    ServerSuites,
+    /// Services are given no external addresses.
+    ExternalIps,
+    /// Events are limited, by an AdmissionConfiguration.
+    EventRateLimit,
+    /// A namespace without a label is kept to baseline, by an AdmissionConfiguration.
+    PodSecurity,
     /// The kubelet asks the cluster for its serving certificate.
     KubeletServing,
     /// The kubelet offers strong cipher suites only.
@@ -60,6 +70,10 @@ pub(super) const AUDIT_LOG: &str = "/var/log/kubernetes/audit/audit.log";
 pub(super) const AUDIT_POLICY: &str = "/etc/kubernetes/audit/policy.yaml";
 /// Where the AuthenticationConfiguration lies.
 pub const AUTHENTICATION: &str = "/etc/kubernetes/authentication/config.yaml";
+/// Where the AdmissionConfiguration lies, and the flag that names it.
+pub const ADMISSION: &str = "/etc/kubernetes/admission/config.yaml";
+/// See [`ADMISSION`].
+pub const ADMISSION_FLAG: &str = "admission-control-config-file";
 const POLICY: &str = include_str!("kits/audit-policy.yaml");
 const AUTHENTICATION_CONFIG: &str = include_str!("kits/authentication.yaml");
 
@@ -77,6 +91,7 @@ const TOO_MUCH: [&str; 7] = [
 impl Kit {
     /// What it needs, in words.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub const fn needs(self) -> &'static str {
         match self {
             Self::AuditLog => {
@@ -103,6 +118,24 @@ impl Kit {
                 "`conditional: allow` in the configuration, and every node's kubelet serving a certificate that the authority has signed \
                  (CIS-4.2.9 on each, its request approved): each is dialled before. One that is not would show no logs any more"
             }
+            Self::ServerSuites => {
+                "`conditional: allow` in the configuration: clients and health checks of load balancers that know other suites only are \
+                 refused. What is strong in a list that is given stays, and a suite without which no HTTP/2 is served comes to it"
+            }
+            Self::ExternalIps => {
+                "`conditional: allow` in the configuration, and no Service that has spec.externalIPs now: with it new and changed ones would be \
+                 refused"
+            }
+            Self::EventRateLimit => {
+                "`conditional: allow` in the configuration. Holdfast installs an AdmissionConfiguration with a ceiling of 5000 events a second \
+                 for the whole server, since the plug-in does not start without limits; one that --admission-control-config-file names already \
+                 must have limits for EventRateLimit"
+            }
+            Self::PodSecurity => {
+                "`conditional: allow` in the configuration, and no pod that baseline would refuse in a namespace without a label, kube-system \
+                 apart: the API server is asked by a dry run of the label on each (which takes the right to patch namespaces). Holdfast installs \
+                 an AdmissionConfiguration; into one that --admission-control-config-file names already the section PodSecurity is written by hand"
+            }
             Self::KubeletServing => {
                 "`conditional: allow` in the configuration, and each request of the kubelet approved (`kubectl get csr`, `kubectl certificate \
                  approve NAME`): from the restart on until the first is, logs and exec of this node's pods fail"
@@ -123,12 +156,22 @@ impl Kit {
         }
     }
 
-    /// What a value of one of its flags needs; nothing for a number.
+    /// What a value of one of its flags needs; nothing for a number. Remedies that are made at once may share a file.
     ///
     /// # Errors
     /// When the file that it names cannot be mounted.
-    pub fn provision(self, name: &FlagName, value: &str) -> Result<Option<Provision>, NoFolder> {
+    pub fn provision(
+        self,
+        name: &FlagName,
+        value: &str,
+        at_once: &BTreeSet<Self>,
+    ) -> Result<Option<Provision>, NoFolder> {
         match self {
+            Self::EventRateLimit | Self::PodSecurity if *name == flag(ADMISSION_FLAG) => {
+                let has = |kit| self == kit || at_once.contains(&kit);
+                let content = admission_config(has(Self::EventRateLimit), has(Self::PodSecurity));
+                provision(value, installed("admission-config", ADMISSION, content))
+            }
             Self::AuditLog if *name == flag("audit-log-path") => {
                 provision(value, |folder, _| Provision {
                     folder,
@@ -140,38 +183,65 @@ impl Kit {
                     content: None,
                 })
             }
-            Self::AuditLog if *name == flag("audit-policy-file") => provision(value, |folder, file| {
-                let is_ours = file == path(AUDIT_POLICY);
-                Provision {
-                    folder,
-                    volume: "audit-policy",
-                    volume_type: "Directory",
-                    writable: false,
-                    content: is_ours.then_some(POLICY),
-                    file: Some(file),
-                }
-            }),
-            Self::Anonymous => provision(value, |folder, file| {
-                let is_ours = file == path(AUTHENTICATION);
-                Provision {
-                    folder,
-                    volume: "authentication-config",
-                    volume_type: "Directory",
-                    writable: false,
-                    content: is_ours.then_some(AUTHENTICATION_CONFIG),
-                    file: Some(file),
-                }
-            }),
+            Self::AuditLog if *name == flag("audit-policy-file") => {
+                provision(value, installed("audit-policy", AUDIT_POLICY, POLICY))
+            }
+            Self::Anonymous => provision(
+                value,
+                installed("authentication-config", AUTHENTICATION, AUTHENTICATION_CONFIG),
+            ),
             Self::AuditLog
             | Self::TokenExpiry
             | Self::EtcdAccount
             | Self::KubeletCa
+            | Self::ServerSuites
+            | Self::ExternalIps
+            | Self::EventRateLimit
+            | Self::PodSecurity
             | Self::KubeletServing
             | Self::KubeletSuites
             | Self::KubeletPids
             | Self::KubeletSeccomp
             | Self::KubeletHandlers => Ok(None),
         }
+    }
+}
+
+/// Of either plug-in, or of both.
+const fn admission_config(events: bool, pods: bool) -> &'static str {
+    const EVENTS: &str = concat!(
+        include_str!("kits/admission-head.yaml"),
+        include_str!("kits/admission-events.yaml")
+    );
+    const PODS: &str = concat!(
+        include_str!("kits/admission-head.yaml"),
+        include_str!("kits/admission-pods.yaml")
+    );
+    const BOTH: &str = concat!(
+        include_str!("kits/admission-head.yaml"),
+        include_str!("kits/admission-events.yaml"),
+        include_str!("kits/admission-pods.yaml")
+    );
+    match (events, pods) {
+        (_, false) => EVENTS,
+        (false, true) => PODS,
+        (true, true) => BOTH,
+    }
+}
+
+/// A file that the component reads. Holdfast installs it at its usual place alone.
+fn installed(
+    volume: &'static str,
+    usual: &'static str,
+    content: &'static str,
+) -> impl FnOnce(NodePath, NodePath) -> Provision {
+    move |folder, file| Provision {
+        folder,
+        volume,
+        volume_type: "Directory",
+        writable: false,
+        content: (file == path(usual)).then_some(content),
+        file: Some(file),
     }
 }
 
@@ -199,11 +269,16 @@ fn provision(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::plugin;
     use crate::audit::{Level, Policy, SENSITIVE};
 
     #[test]
     fn each_file_brings_the_folder_that_it_lies_in_and_only_our_own_its_content() {
-        let of = |name, value| Kit::AuditLog.provision(&flag(name), value).unwrap();
+        let of = |name, value| {
+            Kit::AuditLog
+                .provision(&flag(name), value, &BTreeSet::new())
+                .unwrap()
+        };
         let log = of("audit-log-path", AUDIT_LOG).unwrap();
         assert_eq!(
             (log.folder.as_str(), log.writable, log.file, log.content),
@@ -224,9 +299,38 @@ mod tests {
     #[test]
     fn a_folder_with_the_keys_of_others_is_never_mounted() {
         let why = Kit::AuditLog
-            .provision(&flag("audit-policy-file"), "/etc/kubernetes/audit.yaml")
+            .provision(
+                &flag("audit-policy-file"),
+                "/etc/kubernetes/audit.yaml",
+                &BTreeSet::new(),
+            )
             .unwrap_err();
         assert!(why.to_string().contains("a folder of its own"), "{why}");
+    }
+
+    #[test]
+    fn an_admission_configuration_has_what_is_made_at_once() {
+        let of = |kit: Kit, at_once: &[Kit], value: &str| {
+            let at_once = at_once.iter().copied().collect();
+            kit.provision(&flag(ADMISSION_FLAG), value, &at_once)
+                .unwrap()
+                .unwrap()
+        };
+        let has = |provision: &Provision| {
+            let document: serde_json::Value = serde_yaml::from_str(provision.content.unwrap()).unwrap();
+            ["EventRateLimit", "PodSecurity"].map(|name| plugin(&document, name).unwrap().is_some())
+        };
+        let (events, pods) = (Kit::EventRateLimit, Kit::PodSecurity);
+        assert_eq!(has(&of(events, &[], ADMISSION)), [true, false]);
+        assert_eq!(has(&of(pods, &[Kit::AuditLog], ADMISSION)), [false, true]);
+        assert_eq!(has(&of(events, &[events, pods], ADMISSION)), [true, true]);
+        assert_eq!(of(events, &[pods], ADMISSION), of(pods, &[events], ADMISSION));
+        assert_eq!(of(events, &[], "/etc/admission/a.yaml").content, None);
+        let list = flag("enable-admission-plugins");
+        assert_eq!(
+            events.provision(&list, "EventRateLimit", &BTreeSet::new()),
+            Ok(None)
+        );
     }
 
     #[test]

@@ -17,9 +17,9 @@ mod reported;
 
 use std::borrow::Cow;
 
-pub use constraint::{Constraint, ListRule, STRONG_SUITES, items_of};
+pub use constraint::{Constraint, HTTP2_SUITES, ListRule, OFFERED_SUITES, STRONG_SUITES, items_of};
 pub use editions::{Benchmark, ControlName, Difference, cis_level};
-pub use kits::{AUTHENTICATION, Kit, NoFolder, Provision};
+pub use kits::{ADMISSION, ADMISSION_FLAG, AUTHENTICATION, Kit, NoFolder, Provision};
 pub use reported::Reported;
 
 use crate::cluster::ClusterRule;

@@ -1,6 +1,6 @@
 //! Facts of the node that are only reported: files with structure, credentials, listeners, versions.
 
-use super::{Control, Remedy, Requirement, id};
+use super::{Control, Kit, Remedy, Requirement, id};
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,16 +43,15 @@ pub(super) fn controls() -> Vec<Control> {
             sources,
         };
     vec![
-        row(
-            "X-API-07",
-            "apiserver.admission.psa-config",
-            "namespaces without a label are kept to a Pod Security level",
-            Reported::PodSecurityDefaults,
-            "an admission configuration whose PodSecurity defaults enforce baseline, with kube-system and what else needs privileges exempted, after \
-             a time of `warn` and `audit`: it refuses pods in the whole cluster",
-            "A new namespace has no label, and without a default whoever may create pods in it may create one that owns the node.",
-            "DISA STIG V-254800; kubernetes.io, Enforce Pod Security Standards by Configuring the Built-in Admission Controller",
-        ),
+        Control {
+            id: id("X-API-07"),
+            rule: "apiserver.admission.psa-config".into(),
+            title: "namespaces without a label are kept to a Pod Security level".into(),
+            rationale: "A new namespace has no label, and without a default whoever may create pods in it may create one that owns the node.",
+            remedy: Remedy::Conditional(Kit::PodSecurity),
+            requirement: Requirement::Reported(Reported::PodSecurityDefaults),
+            sources: "DISA STIG V-254800; kubernetes.io, Enforce Pod Security Standards by Configuring the Built-in Admission Controller",
+        },
         row(
             "X-API-13",
             "apiserver.authz.config-file",

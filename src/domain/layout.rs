@@ -18,6 +18,8 @@ pub struct Layout {
     pub etcd_data: NodePath,
     /// The folder of pod logs.
     pub pod_logs: NodePath,
+    /// The links to them.
+    pub container_logs: NodePath,
     /// The operator's configuration of Holdfast.
     pub config: NodePath,
     /// The file that pauses Holdfast.
@@ -45,6 +47,7 @@ impl Layout {
             kubelet: path("/var/lib/kubelet"),
             etcd_data: path("/var/lib/etcd"),
             pod_logs: path("/var/log/pods"),
+            container_logs: path("/var/log/containers"),
             config: path("/etc/holdfast/config.yaml"),
             pause: path("/etc/holdfast/pause"),
             state: path("/var/lib/holdfast"),

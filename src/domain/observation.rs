@@ -49,6 +49,10 @@ pub struct Observation {
     pub anonymous_grants: Fact<Vec<String>>,
     /// How often a token was used beyond its time since the API server was started; asked only where that is to end.
     pub stale_tokens: Fact<u64>,
+    /// The Services with external addresses, as `NAMESPACE/NAME`; asked only where none is to have one any more.
+    pub external_ips: Fact<Vec<String>>,
+    /// The namespaces without a label that hold pods which the Pod Security Standard baseline refuses; asked only where it is to be the default.
+    pub beyond_baseline: Fact<Vec<String>>,
     /// Every node of the cluster, with why its kubelet's serving certificate is not verified, if it is not; asked only where the API server
     /// is to verify it.
     pub kubelets: Fact<Kubelets>,

@@ -51,8 +51,8 @@ pub enum Record {
     ContainersRemoved {
         /// The change.
         change: Digest,
-        /// How many there were.
-        count: usize,
+        /// How many there were; `None` when it did not say, or did not do it.
+        count: Option<usize>,
     },
     /// The change was made and, where it restarts a component, the node proved healthy after it.
     Finished {

@@ -47,8 +47,8 @@ pub struct InFlight {
     pub draining: Option<Instant>,
     /// When the kubelet was found to have cleaned up after its former pod, if it was taken out of its folder.
     pub cleaned_up: Option<Instant>,
-    /// When the runtime was asked to remove the former pod's ended containers, and how many there were.
-    pub removed: Option<(Instant, usize)>,
+    /// When the runtime was asked to remove the former pod's ended containers, and how many there were, if it said so.
+    pub removed: Option<(Instant, Option<usize>)>,
 }
 
 /// Where a change in flight stands.
@@ -289,6 +289,7 @@ impl JournalState {
                     begun.clear();
                 }
                 Record::Finished { .. } | Record::Abandoned { .. } | Record::Refused { .. } => {
+                    begun.retain(|entry| !is_on_the_way(entry));
                     kept.append(&mut begun);
                     kept.push(entry.clone());
                 }
@@ -320,6 +321,14 @@ fn last_of_encryption(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// What matters only until the change has ended.
+const fn is_on_the_way(entry: &Entry) -> bool {
+    matches!(
+        entry.record,
+        Record::Draining { .. } | Record::CleanedUp { .. } | Record::ContainersRemoved { .. }
+    )
 }
 
 const fn is_opened(entry: &Entry) -> bool {

@@ -98,6 +98,26 @@ pub(crate) fn grants(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
     }
 }
 
+/// The Services with external addresses.
+pub(crate) fn external_ips(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime.block_on(api::services_with_external_ips(&api)),
+        (Err(why), _) => Fact::Unknown(why),
+        (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
+/// The namespaces with pods that baseline would refuse.
+pub(crate) fn beyond_baseline(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match (client(node, manifest), runtime) {
+        (Ok(api), Ok(runtime)) => runtime.block_on(api::namespaces_beyond_baseline(&api)),
+        (Err(why), _) => Fact::Unknown(why),
+        (_, Err(error)) => Fact::unknown(error.to_string()),
+    }
+}
+
 /// The objects of the API that controls of the whole cluster ask for.
 pub(crate) fn cluster_objects(node: &Node, manifest: &Manifest) -> ClusterObjects {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -59,6 +59,8 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
+        external_ips: Fact::unknown("it was not asked"),
+        beyond_baseline: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         cluster: None,
         host: HostFacts::default(),
@@ -150,6 +152,24 @@ pub fn ask_for_stale_tokens(node: &Node, observation: &mut Observation) {
     observation.stale_tokens = manifest.and_then(|manifest| at_rest::stale_tokens(node, manifest));
 }
 
+/// Adds which Services have external addresses.
+pub fn ask_for_external_ips(node: &Node, observation: &mut Observation) {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .map_or(Fact::Absent, Fact::as_ref);
+    observation.external_ips = manifest.and_then(|manifest| at_rest::external_ips(node, manifest));
+}
+
+/// Adds the namespaces with pods that the Pod Security Standard baseline would refuse.
+pub fn ask_for_pod_security(node: &Node, observation: &mut Observation) {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .map_or(Fact::Absent, Fact::as_ref);
+    observation.beyond_baseline = manifest.and_then(|manifest| at_rest::beyond_baseline(node, manifest));
+}
+
 /// Adds the objects of the API that controls of the whole cluster ask for.
 pub fn ask_for_cluster(node: &Node, observation: &mut Observation) {
     let manifest = observation
@@ -167,7 +187,7 @@ pub fn ask_for_cluster(node: &Node, observation: &mut Observation) {
 pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation: &mut Observation) {
     for (kit, name, value) in wanted {
         // What cannot be provided is told when the change is planned.
-        let Ok(Some(provision)) = kit.provision(name, value) else {
+        let Ok(Some(provision)) = kit.provision(name, value, &BTreeSet::new()) else {
             continue;
         };
         let folder = &provision.folder;

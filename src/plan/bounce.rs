@@ -27,11 +27,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 const CLEANING: Duration = Duration::from_secs(10);
 /// The kubelet forgets a pod well within this time after it has taken its cgroup away; 0.14 s were seen on a busy machine.
 const FORGETTING: Duration = Duration::from_millis(400);
-/// The kubelet removes a pod's containers, and their logs with them, within this time after it has taken the cgroup away. Where it saw
-/// the process end before it had terminated the pod, it leaves them to its garbage collector, which comes once a minute.
-const REMOVING: Duration = Duration::from_millis(1_000);
-/// The kubelet sees what its runtime has within this time: it asks once a second (`pkg/kubelet/pleg/generic.go`), and asking takes some.
+/// The kubelet usually sees within this time what its runtime has: it asks a second after it has seen the last answer
+/// (`pkg/kubelet/pleg/generic.go`), and asking takes some.
 const RELISTING: Duration = Duration::from_millis(1_300);
+/// The runtime is asked only where so much time is left for its answers.
+const ASKING: Duration = Duration::from_secs(4);
 /// A kubelet that saw the manifest go ends its process within this time, also where the manifest came back meanwhile.
 const REACTING: Duration = Duration::from_secs(10);
 /// What is waited for then.
@@ -133,33 +133,34 @@ impl Out<'_> {
         let wait = Step::Wait {
             why: FORGET.to_owned(),
         };
-        if let Some((removed, count)) = self.seen.removed {
-            let is_seen = *count == 0 || is_over(removed, RELISTING, 5);
-            return if is_seen { Step::PutIn } else { wait };
-        }
         if !is_over(since, FORGETTING, 10) {
             return wait;
         }
-        if !self.seen.same_pod_returns || !self.has_ended_container() {
+        if !self.seen.same_pod_returns {
             return Step::PutIn;
         }
-        if !is_over(since, REMOVING, 5) {
-            return wait;
+        // Where the same manifest comes in, the pod has the same UID, and a container of before that the kubelet still knows counts as one that
+        // has crashed: the new one may have to wait 10 s, 20 s, 40 s and so on (`pkg/kubelet/kuberuntime`, `doBackOff`). It removes its
+        // containers, or leaves them to its garbage collector, which comes once a minute; and it knows of either at its next look alone.
+        let changed = match self.seen.removed {
+            None => match runtime_socket(&self.seen.observation.kubelet).filter(|_| self.has_time_to_ask()) {
+                Some(socket) => {
+                    let pods = self.seen.pods.to_vec();
+                    return Step::RemoveEnded { socket, pods };
+                }
+                None => since,
+            },
+            Some((_, Some(0))) => since,
+            Some((removed, _)) => removed,
+        };
+        if is_over(changed, RELISTING, 5) {
+            return Step::PutIn;
         }
-        runtime_socket(&self.seen.observation.kubelet).map_or(Step::PutIn, |socket| Step::RemoveEnded {
-            socket,
-            pods: self.seen.pods.to_vec(),
-        })
+        wait
     }
 
-    /// Where the same manifest comes in, the pod has the same UID, and a container of before that is still there counts as one that has
-    /// crashed: the new one may have to wait 10 s, 20 s, 40 s and so on (`pkg/kubelet/kuberuntime`, `doBackOff`). It goes with its log. A
-    /// log without an entry of its end is that of a container which was removed otherwise.
-    fn has_ended_container(&self) -> bool {
-        !self
-            .seen
-            .logs(|log| self.seen.pods.contains(&log.pod_uid))
-            .is_empty()
+    fn has_time_to_ask(&self) -> bool {
+        self.seen.since_begun + ASKING < PATIENCE.min(self.seen.deadline)
     }
 
     fn until_ended(&self) -> Step {

@@ -11,7 +11,7 @@ use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
 use crate::config::Config;
 use crate::domain::{
     Component, ConfigLayer, ControlPlane, Digest, EtcdState, Fact, Health, Instant, Manifest, NodePath,
-    Observation, PodLog, Process, Reason,
+    Observation, Process, Reason,
 };
 use crate::journal::{Act, BouncedManifest, InFlight, JournalState, Phase};
 
@@ -39,7 +39,7 @@ fn act(drain_ms: Option<u64>) -> BouncedManifest {
 }
 
 /// The next step of a bounce that was begun at second 1000, draining since that second if at all, and, where the cgroup is gone, without it
-/// for a second.
+/// for two seconds, and with no container left.
 fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observation, second: u64) -> Step {
     let begun = InFlight {
         change: Digest::of(b"c"),
@@ -48,8 +48,8 @@ fn step_of(drain_ms: Option<u64>, draining: Option<u64>, observation: &Observati
         phase: Phase::Started,
         since: at(1000),
         draining: draining.map(at),
-        cleaned_up: Some(at(second - 1)),
-        removed: None,
+        cleaned_up: Some(at(second - 2)),
+        removed: Some((at(second - 2), Some(0))),
     };
     next_step(&begun, observation, LIMITS, &at(second)).step
 }
@@ -147,7 +147,7 @@ fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_wh
             since: at(1000),
             draining: Some(at(1001)),
             cleaned_up,
-            removed: None,
+            removed: Some((at(1003), Some(0))),
         };
         let now = Instant {
             since_boot_ms: ms,
@@ -156,23 +156,16 @@ fn the_manifest_comes_in_only_when_the_kubelet_has_had_time_to_forget_the_pod_wh
         next_step(&begun, &gone, LIMITS, &now).step
     };
     assert_eq!(step(None, 1_003_000), Step::CleanedUp);
-    assert!(waits(&step(Some(at(1003)), 1_003_399), "to forget the old pod"));
-    assert_eq!(step(Some(at(1003)), 1_003_400), Step::PutIn);
+    assert!(waits(&step(Some(at(1003)), 1_004_299), "to forget the old pod"));
+    assert_eq!(step(Some(at(1003)), 1_004_300), Step::PutIn);
     // Patience ends all the same.
     assert_eq!(step(None, 1_040_000), Step::PutIn);
 }
 
-/// The next step of a bounce whose pod's cgroup is gone since 1,003,000 ms after the boot, with one log of a pod that was written to since.
-fn step_after(pod_of_log: &str, removed: Option<(Instant, usize)>, endpoint: &str, ms: u64) -> Step {
+/// The next step of a bounce, begun at second 1000, whose pod's cgroup is gone since second 1003; at so many milliseconds after the boot.
+fn step_after(removed: Option<(Instant, Option<usize>)>, endpoint: &str, ms: u64) -> Step {
     let mut gone = out(vec![], closed());
     gone.pod_cgroups.clear();
-    let log = PodLog {
-        pod_uid: pod_of_log.to_owned(),
-        restart: 0,
-        modified_ns: at(1002).wall.as_nanosecond(),
-        lines: vec![],
-    };
-    gone.pod_logs.insert(Component::Scheduler, Fact::Known(vec![log]));
     gone.kubelet.config = Fact::Known(ConfigLayer {
         path: path("/var/lib/kubelet/config.yaml"),
         modified_ns: 0,
@@ -196,50 +189,46 @@ fn step_after(pod_of_log: &str, removed: Option<(Instant, usize)>, endpoint: &st
 }
 
 #[test]
-fn a_container_that_the_kubelet_leaves_behind_is_removed_before_the_manifest_comes_in() {
+fn a_container_that_the_kubelet_leaves_behind_is_removed_and_the_kubelet_sees_that_before_the_manifest_comes_in()
+ {
     let socket = "unix:///run/containerd/containerd.sock";
-    let remove = |socket: &str| Step::RemoveEnded {
-        socket: path(socket),
+    let is_awaited = |step: Step| waits(&step, "to forget the old pod");
+    // The kubelet's own time to do it comes first.
+    assert!(is_awaited(step_after(None, socket, 1_003_399)));
+    let remove = Step::RemoveEnded {
+        socket: path("/run/containerd/containerd.sock"),
         pods: vec!["old".to_owned()],
     };
-    // The kubelet's own time to do it comes first.
-    for ms in [1_003_399, 1_003_999] {
-        assert!(waits(
-            &step_after("old", None, socket, ms),
-            "to forget the old pod"
-        ));
+    assert_eq!(step_after(None, socket, 1_003_400), remove);
+    // What was removed, or may have been, and what the kubelet removed itself, it knows at its next look at its runtime.
+    for (count, seen) in [(Some(1), 1_005_300), (None, 1_005_300), (Some(0), 1_004_300)] {
+        let step = |ms| step_after(Some((at(1004), count)), socket, ms);
+        assert!(is_awaited(step(seen - 1)), "{count:?}");
+        assert_eq!(step(seen), Step::PutIn, "{count:?}");
     }
-    assert_eq!(
-        step_after("old", None, socket, 1_004_000),
-        remove("/run/containerd/containerd.sock")
-    );
-    // Then the kubelet's next look at its runtime.
-    let removed = |count| Some((at(1004), count));
-    assert!(waits(
-        &step_after("old", removed(1), socket, 1_005_299),
-        "to forget the old pod"
-    ));
-    assert_eq!(step_after("old", removed(1), socket, 1_005_300), Step::PutIn);
-    // What was not there is not waited for.
-    assert_eq!(step_after("old", removed(0), socket, 1_004_000), Step::PutIn);
-    assert_eq!(step_after("another", None, socket, 1_003_400), Step::PutIn);
 }
 
 #[test]
-fn the_runtime_is_asked_at_the_socket_that_the_kubelet_has() {
-    let asked = |endpoint| step_after("old", None, endpoint, 1_004_000);
+fn the_runtime_is_asked_at_the_socket_that_the_kubelet_has_and_only_while_there_is_time() {
+    let asked = |endpoint, ms| step_after(None, endpoint, ms);
     for endpoint in [
         "unix:///var/run/crio/crio.sock",
         "unix:/var/run/crio/crio.sock",
         "/var/run/crio/crio.sock",
     ] {
-        let Step::RemoveEnded { socket, .. } = asked(endpoint) else {
+        let Step::RemoveEnded { socket, .. } = asked(endpoint, 1_003_500) else {
             panic!("{endpoint}")
         };
         assert_eq!(socket, path("/var/run/crio/crio.sock"));
+        assert_eq!(
+            asked(endpoint, 1_036_000),
+            Step::PutIn,
+            "patience is near its end"
+        );
     }
     for none in ["tcp://127.0.0.1:1234", "unix://run/x.sock", "npipe:////./pipe/x"] {
-        assert_eq!(asked(none), Step::PutIn, "{none}");
+        assert!(waits(&asked(none, 1_004_299), "to forget"), "{none}");
+        assert_eq!(asked(none, 1_004_300), Step::PutIn, "{none}");
     }
 }
 

@@ -7,8 +7,9 @@ use super::edits::{self, Wanted};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight::{Limits, next_step};
 use super::kubelet_edit::{self, WantedSetting};
+use super::lists::{self, ListWanted, Lists};
 use super::restart;
-use super::select::{Selected, required_flag_id};
+use super::select::Selected;
 use crate::config::{Action, Config};
 use crate::controls::{Kit, Remedy};
 use crate::domain::{
@@ -79,7 +80,13 @@ pub fn build(
             draft.take(finding, evidence, action);
         }
     }
-    draft.agree_on_flags();
+    let left_out = lists::agree(
+        std::mem::take(&mut draft.lists),
+        &mut draft.flags,
+        observation,
+        circumstances,
+    );
+    draft.withheld.extend(left_out);
     let mut plan = draft.file_changes();
     if !draft.kubelet.is_empty() {
         match kubelet_edit::edit_of(&draft.kubelet, observation, circumstances) {
@@ -163,7 +170,7 @@ struct Draft<'a> {
     flags: BTreeMap<Component, Vec<Wanted>>,
     kubelet: Vec<WantedSetting>,
     /// What several controls want of one list becomes one value.
-    lists: BTreeMap<(Component, FlagName), (ListMend, Vec<ControlId>)>,
+    lists: Lists,
     withheld: Vec<Withheld>,
 }
 
@@ -193,6 +200,10 @@ impl<'a> Draft<'a> {
         if let Some(why) = &self.circumstances.paused {
             return self.withhold(control, evidence, WithheldReason::Paused(why.clone()));
         }
+        self.gather(mend, control);
+    }
+
+    fn gather(&mut self, mend: &Mend, control: ControlId) {
         match mend {
             Mend::Mode {
                 path,
@@ -227,7 +238,14 @@ impl<'a> Draft<'a> {
                 component,
                 name,
                 items,
-            } => self.take_list((*component, name.clone()), items, control),
+            } => self.want_items((*component, name), control, items, None),
+            Mend::ConditionalList {
+                kit,
+                component,
+                name,
+                items,
+                with,
+            } => self.want_items((*component, name), control, items, Some((*kit, with))),
             Mend::Quarantine { path, digest } => {
                 self.quarantines
                     .entry(path.clone())
@@ -264,6 +282,22 @@ impl<'a> Draft<'a> {
         });
     }
 
+    fn want_items(
+        &mut self,
+        (component, name): (Component, &FlagName),
+        control: ControlId,
+        items: &ListMend,
+        conditional: Option<(Kit, &Option<(FlagName, String)>)>,
+    ) {
+        let wanted = self.lists.entry((component, name.clone())).or_default();
+        wanted.push(ListWanted {
+            control,
+            items: items.clone(),
+            kit: conditional.map(|(kit, _)| kit),
+            with: conditional.and_then(|(_, with)| with.clone()),
+        });
+    }
+
     fn withhold(&mut self, control: ControlId, evidence: &Evidence, reason: WithheldReason) {
         let same = |other: &&mut Withheld| other.object == evidence.object && other.reason == reason;
         match self.withheld.iter_mut().find(same) {
@@ -275,47 +309,6 @@ impl<'a> Draft<'a> {
                     object,
                     reason,
                 });
-            }
-        }
-    }
-
-    fn take_list(&mut self, flag: (Component, FlagName), items: &ListMend, control: ControlId) {
-        let wanted = self.lists.entry(flag);
-        let (all, controls) = wanted.or_insert_with(|| (items.clone(), Vec::new()));
-        *all = all.clone().and(items);
-        controls.push(control);
-    }
-
-    /// What several controls want of one flag becomes one value: what the operator requires goes first, and the configuration takes only what
-    /// the others allow.
-    fn agree_on_flags(&mut self) {
-        for ((component, name), (items, controls)) in std::mem::take(&mut self.lists) {
-            let wanted = self.flags.entry(component).or_default();
-            let required = wanted.iter().find(|wanted| wanted.name == name);
-            let value = required.map_or_else(|| items.value(), |required| required.value.clone());
-            if value.is_empty() && !items.may_be_empty {
-                let why = format!("something else in {name}: with nothing in it {component} does not start");
-                self.withheld.push(Withheld {
-                    controls,
-                    object: format!("{component} {name}"),
-                    reason: WithheldReason::NeedsOperator(why),
-                });
-                continue;
-            }
-            wanted.extend(controls.into_iter().map(|control| Wanted {
-                control,
-                name: name.clone(),
-                value: value.clone(),
-                kit: None,
-            }));
-        }
-        for (component, wanted) in &mut self.flags {
-            let is_required = |wanted: &&Wanted| wanted.control == required_flag_id(*component, &wanted.name);
-            let required: Vec<Wanted> = wanted.iter().filter(is_required).cloned().collect();
-            for wanted in wanted.iter_mut() {
-                if let Some(required) = required.iter().find(|required| required.name == wanted.name) {
-                    wanted.value.clone_from(&required.value);
-                }
             }
         }
     }

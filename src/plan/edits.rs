@@ -223,11 +223,34 @@ fn by_hand(component: Component, flags: &[RefusedFlag]) -> String {
 }
 
 /// What the node said when it refused a change.
-fn told(fault: &Fault) -> String {
+pub(super) fn told(fault: &Fault) -> String {
     match fault.last_words.last() {
         Some(words) => format!("{}. Its last words: {words}", fault.why),
         None => fault.why.clone(),
     }
+}
+
+/// Why the node did not bear a flag with that value, by the component's own log.
+pub(super) fn fault_of<'a>(
+    component: Component,
+    (name, value): (&FlagName, &str),
+    image: &str,
+    circumstances: &Circumstances<'a>,
+) -> Option<&'a Fault> {
+    let refusals = circumstances.journal.refusals.iter().rev();
+    refusals
+        .filter(|_| !circumstances.retry)
+        .find_map(|refusal| match (&refusal.act, &refusal.fault.flag) {
+            (Act::EditManifest(edit), Some(flag))
+                if edit.component == component
+                    && edit.image == image
+                    && flag.name == *name
+                    && flag.value == value =>
+            {
+                Some(&refusal.fault)
+            }
+            _ => None,
+        })
 }
 
 /// A flag that the component's own log named as being at fault is left out, so that it does not hold up the others: until
@@ -238,25 +261,9 @@ fn without_refused_flags<'a>(
     image: &str,
     circumstances: &Circumstances<'_>,
 ) -> (Vec<&'a Wanted>, Vec<Withheld>) {
-    let fault_of = |wanted: &Wanted| {
-        let refusals = circumstances.journal.refusals.iter().rev();
-        refusals.filter(|_| !circumstances.retry).find_map(|refusal| {
-            match (&refusal.act, &refusal.fault.flag) {
-                (Act::EditManifest(edit), Some(flag))
-                    if edit.component == component
-                        && edit.image == image
-                        && flag.name == wanted.name
-                        && flag.value == wanted.value =>
-                {
-                    Some(&refusal.fault)
-                }
-                _ => None,
-            }
-        })
-    };
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for flag in wanted {
-        match fault_of(flag) {
+        match fault_of(component, (&flag.name, &flag.value), image, circumstances) {
             None => kept.push(flag),
             Some(fault) => {
                 left_out.push(withheld(

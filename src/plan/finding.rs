@@ -109,6 +109,19 @@ pub enum Mend {
         /// What is in it, and is to be.
         items: ListMend,
     },
+    /// Add items to a flag that is a list for a conditional remedy, when what it needs is there.
+    ConditionalList {
+        /// The remedy.
+        kit: Kit,
+        /// Whose.
+        component: Component,
+        /// Which.
+        name: FlagName,
+        /// What is in it, and is to be.
+        items: ListMend,
+        /// Another flag, without which the component does not start with that list, and its value.
+        with: Option<(FlagName, String)>,
+    },
     /// Move an unknown manifest out of the folder.
     Quarantine {
         /// The file.

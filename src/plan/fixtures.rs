@@ -398,6 +398,7 @@ fn host() -> HostFacts {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of facts")]
 pub(crate) fn fresh_node() -> Observation {
     let layout = Layout::kubeadm();
     let mut files = BTreeMap::new();
@@ -449,6 +450,8 @@ pub(crate) fn fresh_node() -> Observation {
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
+        external_ips: Fact::unknown("it was not asked"),
+        beyond_baseline: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
         cluster: None,
         host: host(),

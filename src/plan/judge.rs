@@ -103,11 +103,28 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
         }
         Requirement::EncryptsSecrets => judge_contents::encrypts_secrets(observation, context),
         Requirement::AuditPolicy => judge_documents::audit_policy(observation),
-        Requirement::Reported(rule) => judge_reported::reported(*rule, observation, context),
+        Requirement::Reported(rule) => with_mend(
+            judge_reported::reported(*rule, observation, context),
+            allowed(control, context),
+            observation,
+        ),
         Requirement::FlagsOnce => judge_once::flags_once(observation),
         Requirement::NotWidened => judge_widened::widened(observation),
         Requirement::Cluster(rule) => judge_cluster::cluster(*rule, observation),
     }
+}
+
+/// The one remedy of what is otherwise only reported.
+fn with_mend(mut evidence: Vec<Evidence>, remedy: Remedy, observation: &Observation) -> Vec<Evidence> {
+    if remedy == Remedy::Conditional(Kit::PodSecurity) {
+        for piece in evidence
+            .iter_mut()
+            .filter(|piece| piece.verdict == Verdict::Drift)
+        {
+            piece.mend = judge_documents::pod_security_mend(observation);
+        }
+    }
+    evidence
 }
 
 /// What the operator does not allow is only reported.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::finding::{ListMend, Mend, Verdict};
 use super::judge_flags::{Flags, Held, is_given, same, shown};
-use crate::controls::{Constraint, ListRule, STRONG_SUITES, items_of};
+use crate::controls::{Constraint, HTTP2_SUITES, ListRule, OFFERED_SUITES, STRONG_SUITES, items_of};
 use crate::domain::{Component, FlagName};
 use crate::manifest::{parse_boolean, parse_go_duration};
 
@@ -113,24 +113,11 @@ pub(super) fn mend(
     match constraint {
         Constraint::Names(usual) => Some(set(usual)),
         Constraint::OneOf { values, .. } => values.first().map(|value| set(value)),
-        Constraint::List(rule) => {
-            let others = rule.apart_from.as_ref().map(|flag| items(flag, &[], flags));
-            let is_there = |item: &&str| others.iter().flatten().any(|other| other == item);
-            if rule.contains.iter().any(is_there) {
-                return None;
-            }
-            let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
-            Some(Mend::List {
-                component,
-                name: name.clone(),
-                items: ListMend {
-                    current: items(name, rule.default, flags),
-                    add: owned(rule.contains),
-                    remove: owned(rule.without),
-                    may_be_empty: rule.default.is_empty(),
-                },
-            })
-        }
+        Constraint::List(rule) => Some(Mend::List {
+            component,
+            name: name.clone(),
+            items: list_mend(name, rule, flags)?,
+        }),
         Constraint::GivenWith(_)
         | Constraint::NotGiven(_)
         | Constraint::OffOr { .. }
@@ -140,6 +127,22 @@ pub(super) fn mend(
         | Constraint::Positive { .. }
         | Constraint::Switches { .. } => None,
     }
+}
+
+/// What is to become of a list; none where another list, which only the operator can judge, forbids it.
+pub(super) fn list_mend(name: &FlagName, rule: &ListRule, flags: &Flags) -> Option<ListMend> {
+    let others = rule.apart_from.as_ref().map(|flag| items(flag, &[], flags));
+    let is_there = |item: &&str| others.iter().flatten().any(|other| other == item);
+    if rule.contains.iter().any(is_there) {
+        return None;
+    }
+    let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    Some(ListMend {
+        current: items(name, rule.default, flags),
+        add: owned(rule.contains),
+        remove: owned(rule.without),
+        may_be_empty: rule.default.is_empty(),
+    })
 }
 
 /// The flags that decide.
@@ -265,6 +268,19 @@ fn suites(name: &FlagName, given: bool, flags: &Flags) -> Held {
             weak.join(", ")
         ),
     )
+}
+
+/// What is strong in the list, with a suite for HTTP/2.
+pub(super) fn strong_suites(name: &FlagName, flags: &Flags) -> String {
+    let mut kept = items(name, &[], flags);
+    kept.retain(|suite| STRONG_SUITES.contains(&suite.as_str()));
+    if kept.is_empty() {
+        return OFFERED_SUITES.join(",");
+    }
+    if !kept.iter().any(|suite| HTTP2_SUITES.contains(&suite.as_str())) {
+        kept.extend(HTTP2_SUITES.map(str::to_owned));
+    }
+    kept.join(",")
 }
 
 fn is_loopback(host: &str) -> bool {

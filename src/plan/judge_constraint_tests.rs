@@ -204,7 +204,26 @@ const ROWS: &[Row] = {
             &["--tls-cipher-suites=TLS_RSA_WITH_3DES_EDE_CBC_SHA"],
             &[],
             Drift,
-            None,
+            Some(
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,\
+                 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+            ),
+        ),
+        (
+            "CIS-1.2.29",
+            &["--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"],
+            &[],
+            Drift,
+            Some(
+                "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            ),
+        ),
+        (
+            "CIS-1.2.29",
+            &["--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
+            &[],
+            Drift,
+            Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
         ),
         (
             "CIS-1.2.29",
@@ -368,7 +387,7 @@ fn every_row_is_judged_as_its_table_says_and_mended_where_that_is_certain() {
         assert_eq!(found, *verdict, "{id} {add:?}: {actual}");
         let mended = mend.map(|mend| match mend {
             Mend::Flag { value, .. } | Mend::Conditional { value, .. } => value,
-            Mend::List { items, .. } => items.value(),
+            Mend::List { items, .. } | Mend::ConditionalList { items, .. } => items.value(),
             Mend::Kubelet { .. } | Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {
                 panic!("{id}")
             }

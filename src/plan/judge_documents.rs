@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::finding::{Evidence, Verdict};
+use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
 use super::targets::{
     ADMISSION_FILE, AUDIT_POLICY, AUTHORIZATION_FILE, flag_file, not_looked_at, plugin_file,
@@ -11,6 +11,7 @@ use super::targets::{
 use crate::admission::{PluginConfig, plugin, pod_security_default};
 use crate::audit::{Level, Policy, SENSITIVE};
 use crate::authorization::{Authorizer, authorizers};
+use crate::controls::{ADMISSION, ADMISSION_FLAG, Kit};
 use crate::domain::{Component, Fact, FileFacts, NodePath, Observation, Owner, Reason};
 
 /// A structured file: its path, or the flag where there is none; and what it says.
@@ -114,6 +115,17 @@ fn roots_alone(path: &NodePath, facts: Option<&Fact<FileFacts>>) -> Evidence {
         Some(Fact::Absent) => unknown(path.as_str(), EXPECTED, &Reason::new("it is not there")),
         None => unknown(path.as_str(), EXPECTED, &not_looked_at(path)),
     }
+}
+
+/// The flag that names our configuration; none where another one is named, which is the operator's.
+pub(super) fn pod_security_mend(observation: &Observation) -> Option<Mend> {
+    (named(ADMISSION_FILE, observation).is_none()).then_some(())?;
+    Some(Mend::Conditional {
+        kit: Kit::PodSecurity,
+        component: Component::ApiServer,
+        name: ADMISSION_FLAG.parse().ok()?,
+        value: ADMISSION.to_owned(),
+    })
 }
 
 /// The evidence about what a namespace without a label is kept to.

@@ -7,7 +7,9 @@ use super::redact::redact;
 use super::targets::{config_file, flag_file, not_looked_at};
 use super::{judge_constraint, judge_documents};
 use crate::anonymous::Anonymous;
-use crate::controls::{AUTHENTICATION, Constraint, FlagRule, KubernetesVersion, ListRule, Remedy};
+use crate::controls::{
+    ADMISSION, ADMISSION_FLAG, AUTHENTICATION, Constraint, FlagRule, Kit, KubernetesVersion, ListRule, Remedy,
+};
 use crate::domain::{Component, Fact, FlagName, Manifest, NodePath, Observation, Process, Reason};
 use crate::manifest::{CommandLine, command_line, flags_of_process, parse_boolean, parse_go_integer};
 
@@ -129,45 +131,58 @@ fn mend(
             name: name.clone(),
             value: value.clone(),
         }),
-        (FlagRule::IsSet { usual: Some(usual) }, Remedy::Conditional(kit)) => Some(Mend::Conditional {
+        (rule, Remedy::Conditional(kit)) => conditional(component, (name, rule), kit, flags),
+        _ => None,
+    }
+}
+
+/// What a conditional remedy sets.
+fn conditional(
+    component: Component,
+    (name, rule): (&FlagName, &FlagRule),
+    kit: Kit,
+    flags: &Flags,
+) -> Option<Mend> {
+    let set = |name: &FlagName, value: String| {
+        Some(Mend::Conditional {
             kit,
             component,
             name: name.clone(),
-            value: usual.clone(),
-        }),
-        // A file that is named already is the operator's: how people sign in stands in it.
-        (FlagRule::Meets(Constraint::OffOr { instead, .. }), Remedy::Conditional(_))
-            if is_given(instead, flags) =>
-        {
-            None
-        }
-        (FlagRule::Meets(Constraint::OffOr { instead, .. }), Remedy::Conditional(kit)) => {
-            Some(Mend::Conditional {
-                kit,
-                component,
-                name: instead.clone(),
-                value: AUTHENTICATION.to_owned(),
-            })
-        }
-        (FlagRule::Is { value, .. }, Remedy::Conditional(kit)) => Some(Mend::Conditional {
-            kit,
-            component,
-            name: name.clone(),
-            value: value.clone(),
-        }),
-        (FlagRule::AtLeast { minimum, .. }, Remedy::Conditional(kit)) => {
+            value,
+        })
+    };
+    match rule {
+        FlagRule::IsSet { usual: Some(usual) } => set(name, usual.clone()),
+        FlagRule::Is { value, .. } => set(name, value.clone()),
+        FlagRule::AtLeast { minimum, .. } => {
             // More than asked for stays.
             let given = flags.value(name).and_then(parse_go_integer);
             let value = given.filter(|given| given >= minimum).unwrap_or(*minimum);
-            Some(Mend::Conditional {
-                kit,
-                component,
-                name: name.clone(),
-                value: value.to_string(),
-            })
+            set(name, value.to_string())
         }
-        _ => None,
+        // A file that is named already is the operator's: how people sign in stands in it.
+        FlagRule::Meets(Constraint::OffOr { instead, .. }) if is_given(instead, flags) => None,
+        FlagRule::Meets(Constraint::OffOr { instead, .. }) => set(instead, AUTHENTICATION.to_owned()),
+        FlagRule::Meets(Constraint::Suites { .. }) => set(name, judge_constraint::strong_suites(name, flags)),
+        FlagRule::Meets(Constraint::List(rule)) => Some(Mend::ConditionalList {
+            kit,
+            component,
+            name: name.clone(),
+            items: judge_constraint::list_mend(name, rule, flags)?,
+            with: (kit == Kit::EventRateLimit)
+                .then(|| admission_file(flags))
+                .flatten(),
+        }),
+        FlagRule::IsSet { usual: None } | FlagRule::Meets(_) => None,
     }
+}
+
+/// The file that configures plug-ins of admission: the one that is named, or else ours.
+fn admission_file(flags: &Flags) -> Option<(FlagName, String)> {
+    let name: FlagName = ADMISSION_FLAG.parse().ok()?;
+    let given = flags.value(&name).filter(|value| !value.is_empty());
+    let value = given.unwrap_or(ADMISSION).to_owned();
+    Some((name, value))
 }
 
 fn by_flags(name: &FlagName, rule: &FlagRule, flags: &Flags, version: Option<KubernetesVersion>) -> Held {

@@ -4,7 +4,7 @@ use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{JudgeContext, piece, unknown};
 use super::redact::redact;
 use super::targets::not_looked_at;
-use crate::controls::{Kit, KubeletRule, Must, Requirement, STRONG_SUITES, catalogue};
+use crate::controls::{Kit, KubeletRule, Must, OFFERED_SUITES, Requirement, STRONG_SUITES, catalogue};
 use crate::domain::{Fact, Layout, NodePath, Observation, Reason};
 use crate::kubelet::{
     BOOTSTRAP, CERTIFICATE, DEBUG_FLAGS, Effective, GATE_STAGE, Kind, NewValue, PRIVATE_KEY, PROFILING,
@@ -14,14 +14,6 @@ use crate::manifest::parse_boolean;
 
 /// How many processes a pod may have, if nobody says otherwise (the example of the CIS benchmark, 4.2.13).
 pub(super) const PIDS: u64 = 4096;
-/// What every Go client of today knows, for either kind of certificate; without the suites of AES-128-GCM no HTTP/2 is served (Go
-/// `golang.org/x/net/http2`).
-const SUITES: [&str; 4] = [
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-];
 
 /// A file that was changed so shortly after the process was started may have been read by it, and two clocks tell the two times: one second.
 const SLACK_NS: i128 = 1_000_000_000;
@@ -103,7 +95,7 @@ fn wanted(kind: Kind, must: Must) -> Option<serde_json::Value> {
         (Must::Be(value), Kind::Text | Kind::Span) => value.into(),
         (Must::BeAtLeast(1..), Kind::Number) => PIDS.into(),
         (Must::BeLoopback, _) => "127.0.0.1".into(),
-        (Must::BeStrongSuites, _) => SUITES.map(serde_json::Value::from).to_vec().into(),
+        (Must::BeStrongSuites, _) => OFFERED_SUITES.map(serde_json::Value::from).to_vec().into(),
         (Must::BeModernTls, _) => "VersionTLS12".into(),
         (Must::Be(_) | Must::BeAtLeast(_) | Must::BeFile | Must::BeUnset | Must::BeLongerThanZero, _) => {
             return None;

@@ -6,6 +6,7 @@ use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
 use super::edits::{Wanted, withheld};
 use super::judge_flags::version_of;
+use crate::admission::{PluginConfig, event_limits, plugin, pod_security_default};
 use crate::anonymous::{Anonymous, HARMLESS};
 use crate::audit::Policy;
 use crate::controls::{AUTHENTICATION, Kit, Provision};
@@ -36,34 +37,16 @@ pub(super) fn prepare<'a>(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> (Vec<&'a Wanted>, Prepared, Vec<Withheld>) {
-    let mut kits: BTreeMap<Kit, Vec<&Wanted>> = BTreeMap::new();
-    for flag in &wanted {
-        if let Some(kit) = flag.kit {
-            kits.entry(kit).or_default().push(flag);
-        }
-    }
     let (mut prepared, mut left_out, mut refused) = (Prepared::default(), Vec::new(), BTreeSet::new());
-    for (kit, flags) in kits {
-        let met = Needs {
-            component,
-            flags: &flags,
-            observation,
+    for (kit, ready) in ready(component, &wanted, observation, circumstances) {
+        match ready {
+            Ok(ready) => prepared.add(ready),
+            Err(reason) => {
+                let flags = wanted.iter().copied().filter(|flag| flag.kit == Some(kit));
+                left_out.push(withheld(component, flags, reason));
+                refused.insert(kit);
+            }
         }
-        .met(kit);
-        let reason = match met {
-            Ok(ready) => match ready.tried_and_failed(circumstances) {
-                None => {
-                    prepared.changes.extend(ready.changes);
-                    prepared.edits.extend(ready.edits);
-                    prepared.there.extend(ready.there);
-                    continue;
-                }
-                Some(reason) => reason,
-            },
-            Err(why) => WithheldReason::NotReady(why),
-        };
-        left_out.push(withheld(component, flags.iter().copied(), reason));
-        refused.insert(kit);
     }
     let kept = wanted
         .into_iter()
@@ -71,7 +54,57 @@ pub(super) fn prepare<'a>(
     (kept.collect(), prepared, left_out)
 }
 
+/// Each remedy that some of the flags belong to, with what goes before it, or why it is not made.
+pub(super) fn ready(
+    component: Component,
+    wanted: &[&Wanted],
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> BTreeMap<Kit, Result<Prepared, WithheldReason>> {
+    let mut kits: BTreeMap<Kit, Vec<&Wanted>> = BTreeMap::new();
+    for flag in wanted {
+        if let Some(kit) = flag.kit {
+            kits.entry(kit).or_default().push(flag);
+        }
+    }
+    let refused: BTreeMap<Kit, String> = kits
+        .iter()
+        .filter_map(|(kit, flags)| Some((*kit, Needs::of(component, flags, observation).met(*kit).err()?)))
+        .collect();
+    let at_once: BTreeSet<Kit> = kits
+        .keys()
+        .copied()
+        .filter(|kit| !refused.contains_key(kit))
+        .collect();
+    let ready = kits.iter().map(|(kit, flags)| {
+        let provided = match refused.get(kit) {
+            Some(why) => Err(why.clone()),
+            None => Needs::of(component, flags, observation).provided(*kit, &at_once),
+        };
+        let ready = provided.map_err(WithheldReason::NotReady);
+        let ready = ready.and_then(|ready| match ready.tried_and_failed(circumstances) {
+            Some(reason) => Err(reason),
+            None => Ok(ready),
+        });
+        (*kit, ready)
+    });
+    ready.collect()
+}
+
 impl Prepared {
+    /// Two remedies may need the same file, folder or mount.
+    fn add(&mut self, other: Self) {
+        for change in other.changes {
+            self.push(change.controls, change.id, change.deed);
+        }
+        for edit in other.edits {
+            if !self.edits.contains(&edit) {
+                self.edits.push(edit);
+            }
+        }
+        self.there.extend(other.there);
+    }
+
     fn tried_and_failed(&self, circumstances: &Circumstances<'_>) -> Option<WithheldReason> {
         let mut changes = self.changes.iter();
         let failed = changes.find_map(|change| circumstances.failed.get(&change.id))?;
@@ -87,24 +120,41 @@ struct Needs<'a> {
     observation: &'a Observation,
 }
 
-impl Needs<'_> {
-    fn met(&self, kit: Kit) -> Result<Prepared, String> {
+impl<'a> Needs<'a> {
+    const fn of(component: Component, flags: &'a [&'a Wanted], observation: &'a Observation) -> Self {
+        Self {
+            component,
+            flags,
+            observation,
+        }
+    }
+
+    /// What the remedy needs beside files and folders.
+    fn met(&self, kit: Kit) -> Result<(), String> {
         match kit {
-            Kit::AuditLog => self.audit_log()?,
-            Kit::KubeletCa => self.kubelets_are_verified()?,
-            Kit::TokenExpiry => self.no_token_is_stale()?,
-            Kit::Anonymous => self.nobody_needs_to_be_anonymous()?,
+            Kit::AuditLog => self.audit_log(),
+            Kit::KubeletCa => self.kubelets_are_verified(),
+            Kit::TokenExpiry => self.no_token_is_stale(),
+            Kit::Anonymous => self.nobody_needs_to_be_anonymous(),
+            Kit::ExternalIps => self.no_service_has_external_ips(),
+            Kit::PodSecurity => self.no_pod_would_be_refused(),
             // A file's owner and settings of the kubelet are no flags of a component.
             Kit::EtcdAccount
+            | Kit::ServerSuites
+            | Kit::EventRateLimit
             | Kit::KubeletServing
             | Kit::KubeletSuites
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
-            | Kit::KubeletHandlers => {}
+            | Kit::KubeletHandlers => Ok(()),
         }
+    }
+
+    /// The files and folders.
+    fn provided(&self, kit: Kit, at_once: &BTreeSet<Kit>) -> Result<Prepared, String> {
         let mut prepared = Prepared::default();
         for flag in self.flags {
-            let provision = kit.provision(&flag.name, &flag.value);
+            let provision = kit.provision(&flag.name, &flag.value, at_once);
             let Some(provision) = provision.map_err(|error| error.to_string())? else {
                 continue;
             };
@@ -172,14 +222,9 @@ impl Needs<'_> {
         if refused.is_empty() {
             return Ok(());
         }
-        let some: Vec<&str> = refused.iter().take(TOLD).map(String::as_str).collect();
-        let more = match refused.len().saturating_sub(some.len()) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
         Err(format!(
-            "with it the API server would refuse the kubelets of {}{more}",
-            some.join(", ")
+            "with it the API server would refuse the kubelets of {}",
+            some_of(&refused)
         ))
     }
 
@@ -192,6 +237,42 @@ impl Needs<'_> {
             )),
             Fact::Absent => Err("the API server does not show its metrics".to_owned()),
             Fact::Unknown(why) => Err(format!("whether a client uses an old token is not known: {why}")),
+        }
+    }
+
+    fn no_service_has_external_ips(&self) -> Result<(), String> {
+        match &self.observation.external_ips {
+            Fact::Known(services) if services.is_empty() => Ok(()),
+            Fact::Known(services) => Err(format!(
+                "changes of Services with external addresses would be refused: {}",
+                some_of(services)
+            )),
+            Fact::Absent => Err("the API server does not show Services".to_owned()),
+            Fact::Unknown(why) => Err(format!(
+                "whether a Service has external addresses is not known: {why}"
+            )),
+        }
+    }
+
+    fn no_pod_would_be_refused(&self) -> Result<(), String> {
+        let disabled = self.value("disable-admission-plugins").unwrap_or_default();
+        if disabled.split(',').any(|plugin| plugin.trim() == "PodSecurity") {
+            return Err(
+                "PodSecurity is switched off by --disable-admission-plugins: let X-API-08 be mended first"
+                    .to_owned(),
+            );
+        }
+        match &self.observation.beyond_baseline {
+            Fact::Known(namespaces) if namespaces.is_empty() => Ok(()),
+            Fact::Known(namespaces) => Err(format!(
+                "baseline refuses pods that run in namespaces without a label: {}; give each the label \
+                 pod-security.kubernetes.io/enforce that it needs",
+                some_of(namespaces)
+            )),
+            Fact::Absent => Err("the API server does not show namespaces".to_owned()),
+            Fact::Unknown(why) => Err(format!(
+                "whether baseline refuses pods that run is not known: {why}"
+            )),
         }
     }
 
@@ -247,14 +328,11 @@ impl Needs<'_> {
         }
         match &self.observation.anonymous_grants {
             Fact::Known(grants) if grants.is_empty() => Ok(()),
-            Fact::Known(grants) => {
-                let some: Vec<&str> = grants.iter().take(TOLD).map(String::as_str).collect();
-                Err(format!(
-                    "somebody may need the anonymous: {} of the cluster grant them more than Kubernetes and kubeadm do ({})",
-                    grants.len(),
-                    some.join(", ")
-                ))
-            }
+            Fact::Known(grants) => Err(format!(
+                "somebody may need the anonymous: {} of the cluster grant them more than Kubernetes and kubeadm do ({})",
+                grants.len(),
+                some_of(grants)
+            )),
             Fact::Absent => Err("what is granted to the anonymous cannot be told".to_owned()),
             Fact::Unknown(why) => Err(format!("what is granted to the anonymous is not known: {why}")),
         }
@@ -278,7 +356,7 @@ impl Needs<'_> {
         match not_asked(self.observation.files.get(folder)) {
             Fact::Absent => prepared.push(
                 self.controls(),
-                format!("folder {folder}"),
+                Digest::of(format!("folder {folder}").as_bytes()),
                 Deed::MakeFolder { path: folder.clone() },
             ),
             Fact::Known(facts) if facts.kind != FileKind::Directory => {
@@ -333,7 +411,7 @@ impl Needs<'_> {
         match (found, provision.content) {
             (Fact::Absent, Some(content)) => prepared.push(
                 self.controls(),
-                format!("install {file} {content}"),
+                Digest::of(format!("install {file} {content}").as_bytes()),
                 Deed::Install {
                     path: file.clone(),
                     content: content.to_owned(),
@@ -387,12 +465,26 @@ impl Needs<'_> {
 }
 
 impl Prepared {
-    /// Several flags may lie in one folder.
-    fn push(&mut self, controls: Vec<ControlId>, name: String, deed: Deed) {
-        let id = Digest::of(name.as_bytes());
-        if self.changes.iter().all(|change| change.id != id) {
+    /// Several flags may lie in one folder, and share one file.
+    fn push(&mut self, controls: Vec<ControlId>, id: Digest, deed: Deed) {
+        let Some(same) = self.changes.iter_mut().find(|change| change.id == id) else {
             self.changes.push(Change { id, controls, deed });
+            return;
+        };
+        for control in controls {
+            if !same.controls.contains(&control) {
+                same.controls.push(control);
+            }
         }
+    }
+}
+
+/// The first of many.
+fn some_of(all: &[String]) -> String {
+    let some: Vec<&str> = all.iter().take(TOLD).map(String::as_str).collect();
+    match all.len().saturating_sub(some.len()) {
+        0 => some.join(", "),
+        more => format!("{}, and {more} more", some.join(", ")),
     }
 }
 
@@ -410,14 +502,44 @@ fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> 
         Kit::AuditLog => Policy::of(document)
             .map(drop)
             .map_err(|why| format!("{file}: {why}")),
+        Kit::EventRateLimit => configures(document, "EventRateLimit", file, |limits| {
+            event_limits(limits).map(drop)
+        }),
+        Kit::PodSecurity => configures(
+            document,
+            "PodSecurity",
+            file,
+            |defaults| match pod_security_default(defaults)? {
+                "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
+                _ => Ok(()),
+            },
+        ),
         Kit::TokenExpiry
         | Kit::EtcdAccount
         | Kit::KubeletCa
+        | Kit::ServerSuites
+        | Kit::ExternalIps
         | Kit::KubeletServing
         | Kit::KubeletSuites
         | Kit::KubeletPids
         | Kit::KubeletSeccomp
         | Kit::KubeletHandlers => Ok(()),
+    }
+}
+
+/// The file configures that plug-in, in place: a file behind the file is not looked at.
+fn configures(
+    document: &serde_json::Value,
+    name: &str,
+    file: &NodePath,
+    fits: impl FnOnce(&serde_json::Value) -> Result<(), String>,
+) -> Result<(), String> {
+    match plugin(document, name).map_err(|why| format!("{file}: {why}"))? {
+        Some(PluginConfig::Here(here)) => fits(here).map_err(|why| format!("{file}, {name}: {why}")),
+        Some(PluginConfig::File(behind)) => Err(format!(
+            "{file} has {name} configured by {behind}; write it into {file} itself, or add the flag by hand"
+        )),
+        None => Err(format!("{file} is there, and says nothing of {name}; add it")),
     }
 }
 
@@ -439,6 +561,9 @@ fn fits(anonymous: &Anonymous, file: &NodePath) -> Result<(), String> {
     }
 }
 
+#[cfg(test)]
+#[path = "kits_admission_tests.rs"]
+mod admission_tests;
 #[cfg(test)]
 #[path = "kits_anonymous_tests.rs"]
 mod anonymous_tests;

@@ -137,6 +137,10 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
         | Kit::TokenExpiry
         | Kit::EtcdAccount
         | Kit::KubeletCa
+        | Kit::ServerSuites
+        | Kit::ExternalIps
+        | Kit::EventRateLimit
+        | Kit::PodSecurity
         | Kit::KubeletServing
         | Kit::KubeletSuites
         | Kit::KubeletSeccomp

@@ -41,6 +41,7 @@ mod judge_widened;
 mod kits;
 mod kubelet_edit;
 mod last_words;
+mod lists;
 mod pairs;
 mod redact;
 mod restart;

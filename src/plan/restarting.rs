@@ -31,7 +31,7 @@ pub(super) struct Restarting<'a> {
     pub(super) cleaned_up: Option<&'a Instant>,
     /// True when the same content comes in again, and with it a pod of the same UID.
     pub(super) same_pod_returns: bool,
-    pub(super) removed: Option<&'a (Instant, usize)>,
+    pub(super) removed: Option<&'a (Instant, Option<usize>)>,
     pub(super) now: &'a Instant,
     pub(super) deadline: Duration,
 }

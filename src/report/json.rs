@@ -94,7 +94,7 @@ struct PlanBody<'a> {
 struct InFlightBody<'a> {
     change: Digest,
     path: &'a NodePath,
-    /// `wait`, `drain`, `end`, `cleaned-up`, `put-in`, `finish`, `abandon`, `undo`, `put-back`, `refuse` or `stuck`.
+    /// `wait`, `drain`, `end`, `cleaned-up`, `remove-ended`, `restart-kubelet`, `put-in`, `finish`, `abandon`, `undo`, `put-back`, `refuse` or `stuck`.
     step: &'static str,
     message: String,
 }
@@ -337,6 +337,12 @@ fn mend(mend: &Mend) -> Value {
             component,
             name,
             items,
+        } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": items.value() }),
+        Mend::ConditionalList {
+            component,
+            name,
+            items,
+            ..
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": items.value() }),
         Mend::Quarantine { path, digest } => json!({ "kind": "quarantine", "path": path, "digest": digest }),
     }

@@ -24,12 +24,23 @@ pub struct Container {
     pub id: String,
     #[prost(string, tag = "2")]
     pub pod_sandbox_id: String,
+    #[prost(message, optional, tag = "3")]
+    pub metadata: Option<ContainerMetadata>,
     #[prost(int32, tag = "6")]
     pub state: i32,
     #[prost(int64, tag = "7")]
     pub created_at: i64,
     #[prost(map = "string, string", tag = "8")]
     pub labels: HashMap<String, String>,
+}
+
+/// A container's name in its pod, and which run of it that is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ContainerMetadata {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -88,16 +99,28 @@ pub struct Containers {
     pub removed: Vec<String>,
 }
 
-/// A container of a pod.
-pub fn container(id: &str, pod_uid: &str, state: i32) -> Container {
+/// A container of a pod in `kube-system`, in its run of that number.
+pub fn container(
+    id: &str,
+    (pod_uid, pod_name): (&str, &str),
+    (name, run): (&str, u32),
+    state: i32,
+) -> Container {
+    let label = |key: &str, value: &str| (format!("io.kubernetes.{key}"), value.to_owned());
     Container {
         id: id.to_owned(),
         pod_sandbox_id: "a sandbox".to_owned(),
+        metadata: Some(ContainerMetadata {
+            name: name.to_owned(),
+            attempt: run,
+        }),
         state,
         created_at: 1_700_000_000_000_000_000,
         labels: HashMap::from([
-            ("io.kubernetes.pod.uid".to_owned(), pod_uid.to_owned()),
-            ("io.kubernetes.pod.namespace".to_owned(), "kube-system".to_owned()),
+            label("pod.uid", pod_uid),
+            label("pod.name", pod_name),
+            label("pod.namespace", "kube-system"),
+            label("container.name", name),
         ]),
     }
 }

@@ -79,8 +79,10 @@ pub struct Options {
     pub kubelet_age: Duration,
     /// What the kubelet is started with beside kubeadm's flags.
     pub kubelet_flags: Vec<String>,
-    /// Set: the kubelet always leaves ended containers to its garbage collector, which does not come, and its runtime does so with calls.
-    pub leaves_containers: Option<Manner>,
+    /// True when the kubelet always leaves ended containers to its garbage collector, which does not come.
+    pub leaves_containers: bool,
+    /// What the container runtime does with calls.
+    pub runtime: Manner,
     /// The operator's configuration, if there is one.
     pub config: Option<String>,
 }
@@ -94,7 +96,8 @@ impl Default for Options {
             kubelet: true,
             kubelet_age: Duration::from_hours(1),
             kubelet_flags: Vec::new(),
-            leaves_containers: None,
+            leaves_containers: false,
+            runtime: Manner::Answers,
             config: None,
         }
     }
@@ -108,7 +111,7 @@ pub struct World {
     etcd: Arc<Mutex<Fact<EtcdState>>>,
     ports: Vec<(Component, Port)>,
     _healthz: Port,
-    _runtime: Option<ContainerRuntime>,
+    _runtime: ContainerRuntime,
     // The last field: removed when nothing writes to it any more.
     folder: tempfile::TempDir,
 }
@@ -135,12 +138,10 @@ impl World {
         if let Some(config) = &options.config {
             files::write(folder.path(), "etc/holdfast/config.yaml", 0o600, config);
         }
-        let (wait, manner) = (options.kubelet, options.leaves_containers);
+        let (wait, manner) = (options.kubelet, options.runtime);
         let shared = Arc::new(Shared::new(folder.path(), options, healthz.number()));
-        let runtime = manner.map(|manner| {
-            let socket = folder.path().join("run/containerd/containerd.sock");
-            ContainerRuntime::start(&socket, Arc::clone(&shared.containers), manner)
-        });
+        let socket = folder.path().join("run/containerd/containerd.sock");
+        let runtime = ContainerRuntime::start(&socket, Arc::clone(&shared.containers), manner);
         let kubelet = std::thread::Builder::new().name("kubelet".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || kubelet::run(&shared)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::NODE_NAME;
 use super::container_runtime::{EXITED, container};
 use super::file_source::Desired;
 use super::kubelet::{Running, Shared};
@@ -138,12 +139,13 @@ impl Pods {
         for key in gone {
             if let Some(slot) = self.slots.remove(&key) {
                 shared.proc_folder.end(slot.pause);
-                if shared.options.leaves_containers.is_some() {
-                    let left = container(&shared.container_id(), &slot.pod.uid, EXITED);
-                    let mut containers = shared.containers.lock().expect("no thread panics with it");
-                    containers.all.push(left);
-                } else {
+                if !shared.options.leaves_containers {
                     pod_log::remove(&shared.root, &slot.pod);
+                    let uid = Some(&slot.pod.uid);
+                    let mut containers = shared.containers.lock().expect("no thread panics with it");
+                    containers
+                        .all
+                        .retain(|container| container.labels.get("io.kubernetes.pod.uid") != uid);
                 }
                 slot.remove_cgroup(shared);
             }
@@ -245,8 +247,17 @@ impl Slot {
                 container.restarts += 1;
             }
         }
-        if self.is_gone() {
-            self.ended.get_or_insert(now);
+        if self.is_gone() && self.ended.is_none() {
+            self.ended = Some(now);
+            let name = format!("{}-{NODE_NAME}", self.pod.name());
+            let mut containers = shared.containers.lock().expect("no thread panics with it");
+            for (index, ended) in self.containers.iter().enumerate() {
+                let run = (self.pod.container_name(index), ended.next_run.saturating_sub(1));
+                let pod = (self.pod.uid.as_str(), name.as_str());
+                containers
+                    .all
+                    .push(container(&shared.container_id(), pod, run, EXITED));
+            }
         }
     }
 

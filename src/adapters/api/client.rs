@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT, WARNING,
+};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -68,6 +70,8 @@ pub(super) struct Answer {
     pub(super) code: u16,
     /// The header of that name, in seconds.
     pub(super) retry_after: Option<u64>,
+    /// True with a header `Warning`.
+    pub(super) warns: bool,
     /// Metadata may hold a secret too: kubectl's last-applied annotation.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
@@ -234,6 +238,7 @@ impl Api {
         self.within(async {
             let response = connection.send(self.request(call)?).await?;
             let (code, retry_after) = head(&response);
+            let warns = response.headers().contains_key(WARNING);
             let mut body = Zeroizing::new(Vec::new());
             each_chunk(response.into_body(), |chunk| {
                 if body.len() + chunk.len() > max {
@@ -246,6 +251,7 @@ impl Api {
             Ok(Answer {
                 code,
                 retry_after,
+                warns,
                 body,
             })
         })

@@ -4,6 +4,7 @@
 //! with a deadline of its own and no retry that we do not see. (kube pools connections out of our sight and takes more memory.)
 
 mod address;
+mod admission;
 mod client;
 mod discovery;
 mod engine;
@@ -18,6 +19,7 @@ mod pages;
 mod patch;
 
 pub use address::{Address, local_address};
+pub use admission::{namespaces_beyond_baseline, services_with_external_ips};
 pub use client::{Api, ApiError, CallError, Connection};
 pub use discovery::{Served, served};
 pub use engine::{Ending, Job, Orders, Report, rewrite};

@@ -8,8 +8,10 @@ pub(super) const REMOVE: &str = "/runtime.v1.RuntimeService/RemoveContainer";
 /// `CONTAINER_EXITED`.
 pub(super) const EXITED: i32 = 2;
 
-/// The label that the kubelet gives each container (pkg/kubelet/types, `KubernetesPodUIDLabel`).
+/// The labels that the kubelet gives each container (pkg/kubelet/types, `labels.go`).
 pub(super) const POD_UID: &str = "io.kubernetes.pod.uid";
+pub(super) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
+pub(super) const POD_NAME: &str = "io.kubernetes.pod.name";
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(super) struct StateValue {
@@ -36,10 +38,20 @@ pub(super) struct ListContainersRequest {
 pub(super) struct Container {
     #[prost(string, tag = "1")]
     pub(super) id: String,
+    #[prost(message, optional, tag = "3")]
+    pub(super) metadata: Option<ContainerMetadata>,
     #[prost(int32, tag = "6")]
     pub(super) state: i32,
     #[prost(map = "string, string", tag = "8")]
     pub(super) labels: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ContainerMetadata {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) attempt: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

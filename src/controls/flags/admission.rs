@@ -1,6 +1,6 @@
 //! The API server's admission plug-ins: CIS 1.2.3 and 1.2.9 to 1.2.14.
 
-use super::super::{Constraint, Control, FlagRule, ListRule, Remedy, flag};
+use super::super::{Constraint, Control, FlagRule, Kit, ListRule, Remedy, flag};
 use crate::domain::Component;
 
 const ADMISSION: &str = "Admission plug-ins are the last look at each write. One that is switched off by a flag is missed only when it is needed.";
@@ -18,9 +18,7 @@ pub(super) fn controls() -> Vec<Control> {
             ADMISSION,
             ENABLE,
             list(&["DenyServiceExternalIPs"], &[]),
-            Remedy::ReportOnly(
-                "a cluster in which no Service uses spec.externalIPs; new and changed ones would be refused",
-            ),
+            Remedy::Conditional(Kit::ExternalIps),
         ),
         row(
             "CIS-1.2.9",
@@ -29,9 +27,7 @@ pub(super) fn controls() -> Vec<Control> {
             ADMISSION,
             ENABLE,
             list(&["EventRateLimit"], &[]),
-            Remedy::ReportOnly(
-                "an admission configuration with limits that fit the cluster; without one the server does not start",
-            ),
+            Remedy::Conditional(Kit::EventRateLimit),
         ),
         row(
             "CIS-1.2.10",

@@ -176,10 +176,7 @@ pub(super) fn controls() -> Vec<Control> {
             "Suites without forward secrecy let a recorded connection be read once the key is known. (Go's own list has no broken ones.)",
             "tls-cipher-suites",
             FlagRule::Meets(Constraint::Suites { given: true }),
-            Remedy::ReportOnly(
-                "a list that every client and load balancer can do, with the AES_128_GCM_SHA256 suite of the certificate's kind of key, without \
-                 which the server does not start",
-            ),
+            Remedy::Conditional(Kit::ServerSuites),
         ),
         row(
             "CIS-1.2.30",

@@ -1,0 +1,118 @@
+//! What would be refused if plug-ins of admission were switched on, as an API server tells it.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test touches the node from outside, and fails loudly"
+)]
+
+#[path = "world/api_server.rs"]
+mod api_server;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use api_server::{ApiServer, Fault};
+use holdfast::adapters::api::{self, Address, Api};
+use holdfast::adapters::files::Files;
+use holdfast::domain::{Fact, NodePath, Owner};
+
+const SERVICES: &str = "/api/v1/services?limit=500";
+const NAMESPACES: &str = "/api/v1/namespaces?limit=500";
+const WARNING: &str =
+    "Warning: 299 - \"existing pods in namespace \\\"a\\\" violate the new PodSecurity enforce level\"\r\n";
+
+fn client(server: &ApiServer) -> Api {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("admin.conf"), server.kubeconfig()).expect("written");
+    let facts = std::fs::metadata(folder.path()).expect("a folder");
+    let files = Files::at(folder.path())
+        .expect("a folder")
+        .taking_for_root(Owner {
+            uid: facts.uid(),
+            gid: facts.gid(),
+        });
+    let path: NodePath = "/admin.conf".parse().expect("a path");
+    let address = Address {
+        ip: server.address().ip(),
+        port: server.address().port(),
+        name: "127.0.0.1".to_owned(),
+    };
+    Api::open(&files, &path, address, Duration::from_secs(2)).expect("a kubeconfig that is right")
+}
+
+fn block_on<T>(act: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(act)
+}
+
+fn list(items: &str) -> String {
+    format!(r#"{{"metadata":{{}},"items":[{items}]}}"#)
+}
+
+#[test]
+fn services_with_external_addresses_are_named() {
+    let server = ApiServer::start();
+    let of = |name: &str, spec: &str| {
+        format!(r#"{{"metadata":{{"name":"{name}","namespace":"default"}},"spec":{{{spec}}}}}"#)
+    };
+    let services = [
+        of("none", ""),
+        of("empty", r#""externalIPs":[]"#),
+        of("null", r#""externalIPs":null"#),
+        of(
+            "web",
+            r#""clusterIP":"10.0.0.1","externalIPs":["192.0.2.7"],"externalName":"x""#,
+        ),
+    ];
+    server.document(SERVICES, 200, &list(&services.join(",")));
+    let asked = block_on(api::services_with_external_ips(&client(&server)));
+    assert_eq!(asked, Fact::Known(vec!["default/web".to_owned()]));
+    server.document(SERVICES, 403, "{}");
+    let asked = block_on(api::services_with_external_ips(&client(&server)));
+    assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
+}
+
+#[test]
+fn a_namespace_without_a_label_is_tried_by_a_dry_run_and_a_warning_counts() {
+    let server = ApiServer::start();
+    let of = |name: &str, labels: &str| format!(r#"{{"metadata":{{"name":"{name}","labels":{labels}}}}}"#);
+    let namespaces = [
+        of("kube-system", "{}"),
+        of(
+            "labelled",
+            r#"{"pod-security.kubernetes.io/enforce":"privileged"}"#,
+        ),
+        of("a", "null"),
+        of("b", r#"{"pod-security.kubernetes.io/warn":"baseline"}"#),
+        of("gone", "{}"),
+    ];
+    server.document(NAMESPACES, 200, &list(&namespaces.join(",")));
+    let tried = |name: &str, code, headers| {
+        let path = format!("/api/v1/namespaces/{name}?dryRun=All");
+        server.inject(&path, Fault::Answer(code, headers, "{}".to_owned()));
+    };
+    tried("a", 200, WARNING);
+    tried("b", 200, "");
+    tried("gone", 404, "");
+    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    assert_eq!(asked, Fact::Known(vec!["a".to_owned()]));
+    let patches: Vec<String> = server
+        .requests()
+        .into_iter()
+        .filter(|request| request.starts_with("PATCH"))
+        .collect();
+    assert_eq!(
+        patches,
+        ["a", "b", "gone"].map(|name| format!("PATCH /api/v1/namespaces/{name}?dryRun=All")),
+        "nothing but dry runs, and none where it is not needed"
+    );
+
+    // What is not answered is not known.
+    tried("a", 403, "");
+    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
+    let odd = of("../secrets", "{}");
+    server.document(NAMESPACES, 200, &list(&odd));
+    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
+}
