@@ -49,6 +49,7 @@ pub fn judge(controls: &[Selected], observation: &Observation, context: &JudgeCo
     findings
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of requirement")]
 fn evidence_of(control: &Control, observation: &Observation, context: &JudgeContext<'_>) -> Vec<Evidence> {
     match &control.requirement {
         Requirement::Mode { target, ceiling } => files(
