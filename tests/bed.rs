@@ -356,8 +356,12 @@ fn the_kubelets_certificate_is_told_and_approved(node: &Node) {
         "CIS-4.2.12",
         "CIS-4.2.14",
         "X-KUBELET-04",
+        "CIS-1.2.3",
+        "CIS-1.2.9",
         "CIS-1.2.16",
+        "CIS-1.2.29",
         "CIS-3.2.1",
+        "X-API-07",
     ] {
         assert!(!drift.contains(mended), "{mended}: {drift:?}");
     }
