@@ -26,6 +26,7 @@ pub mod kubeconfig;
 pub mod kubelet;
 pub mod manifest;
 pub mod observe;
+pub mod oidc;
 pub mod pair;
 pub mod plan;
 pub mod reconcile;

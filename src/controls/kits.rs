@@ -52,7 +52,7 @@ pub struct Provision {
     /// The file that the flag names, where it must be there before.
     pub file: Option<NodePath>,
     /// Its content, where Holdfast installs it.
-    pub content: Option<&'static str>,
+    pub content: Option<String>,
 }
 
 /// A file that the operator names, in a folder that cannot be mounted.
@@ -99,9 +99,9 @@ impl Kit {
                  configuration says `conditional: allow`, for all such controls or for this one; a policy that is there is kept"
             }
             Self::Anonymous => {
-                "`conditional: allow` in the configuration, an API server of 1.34 or newer without --anonymous-auth and --oidc-* flags, and no \
-                 binding that grants the anonymous more than Kubernetes and kubeadm do. Holdfast installs an AuthenticationConfiguration \
-                 that leaves them the health endpoints and cluster-info: with --anonymous-auth=false the kubelet's own probes get 401 and \
+                "`conditional: allow` in the configuration, an API server of 1.34 or newer without --anonymous-auth, and no binding that grants the \
+                 anonymous more than Kubernetes and kubeadm do. Holdfast installs an AuthenticationConfiguration that leaves them the health \
+                 endpoints and cluster-info, and that says what the --oidc-* flags say, which go: with --anonymous-auth=false the kubelet's own probes get 401 and \
                  restart the server for ever"
             }
             Self::TokenExpiry => {
@@ -240,7 +240,7 @@ fn installed(
         volume,
         volume_type: "Directory",
         writable: false,
-        content: (file == path(usual)).then_some(content),
+        content: (file == path(usual)).then(|| content.to_owned()),
         file: Some(file),
     }
 }
@@ -287,7 +287,7 @@ mod tests {
         let ours = of("audit-policy-file", AUDIT_POLICY).unwrap();
         assert_eq!(
             (ours.folder.as_str(), ours.writable, ours.content),
-            ("/etc/kubernetes/audit", false, Some(POLICY))
+            ("/etc/kubernetes/audit", false, Some(POLICY.to_owned()))
         );
         let theirs = of("audit-policy-file", "/etc/audit/p.yaml").unwrap();
         assert_eq!(theirs.file, Some(path("/etc/audit/p.yaml")));
@@ -317,7 +317,8 @@ mod tests {
                 .unwrap()
         };
         let has = |provision: &Provision| {
-            let document: serde_json::Value = serde_yaml::from_str(provision.content.unwrap()).unwrap();
+            let document: serde_json::Value =
+                serde_yaml::from_str(provision.content.as_ref().unwrap()).unwrap();
             ["EventRateLimit", "PodSecurity"].map(|name| plugin(&document, name).unwrap().is_some())
         };
         let (events, pods) = (Kit::EventRateLimit, Kit::PodSecurity);

@@ -47,6 +47,8 @@ pub struct Observation {
     pub asked_kubelet: AskedKubelet,
     /// The bindings that grant the anonymous more than Kubernetes and kubeadm do; asked only where they are to be refused.
     pub anonymous_grants: Fact<Vec<String>>,
+    /// The text of the file of `--oidc-ca-file`; looked at only where the anonymous are to be confined.
+    pub oidc_authority: Fact<String>,
     /// How often a token was used beyond its time since the API server was started; asked only where that is to end.
     pub stale_tokens: Fact<u64>,
     /// The Services with external addresses, as `NAMESPACE/NAME`; asked only where none is to have one any more.

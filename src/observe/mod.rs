@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::journal::{Act, InFlight};
 use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
-use crate::plan::{document_behind, documents_of, paths_of, serving_certificate};
+use crate::plan::{document_behind, documents_of, flag_file, paths_of, serving_certificate};
 
 /// What a pass asks of the node.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
+        oidc_authority: Fact::unknown("it was not looked at"),
         external_ips: Fact::unknown("it was not asked"),
         beyond_baseline: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),
@@ -186,6 +187,9 @@ pub fn ask_for_cluster(node: &Node, observation: &mut Observation) {
 /// Adds what conditional remedies make or need on the node.
 pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation: &mut Observation) {
     for (kit, name, value) in wanted {
+        if *kit == Kit::Anonymous {
+            observation.oidc_authority = oidc_authority(node, &observation.manifests);
+        }
         // What cannot be provided is told when the change is planned.
         let Ok(Some(provision)) = kit.provision(name, value, &BTreeSet::new()) else {
             continue;
@@ -209,6 +213,16 @@ pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation
             observation.files.insert(path, facts);
         }
     }
+}
+
+/// The text of the file of `--oidc-ca-file`, as far as it comes from the node.
+fn oidc_authority(node: &Node, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<String> {
+    let path = flag_file(Component::ApiServer, "oidc-ca-file", manifests);
+    path.and_then(|path| node.files.read(&path, MAX_BYTES))
+        .and_then(|content| match String::from_utf8(content.bytes) {
+            Ok(text) => Fact::Known(text),
+            Err(_) => Fact::unknown("it is no text"),
+        })
 }
 
 fn look_at(node: &Node, control: &Control, observation: &mut Observation) {

@@ -450,6 +450,7 @@ pub(crate) fn fresh_node() -> Observation {
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
+        oidc_authority: Fact::unknown("it was not looked at"),
         external_ips: Fact::unknown("it was not asked"),
         beyond_baseline: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),

@@ -96,6 +96,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         asked_kubelet: crate::domain::AskedKubelet::default(),
         stale_tokens: Fact::unknown("it was not asked"),
         anonymous_grants: Fact::unknown("it was not asked"),
+        oidc_authority: Fact::unknown("it was not looked at"),
         external_ips: Fact::unknown("it was not asked"),
         beyond_baseline: Fact::unknown("it was not asked"),
         kubelets: Fact::unknown("it was not asked"),

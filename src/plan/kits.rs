@@ -1,17 +1,16 @@
 //! What conditional remedies need before their flags are set: made where Holdfast makes it, there where it does not. Pure.
 
+mod anonymous;
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
 use super::edits::{Wanted, withheld};
-use super::judge_flags::version_of;
-use crate::admission::{PluginConfig, event_limits, plugin, pod_security_default};
-use crate::anonymous::{Anonymous, HARMLESS};
-use crate::audit::Policy;
-use crate::controls::{AUTHENTICATION, Kit, Provision};
-use crate::domain::{Component, ControlId, Digest, Fact, FileKind, NodePath, Observation, Owner};
-use crate::manifest::{Edit, Mounted, command_line, mounted_from};
+use crate::controls::Kit;
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, NodePath, Observation};
+use crate::manifest::{Edit, command_line};
 
 /// A log of so many old files is reckoned with where their number has no limit.
 const UNLIMITED: u64 = 10;
@@ -155,14 +154,45 @@ impl<'a> Needs<'a> {
         let mut prepared = Prepared::default();
         for flag in self.flags {
             let provision = kit.provision(&flag.name, &flag.value, at_once);
-            let Some(provision) = provision.map_err(|error| error.to_string())? else {
+            let Some(mut provision) = provision.map_err(|error| error.to_string())? else {
                 continue;
             };
+            if kit == Kit::Anonymous
+                && let Some((_, section)) = self.carried_over()?
+            {
+                provision.content = provision.content.map(|content| content + &section);
+                prepared.edits.extend(self.without_oidc());
+            }
             self.folder(&provision, &mut prepared)?;
             self.file(kit, &provision, &mut prepared)?;
             self.mount(&provision, &mut prepared);
         }
         Ok(prepared)
+    }
+
+    /// The flags that the manifest has now.
+    fn given(&self) -> Vec<(FlagName, String)> {
+        let manifest = self
+            .observation
+            .manifests
+            .get(&self.component)
+            .and_then(Fact::known);
+        let line = manifest.and_then(|manifest| command_line(self.component, &manifest.pod).ok());
+        line.map_or_else(Vec::new, |line| {
+            let flags = line.flags();
+            flags
+                .map(|(name, value)| (name.clone(), value.to_owned()))
+                .collect()
+        })
+    }
+
+    /// No `--oidc-*` flag any more.
+    fn without_oidc(&self) -> Vec<Edit> {
+        let names: BTreeSet<FlagName> = self.given().into_iter().map(|(name, _)| name).collect();
+        let of_oidc = names
+            .into_iter()
+            .filter(|name| name.as_str().starts_with("oidc-"));
+        of_oidc.map(|name| Edit::RemoveFlag { name }).collect()
     }
 
     /// Both flags are needed, and room for the log.
@@ -276,187 +306,15 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// What the file says excludes two kinds of flags, and an older API server does not take it (kubernetes 1.34: AuthenticationConfiguration
-    /// v1; apiserver/pkg/server/options/authentication).
-    fn nobody_needs_to_be_anonymous(&self) -> Result<(), String> {
-        let manifest = self
-            .observation
-            .manifests
-            .get(&self.component)
-            .and_then(Fact::known);
-        let line =
-            manifest.and_then(|manifest| Some((manifest, command_line(self.component, &manifest.pod).ok()?)));
-        let Some((manifest, line)) = line else {
-            return Err("its manifest is not understood".to_owned());
-        };
-        match version_of(manifest, &line) {
-            Some(version) if version.minor >= 34 => {}
-            Some(version) => {
-                return Err(format!(
-                    "kube-apiserver 1.{} does not take the configuration; 1.34 and newer do",
-                    version.minor
-                ));
-            }
-            None => return Err("the image does not tell which version of kube-apiserver it is".to_owned()),
-        }
-        let excluded = line
-            .flags()
-            .map(|(name, _)| name.as_str())
-            .find(|name| *name == "anonymous-auth" || name.starts_with("oidc-"));
-        if let Some(flag) = excluded {
-            return Err(format!(
-                "kube-apiserver has --{flag}, which it does not take beside the configuration: move what it says into {AUTHENTICATION}, and \
-                 take it away"
-            ));
-        }
-        let modes = self.value("authorization-mode").unwrap_or_default();
-        let others = modes
-            .split(',')
-            .any(|mode| !matches!(mode.trim(), "Node" | "RBAC"));
-        if others || self.value("authorization-config").is_some() {
-            return Err(
-                "what other authorizers than Node and RBAC grant the anonymous is not known".to_owned(),
-            );
-        }
-        let container = manifest.pod.containers.get(line.container());
-        let probe = container.and_then(|container| container.health.as_ref());
-        if let Some(probe) = probe.filter(|probe| !HARMLESS.contains(&probe.path.as_str())) {
-            return Err(format!(
-                "the kubelet probes kube-apiserver at {}, which the anonymous could not ask for any more",
-                probe.path
-            ));
-        }
-        match &self.observation.anonymous_grants {
-            Fact::Known(grants) if grants.is_empty() => Ok(()),
-            Fact::Known(grants) => Err(format!(
-                "somebody may need the anonymous: {} of the cluster grant them more than Kubernetes and kubeadm do ({})",
-                grants.len(),
-                some_of(grants)
-            )),
-            Fact::Absent => Err("what is granted to the anonymous cannot be told".to_owned()),
-            Fact::Unknown(why) => Err(format!("what is granted to the anonymous is not known: {why}")),
-        }
-    }
-
     /// The value that a flag will have.
     fn value(&self, name: &str) -> Option<String> {
         if let Some(flag) = self.flags.iter().find(|flag| flag.name.as_str() == name) {
             return Some(flag.value.clone());
         }
-        let manifest = self.observation.manifests.get(&self.component)?.known()?;
-        let line = command_line(self.component, &manifest.pod).ok()?;
-        let given = line.flags().filter(|(flag, _)| flag.as_str() == name).last();
-        given.map(|(_, value)| value.to_owned())
-    }
-
-    /// The folder is root's alone to write, or is made.
-    fn folder(&self, provision: &Provision, prepared: &mut Prepared) -> Result<(), String> {
-        let folder = &provision.folder;
-        self.way(folder)?;
-        match not_asked(self.observation.files.get(folder)) {
-            Fact::Absent => prepared.push(
-                self.controls(),
-                Digest::of(format!("folder {folder}").as_bytes()),
-                Deed::MakeFolder { path: folder.clone() },
-            ),
-            Fact::Known(facts) if facts.kind != FileKind::Directory => {
-                return Err(format!("{folder} is no folder"));
-            }
-            Fact::Known(facts) if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & 0o022 != 0 => {
-                return Err(format!(
-                    "{folder} belongs to {} with mode {}, so somebody else than root can write there",
-                    facts.owner, facts.mode
-                ));
-            }
-            Fact::Known(_) => {}
-            Fact::Unknown(why) => return Err(why.to_string()),
-        }
-        prepared.there.insert(folder.clone());
-        Ok(())
-    }
-
-    /// Who can write to a folder above can put another one in its place, which the pod would then see.
-    fn way(&self, folder: &NodePath) -> Result<(), String> {
-        let mut above = folder.parent();
-        while let Some(path) = above {
-            match not_asked(self.observation.files.get(&path)) {
-                Fact::Known(facts) => {
-                    let group = if facts.owner.gid == Owner::ROOT.gid {
-                        0
-                    } else {
-                        0o020
-                    };
-                    if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & (0o002 | group) != 0 {
-                        return Err(format!(
-                            "{path} belongs to {} with mode {}, so somebody else than root could put another folder in the place of {folder}; \
-                             name a file elsewhere (the control's `value`)",
-                            facts.owner, facts.mode
-                        ));
-                    }
-                }
-                Fact::Absent => {}
-                Fact::Unknown(why) => return Err(why.to_string()),
-            }
-            above = path.parent();
-        }
-        Ok(())
-    }
-
-    /// The file is there and is understood, or is ours to install.
-    fn file(&self, kit: Kit, provision: &Provision, prepared: &mut Prepared) -> Result<(), String> {
-        let Some(file) = &provision.file else {
-            return Ok(());
-        };
-        let found = not_asked(self.observation.files.get(file));
-        match (found, provision.content) {
-            (Fact::Absent, Some(content)) => prepared.push(
-                self.controls(),
-                Digest::of(format!("install {file} {content}").as_bytes()),
-                Deed::Install {
-                    path: file.clone(),
-                    content: content.to_owned(),
-                },
-            ),
-            (Fact::Absent, None) => {
-                return Err(format!(
-                    "{file} is not there; put it there, or leave its name out"
-                ));
-            }
-            (Fact::Known(_), _) => {
-                let document = not_asked(self.observation.documents.get(file));
-                understood(kit, file, document)?;
-            }
-            (Fact::Unknown(why), _) => return Err(why.to_string()),
-        }
-        prepared.there.insert(file.clone());
-        Ok(())
-    }
-
-    fn mount(&self, provision: &Provision, prepared: &mut Prepared) {
-        if self.is_mounted(&provision.folder) {
-            return;
-        }
-        prepared.edits.push(Edit::AddMount {
-            volume: provision.volume.to_owned(),
-            path: provision.folder.clone(),
-            read_only: !provision.writable,
-        });
-        prepared.edits.push(Edit::AddVolume {
-            name: provision.volume.to_owned(),
-            path: provision.folder.clone(),
-            kind: provision.volume_type.to_owned(),
-        });
-    }
-
-    fn is_mounted(&self, folder: &NodePath) -> bool {
-        let manifest = self.observation.manifests.get(&self.component);
-        manifest.and_then(Fact::known).is_some_and(|manifest| {
-            let line = command_line(self.component, &manifest.pod).ok();
-            let container = line.and_then(|line| manifest.pod.containers.get(line.container()));
-            container.is_some_and(|container| {
-                mounted_from(&manifest.pod, container, folder) == Mounted::From(folder.clone())
-            })
-        })
+        let mut given = self.given().into_iter();
+        given
+            .rfind(|(flag, _)| flag.as_str() == name)
+            .map(|(_, value)| value)
     }
 
     fn controls(&self) -> Vec<ControlId> {
@@ -485,79 +343,6 @@ fn some_of(all: &[String]) -> String {
     match all.len().saturating_sub(some.len()) {
         0 => some.join(", "),
         more => format!("{}, and {more} more", some.join(", ")),
-    }
-}
-
-/// A file of somebody else is used only if the API server will bear it.
-fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> Result<(), String> {
-    let document = match document {
-        Fact::Known(document) => document,
-        Fact::Absent => return Err(format!("{file} is gone")),
-        Fact::Unknown(why) => return Err(why.to_string()),
-    };
-    match kit {
-        Kit::Anonymous => Anonymous::of(document)
-            .map_err(|why| format!("{file}: {why}"))
-            .and_then(|anonymous| fits(&anonymous, file)),
-        Kit::AuditLog => Policy::of(document)
-            .map(drop)
-            .map_err(|why| format!("{file}: {why}")),
-        Kit::EventRateLimit => configures(document, "EventRateLimit", file, |limits| {
-            event_limits(limits).map(drop)
-        }),
-        Kit::PodSecurity => configures(
-            document,
-            "PodSecurity",
-            file,
-            |defaults| match pod_security_default(defaults)? {
-                "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
-                _ => Ok(()),
-            },
-        ),
-        Kit::TokenExpiry
-        | Kit::EtcdAccount
-        | Kit::KubeletCa
-        | Kit::ServerSuites
-        | Kit::ExternalIps
-        | Kit::KubeletServing
-        | Kit::KubeletSuites
-        | Kit::KubeletPids
-        | Kit::KubeletSeccomp
-        | Kit::KubeletHandlers => Ok(()),
-    }
-}
-
-/// The file configures that plug-in, in place: a file behind the file is not looked at.
-fn configures(
-    document: &serde_json::Value,
-    name: &str,
-    file: &NodePath,
-    fits: impl FnOnce(&serde_json::Value) -> Result<(), String>,
-) -> Result<(), String> {
-    match plugin(document, name).map_err(|why| format!("{file}: {why}"))? {
-        Some(PluginConfig::Here(here)) => fits(here).map_err(|why| format!("{file}, {name}: {why}")),
-        Some(PluginConfig::File(behind)) => Err(format!(
-            "{file} has {name} configured by {behind}; write it into {file} itself, or add the flag by hand"
-        )),
-        None => Err(format!("{file} is there, and says nothing of {name}; add it")),
-    }
-}
-
-/// What is there confines the anonymous, and leaves them kubeadm's probes, without which the kubelet restarts the API server for ever.
-fn fits(anonymous: &Anonymous, file: &NodePath) -> Result<(), String> {
-    if let Some(path) = ["/livez", "/readyz"]
-        .into_iter()
-        .find(|path| !anonymous.leaves(path))
-    {
-        return Err(format!(
-            "{file} is there, and refuses {path} to the anonymous, which the kubelet's probes ask for; change it"
-        ));
-    }
-    match anonymous.beyond() {
-        Some(beyond) if beyond.is_empty() => Ok(()),
-        Some(_) | None => Err(format!(
-            "{file} is there, and leaves the anonymous more than health and cluster-info; change it"
-        )),
     }
 }
 

@@ -4,7 +4,9 @@ use super::super::change::{Deed, Plan};
 use super::super::fixtures::{API_SERVER, facts, path, planned};
 use super::tests::{ALLOWED, edited, folder, plan, with_manifest};
 use super::*;
+use crate::admission::plugin;
 use crate::controls::ADMISSION;
+use crate::domain::FileKind;
 use crate::journal::{Act, EditedManifest, Fault, JournalState, Refusal, RefusedFlag};
 
 const FOLDER: &str = "/etc/kubernetes/admission";

@@ -1,12 +1,15 @@
 //! The anonymous: confined where that hurts nobody, and judged by the file that says what is left to them.
 
+use super::super::change::Deed;
 use super::super::fixtures::{API_SERVER, facts, path};
 use super::super::judge::{JudgeContext, judge};
 use super::super::select::select;
 use super::tests::{ALLOWED, edited, folder, plan, with_manifest};
 use super::*;
+use crate::anonymous::Anonymous;
 use crate::config::Config;
-use crate::domain::Layout;
+use crate::controls::AUTHENTICATION;
+use crate::domain::{FileKind, Layout};
 
 const AUTHENTICATION_FOLDER: &str = "/etc/kubernetes/authentication";
 
@@ -36,6 +39,79 @@ fn authentication(says: &str) -> Fact<serde_json::Value> {
     Fact::Known(serde_yaml::from_str(&text).unwrap())
 }
 
+/// The server's manifest with these flags, each on a line of its own.
+fn with_flags(flags: &[&str]) -> String {
+    let lines: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+    API_SERVER.replace("    - --etcd-servers", &format!("{lines}    - --etcd-servers"))
+}
+
+#[test]
+fn what_the_flags_of_oidc_say_goes_into_the_configuration_and_the_flags_go() {
+    let flags = [
+        "--oidc-issuer-url=https://issuer.test",
+        "--oidc-client-id=kubernetes",
+        "--oidc-groups-claim=groups",
+        "--oidc-required-claim=a=b",
+        "--oidc-required-claim=c=d",
+        "--oidc-ca-file=/etc/kubernetes/pki/oidc.crt",
+    ];
+    let mut node = ready(&with_flags(&flags));
+    node.oidc_authority = Fact::Known("-----BEGIN CERTIFICATE-----\n".to_owned());
+    let made = plan(ALLOWED, &node);
+    let (added, removed) = edited(&made);
+    for flag in flags {
+        assert!(removed.contains(&format!("- {flag}")), "{flag}: {removed:#?}");
+    }
+    assert!(added.contains(&format!("- --authentication-config={AUTHENTICATION}")));
+    let is_it = |change: &&Change| change.deed.path().as_str() == AUTHENTICATION;
+    let Some(Deed::Install { content, .. }) = made.changes.iter().find(is_it).map(|change| &change.deed)
+    else {
+        panic!("{:?}", made.changes)
+    };
+    let document: serde_json::Value = serde_yaml::from_str(content).unwrap();
+    assert_eq!(document["jwt"][0]["issuer"]["audiences"][0], "kubernetes");
+    let anonymous = Anonymous::of(&document).unwrap();
+    assert_eq!(anonymous.beyond(), Some(vec![]), "{content}");
+
+    // Without its authority the issuer would not be believed.
+    for (authority, why) in [
+        (Fact::Absent, "is not there"),
+        (Fact::unknown("it is a folder"), "it is a folder"),
+    ] {
+        node.oidc_authority = authority;
+        let told = confined(&node).unwrap_err();
+        assert!(
+            told.contains("/etc/kubernetes/pki/oidc.crt") && told.contains(why),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_that_is_there_takes_the_place_of_the_flags_only_if_it_takes_the_same_tokens() {
+    let flags = [
+        "--oidc-issuer-url=https://issuer.test",
+        "--oidc-client-id=kubernetes",
+    ];
+    let with_file = |jwt: &str| {
+        let mut node = ready(&with_flags(&flags));
+        folder(&mut node, AUTHENTICATION_FOLDER, 0o700);
+        let fact = facts(AUTHENTICATION, FileKind::Regular, 0o600);
+        node.files.insert(path(AUTHENTICATION), Fact::Known(fact));
+        let says = format!(
+            "anonymous: {{enabled: true, conditions: [{{path: /livez}}, {{path: /readyz}}]}}\njwt: [{jwt}]"
+        );
+        node.documents.insert(path(AUTHENTICATION), authentication(&says));
+        confined(&node)
+    };
+    let added = with_file("{issuer: {url: 'https://issuer.test'}}").unwrap();
+    assert!(added.contains(&format!("- --authentication-config={AUTHENTICATION}")));
+    for jwt in ["", "{issuer: {url: 'https://another.test'}}"] {
+        let told = with_file(jwt).unwrap_err();
+        assert!(told.contains("takes no tokens of https://issuer.test"), "{told}");
+    }
+}
+
 #[test]
 fn the_anonymous_are_confined_where_nobody_needs_more_and_the_server_takes_it() {
     let added = confined(&ready(API_SERVER)).unwrap();
@@ -59,7 +135,7 @@ fn the_anonymous_are_confined_where_nobody_needs_more_and_the_server_takes_it() 
         ),
         (
             with_flag("--oidc-issuer-url=https://issuer.test"),
-            "--oidc-issuer-url, which it does not take",
+            "not both given",
         ),
         (
             with_flag("--authorization-mode=Node,RBAC,Webhook"),

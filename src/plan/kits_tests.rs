@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::change::{Deed, Plan};
 use super::super::fixtures::{API_SERVER, facts, fresh_node, path, planned, replace_manifest};
 use super::*;
-use crate::domain::{ControlPlane, Health, Mode};
+use crate::domain::{ControlPlane, FileKind, Health, Mode, Owner};
 use crate::journal::JournalState;
 use crate::manifest::{named_paths, unified_diff};
 

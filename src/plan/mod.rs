@@ -66,4 +66,5 @@ pub use last_words::fault_in;
 pub use pairs::{AskedPair, pairs_of};
 pub use redact::redact;
 pub use select::{InvalidValue, Selected, select};
+pub(crate) use targets::flag_file;
 pub use targets::{Asked, always_written, certificate_files, document_behind, documents_of, paths_of};

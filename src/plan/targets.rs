@@ -204,7 +204,7 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
 
 /// The file of the node that a flag of a component names; `Absent` when it has no manifest or not the flag. The audit log may be the standard
 /// output, and a value may be empty: neither is a file.
-pub(super) fn flag_file(
+pub(crate) fn flag_file(
     component: Component,
     flag: &str,
     manifests: &BTreeMap<Component, Fact<Manifest>>,
