@@ -63,21 +63,52 @@ pub fn pod_security_default(document: &Value) -> Result<&str, String> {
     }
 }
 
-/// How many limits an EventRateLimit configuration has.
+/// The names of the plug-ins that a configuration is about.
 ///
 /// # Errors
-/// When it is no such configuration, or has none: the API server does not start with it then
-/// (plugin/pkg/admission/eventratelimit/apis/eventratelimit/validation).
-pub fn event_limits(document: &Value) -> Result<usize, String> {
+/// When it is no such configuration.
+pub fn plugins(document: &Value) -> Result<Vec<&str>, String> {
+    plugin(document, "")?;
+    let all = document
+        .get("plugins")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    Ok(all
+        .filter_map(|plugin| plugin.get("name").and_then(Value::as_str))
+        .collect())
+}
+
+/// Whether an EventRateLimit configuration has limits that the API server bears.
+///
+/// # Errors
+/// Why it does not start with it (plugin/pkg/admission/eventratelimit/apis/eventratelimit/validation).
+pub fn event_limits(document: &Value) -> Result<(), String> {
+    const KINDS: [&str; 4] = ["Server", "Namespace", "User", "SourceAndObject"];
     let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
-    if text("kind") != "Configuration" || !text("apiVersion").starts_with("eventratelimit.admission.k8s.io/")
-    {
-        return Err("it is no Configuration of eventratelimit.admission.k8s.io".to_owned());
+    if text("kind") != "Configuration" || text("apiVersion") != "eventratelimit.admission.k8s.io/v1alpha1" {
+        return Err("it is no Configuration of eventratelimit.admission.k8s.io/v1alpha1".to_owned());
     }
-    match document.get("limits").and_then(Value::as_array) {
-        Some(limits) if !limits.is_empty() => Ok(limits.len()),
-        Some(_) | None => Err("it has no limits, and the API server does not start without".to_owned()),
+    let limits = document.get("limits").and_then(Value::as_array);
+    let Some(limits) = limits.filter(|limits| !limits.is_empty()) else {
+        return Err("it has no limits, and the API server does not start without".to_owned());
+    };
+    for limit in limits {
+        let kind = limit.get("type").and_then(Value::as_str).unwrap_or_default();
+        if !KINDS.contains(&kind) {
+            return Err(format!("a limit's type is none of {}", KINDS.join(", ")));
+        }
+        for key in ["qps", "burst"] {
+            if limit
+                .get(key)
+                .and_then(Value::as_i64)
+                .is_none_or(|number| number <= 0)
+            {
+                return Err(format!("the {key} of a limit ({kind}) is not above 0"));
+            }
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -140,19 +171,28 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_events_are_counted_and_none_are_an_error() {
+    fn limits_of_events_are_those_that_the_server_bears() {
         let config = |rest: &str| {
             of(&format!(
                 "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\n{rest}"
             ))
         };
-        assert_eq!(
-            event_limits(&config("limits: [{type: Server, qps: 1, burst: 2}]")),
-            Ok(1)
-        );
-        for text in ["", "limits: []", "limits:", "limits: {}"] {
+        let good = "limits: [{type: Server, qps: 1, burst: 2}, {type: User, qps: 1, burst: 2, cacheSize: 9}]";
+        assert_eq!(event_limits(&config(good)), Ok(()));
+        for text in [
+            "",
+            "limits: []",
+            "limits:",
+            "limits: {}",
+            "limits: [{qps: 1, burst: 2}]",
+            "limits: [{type: Node, qps: 1, burst: 2}]",
+            "limits: [{type: Server, qps: 0, burst: 2}]",
+            "limits: [{type: Server, qps: 1}]",
+        ] {
             event_limits(&config(text)).unwrap_err();
         }
         event_limits(&of("{kind: Configuration, limits: [{}]}")).unwrap_err();
+        let two = with("{name: PodSecurity}, {name: EventRateLimit, path: x}");
+        assert_eq!(plugins(&two), Ok(vec!["PodSecurity", "EventRateLimit"]));
     }
 }

@@ -9,7 +9,7 @@ use crate::adapters::lock::Held;
 use crate::apply::{Applier, Outcome, out};
 use crate::config::{Config, Pause};
 use crate::controls::{Control, Kit};
-use crate::domain::{Component, Digest, Fact, FlagName, Observation};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
     Request, ask_for_cluster, ask_for_external_ips, ask_for_grants, ask_for_kubelet, ask_for_pod_security,
@@ -419,6 +419,21 @@ pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<String> 
     out::recover(node, held).iter().map(ToString::to_string).collect()
 }
 
+/// The changes that the operator has seen. A manifest is not edited without what it needs, which may be another file than was shown.
+fn shown<'a>(changes: &'a [Change], only: Option<&BTreeSet<Digest>>) -> Vec<&'a Change> {
+    let is_seen = |change: &&Change| only.is_none_or(|only| only.contains(&change.id));
+    let (mut shown, unseen): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_seen);
+    let needed: BTreeSet<&ControlId> = unseen
+        .into_iter()
+        .filter(|change| change.restarted().is_none())
+        .flat_map(|change| &change.controls)
+        .collect();
+    shown.retain(|change| {
+        change.restarted().is_none() || !change.controls.iter().any(|control| needed.contains(control))
+    });
+    shown
+}
+
 /// One pass: the next step of the change in flight or, if there is none, the changes of the plan up to the first that has to be
 /// waited for. It never waits itself. `before_acting` is told what was found before anything is done about it: mending must not hide
 /// a break-in.
@@ -455,8 +470,7 @@ pub fn pass(
     if let Some(progress) = &looked.plan.in_flight {
         outcomes.push(applier.step(progress, &controls)?);
     } else if !intent.finishing {
-        let seen = |id| intent.only.as_ref().is_none_or(|only| only.contains(id));
-        for change in looked.plan.changes.iter().filter(|change| seen(&change.id)) {
+        for change in shown(&looked.plan.changes, intent.only.as_ref()) {
             // What an edit needs may be what has just failed: the next look tells.
             if change.restarted().is_some() && outcomes.iter().any(Outcome::is_failure) {
                 break;

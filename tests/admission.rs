@@ -87,12 +87,18 @@ fn a_namespace_without_a_label_is_tried_by_a_dry_run_and_a_warning_counts() {
         of("gone", "{}"),
     ];
     server.document(NAMESPACES, 200, &list(&namespaces.join(",")));
-    let tried = |name: &str, code, headers| {
+    let answered = |name: &str, code, headers, level: &str| {
         let path = format!("/api/v1/namespaces/{name}?dryRun=All");
-        server.inject(&path, Fault::Answer(code, headers, "{}".to_owned()));
+        let labels = format!(r#"{{"pod-security.kubernetes.io/enforce":"{level}"}}"#);
+        server.inject(&path, Fault::Answer(code, headers, of(name, &labels)));
     };
+    let tried = |name: &str, code, headers| answered(name, code, headers, "baseline");
     tried("a", 200, WARNING);
-    tried("b", 200, "");
+    tried(
+        "b",
+        200,
+        "Warning: 299 - \"a policy of somebody's does not like labels\"\r\n",
+    );
     tried("gone", 404, "");
     let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
     assert_eq!(asked, Fact::Known(vec!["a".to_owned()]));
@@ -107,7 +113,14 @@ fn a_namespace_without_a_label_is_tried_by_a_dry_run_and_a_warning_counts() {
         "nothing but dry runs, and none where it is not needed"
     );
 
-    // What is not answered is not known.
+    // What is not answered, or not what was asked, is not known.
+    tried("a", 200, "");
+    answered("b", 200, "", "privileged");
+    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    assert!(
+        matches!(&asked, Fact::Unknown(why) if why.to_string().contains("changes it")),
+        "{asked:?}"
+    );
     tried("a", 403, "");
     let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
     assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");

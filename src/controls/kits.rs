@@ -123,8 +123,8 @@ impl Kit {
                  refused. What is strong in a list that is given stays, and a suite without which no HTTP/2 is served comes to it"
             }
             Self::ExternalIps => {
-                "`conditional: allow` in the configuration, and no Service that has spec.externalIPs now: with it new and changed ones would be \
-                 refused"
+                "`conditional: allow` in the configuration, and no Service that has spec.externalIPs now: with it no Service is given an \
+                 address of that kind any more"
             }
             Self::EventRateLimit => {
                 "`conditional: allow` in the configuration. Holdfast installs an AdmissionConfiguration with a ceiling of 5000 events a second \
@@ -134,7 +134,8 @@ impl Kit {
             Self::PodSecurity => {
                 "`conditional: allow` in the configuration, and no pod that baseline would refuse in a namespace without a label, kube-system \
                  apart: the API server is asked by a dry run of the label on each (which takes the right to patch namespaces). Holdfast installs \
-                 an AdmissionConfiguration; into one that --admission-control-config-file names already the section PodSecurity is written by hand"
+                 an AdmissionConfiguration; into one that --admission-control-config-file names already the section PodSecurity is written by hand. What \
+                 does not run at that moment is not seen (a CronJob, a Deployment without pods), and kube-system's own labels count no more"
             }
             Self::KubeletServing => {
                 "`conditional: allow` in the configuration, and each request of the kubelet approved (`kubectl get csr`, `kubectl certificate \

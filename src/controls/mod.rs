@@ -361,6 +361,7 @@ impl Control {
             (Remedy::Restarts | Remedy::Conditional(_), Requirement::Flag { component, .. }) => {
                 Some(*component)
             }
+            (Remedy::Conditional(Kit::PodSecurity), _) => Some(Component::ApiServer),
             _ => None,
         }
     }

@@ -98,6 +98,7 @@ pub fn ask_for_restart(node: &Node, components: &BTreeSet<Component>, observatio
             observation.pod_logs.insert(*component, logs);
         }
         observation.health.insert(*component, health);
+        look_at_named(node, *component, observation);
     }
     observation.control_plane = node
         .cluster
@@ -189,6 +190,9 @@ pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation
     for (kit, name, value) in wanted {
         if *kit == Kit::Anonymous {
             observation.oidc_authority = oidc_authority(node, &observation.manifests);
+        }
+        if let Fact::Known(has) = flag_file(Component::ApiServer, name.as_str(), &observation.manifests) {
+            observation.documents.insert(has.clone(), document(node, &has));
         }
         // What cannot be provided is told when the change is planned.
         let Ok(Some(provision)) = kit.provision(name, value, &BTreeSet::new()) else {
@@ -353,6 +357,24 @@ fn look_at_mounted(
             .files
             .entry(source)
             .or_insert_with_key(|source| node.files.facts(source));
+    }
+}
+
+/// The files that the component's flags name: it does not start again without them.
+fn look_at_named(node: &Node, component: Component, observation: &mut Observation) {
+    let Some(manifest) = observation
+        .manifests
+        .get(&component)
+        .and_then(Fact::known)
+        .cloned()
+    else {
+        return;
+    };
+    let Ok(line) = command_line(component, &manifest.pod) else {
+        return;
+    };
+    for (_, named) in named_paths(component, &line) {
+        look_at_mounted(node, component, &manifest, &named.must_exist(), observation);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Whether a component may be bounced now, and how: what the command `bounce` asks.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::bounce::{PATIENCE, early_end};
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, ManifestBounce, WithheldReason};
+use super::edits::files_are_there;
 use super::restart;
 use crate::domain::{Component, Digest, EntryContent, EtcdState, Fact, Manifest, Observation};
 
@@ -69,6 +71,8 @@ fn bounced(
     if let Some(twin) = twin(component, manifest, observation) {
         return Err(unhealthy(twin));
     }
+    files_are_there(component, &manifest.text, &BTreeSet::new(), observation)
+        .map_err(WithheldReason::FileMissing)?;
     if matches!(component, Component::ApiServer | Component::Etcd)
         && let Some(why) = etcd_not_well(etcd)
     {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::bounce_now::{bounce_now, bounce_to_mend};
 use super::build::Circumstances;
-use super::fixtures::{edit_folder, entry, fresh_node, manifest_text, replace_manifest};
+use super::fixtures::{
+    edit_folder, entry, fresh_node, manifest_text, named_files_are_there, replace_manifest,
+};
 use super::in_flight::{Limits, Step, next_step};
 use super::in_flight_tests::{BEFORE, at, facts, node, old, process};
 use crate::config::Config;
@@ -356,7 +358,28 @@ fn ready() -> Observation {
         nodes: BTreeSet::from(["node1".to_owned()]),
         source: "etcd members",
     });
+    for component in Component::ALL {
+        named_files_are_there(&mut observation, component);
+    }
     observation
+}
+
+#[test]
+fn a_component_that_would_not_start_again_is_not_bounced() {
+    let mut node = ready();
+    let authority = path("/etc/kubernetes/pki/ca.crt");
+    node.files.insert(authority.clone(), Fact::Absent);
+    for component in Component::ALL {
+        let names_it = matches!(component, Component::ApiServer | Component::ControllerManager);
+        let expected = names_it.then_some("file-missing");
+        assert_eq!(
+            asked(component, &node, &well(), None).err(),
+            expected,
+            "{component}"
+        );
+    }
+    node.files.insert(authority, Fact::unknown("I/O error"));
+    asked(Component::ApiServer, &node, &well(), None).unwrap_err();
 }
 
 /// What is decided when an operator asks.

@@ -11,7 +11,7 @@ use super::lists::{self, ListWanted, Lists};
 use super::restart;
 use super::select::Selected;
 use crate::config::{Action, Config};
-use crate::controls::{Kit, Remedy};
+use crate::controls::{Kit, Remedy, items_of};
 use crate::domain::{
     Component, ControlId, Digest, EntryContent, Fact, FileId, FlagName, Instant, Mode, NodePath, Observation,
     Owner,
@@ -200,7 +200,53 @@ impl<'a> Draft<'a> {
         if let Some(why) = &self.circumstances.paused {
             return self.withhold(control, evidence, WithheldReason::Paused(why.clone()));
         }
+        if let Some(flag) = self.required_otherwise(mend) {
+            let why = format!("`requiredFlags` without {flag}, which it gives another value");
+            return self.withhold(control, evidence, WithheldReason::NeedsOperator(why));
+        }
         self.gather(mend, control);
+    }
+
+    /// A flag of a conditional remedy to which the operator gives another value: the two would undo each other for ever.
+    fn required_otherwise(&self, mend: &Mend) -> Option<FlagName> {
+        let required = |component: &Component, name: &FlagName| {
+            let flags = self.circumstances.config.required_flags.get(component)?;
+            flags.get(name).map(String::as_str)
+        };
+        let differs = |component, name, value: &str| {
+            required(component, name).is_some_and(|required| required != value)
+        };
+        match mend {
+            Mend::Conditional {
+                component,
+                name,
+                value,
+                ..
+            } => differs(component, name, value).then(|| name.clone()),
+            Mend::ConditionalList {
+                component,
+                name,
+                items,
+                with,
+                ..
+            } => {
+                let lacks = |required: &str| {
+                    let given = items_of([required]);
+                    items.add.iter().any(|item| !given.contains(item))
+                };
+                if required(component, name).is_some_and(lacks) {
+                    return Some(name.clone());
+                }
+                let (other, value) = with.as_ref()?;
+                differs(component, other, value).then(|| other.clone())
+            }
+            Mend::Mode { .. }
+            | Mend::Owner { .. }
+            | Mend::Kubelet { .. }
+            | Mend::Flag { .. }
+            | Mend::List { .. }
+            | Mend::Quarantine { .. } => None,
+        }
     }
 
     fn gather(&mut self, mend: &Mend, control: ControlId) {

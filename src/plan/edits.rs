@@ -345,7 +345,7 @@ fn without_missing_files<'a>(
 }
 
 /// Every file or folder that a flag of the edited manifest names exists on the node and is mounted.
-fn files_are_there(
+pub(super) fn files_are_there(
     component: Component,
     after: &str,
     there: &BTreeSet<NodePath>,

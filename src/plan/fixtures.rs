@@ -13,7 +13,7 @@ use crate::domain::{
     Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, Searched, SignIn, Usage,
 };
 use crate::journal::JournalState;
-use crate::manifest;
+use crate::manifest::{self, command_line, named_paths};
 
 /// `kube-apiserver.yaml` as kubeadm 1.35 writes it.
 pub(crate) const API_SERVER: &str = include_str!("fixtures/kube-apiserver.yaml");
@@ -462,6 +462,17 @@ pub(crate) fn fresh_node() -> Observation {
         kubeadm: Fact::Known(Vec::new()),
         control_plane: Fact::unknown("it was not asked"),
         accounts: [("etcd:etcd".parse().unwrap(), Fact::Absent)].into(),
+    }
+}
+
+/// Every file that the component's flags name is there.
+pub(crate) fn named_files_are_there(node: &mut Observation, component: Component) {
+    let pod = node.manifests[&component].known().unwrap().pod.clone();
+    let line = command_line(component, &pod).unwrap();
+    for (_, named) in named_paths(component, &line) {
+        let named = named.must_exist();
+        let fact = facts(named.as_str(), FileKind::Regular, 0o600);
+        node.files.insert(named, Fact::Known(fact));
     }
 }
 

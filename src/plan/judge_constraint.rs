@@ -270,15 +270,18 @@ fn suites(name: &FlagName, given: bool, flags: &Flags) -> Held {
     )
 }
 
-/// What is strong in the list, with a suite for HTTP/2.
+/// What is strong in the list, with the suites for HTTP/2.
 pub(super) fn strong_suites(name: &FlagName, flags: &Flags) -> String {
     let mut kept = items(name, &[], flags);
     kept.retain(|suite| STRONG_SUITES.contains(&suite.as_str()));
     if kept.is_empty() {
         return OFFERED_SUITES.join(",");
     }
-    if !kept.iter().any(|suite| HTTP2_SUITES.contains(&suite.as_str())) {
-        kept.extend(HTTP2_SUITES.map(str::to_owned));
+    // Which of the two fits, the kind of the certificate's key says, and it may have one of each (--tls-sni-cert-key).
+    for suite in HTTP2_SUITES.map(str::to_owned) {
+        if !kept.contains(&suite) {
+            kept.push(suite);
+        }
     }
     kept.join(",")
 }

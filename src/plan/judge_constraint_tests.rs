@@ -223,7 +223,7 @@ const ROWS: &[Row] = {
             &["--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
             &[],
             Drift,
-            Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
         ),
         (
             "CIS-1.2.29",

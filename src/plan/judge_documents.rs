@@ -13,6 +13,7 @@ use crate::audit::{Level, Policy, SENSITIVE};
 use crate::authorization::{Authorizer, authorizers};
 use crate::controls::{ADMISSION, ADMISSION_FLAG, Kit};
 use crate::domain::{Component, Fact, FileFacts, NodePath, Observation, Owner, Reason};
+use crate::manifest::command_line;
 
 /// A structured file: its path, or the flag where there is none; and what it says.
 type Read<'a> = (String, Result<&'a Value, Reason>);
@@ -117,14 +118,17 @@ fn roots_alone(path: &NodePath, facts: Option<&Fact<FileFacts>>) -> Evidence {
     }
 }
 
-/// The flag that names our configuration; none where another one is named, which is the operator's.
+/// The flag that names the configuration: the operator's, whose content is not touched, or else ours.
 pub(super) fn pod_security_mend(observation: &Observation) -> Option<Mend> {
-    (named(ADMISSION_FILE, observation).is_none()).then_some(())?;
+    let manifest = observation.manifests.get(&Component::ApiServer)?.known()?;
+    let line = command_line(Component::ApiServer, &manifest.pod).ok()?;
+    let given = line.flags().filter(|(name, _)| name.as_str() == ADMISSION_FLAG);
+    let named = given.map(|(_, value)| value).filter(|value| !value.is_empty());
     Some(Mend::Conditional {
         kit: Kit::PodSecurity,
         component: Component::ApiServer,
         name: ADMISSION_FLAG.parse().ok()?,
-        value: ADMISSION.to_owned(),
+        value: named.last().unwrap_or(ADMISSION).to_owned(),
     })
 }
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
 use super::edits::{Wanted, withheld};
-use crate::controls::Kit;
+use super::targets::flag_file;
+use crate::controls::{ADMISSION_FLAG, Kit};
 use crate::domain::{Component, ControlId, Digest, Fact, FlagName, NodePath, Observation};
 use crate::manifest::{Edit, command_line};
 
@@ -70,6 +71,7 @@ pub(super) fn ready(
         .iter()
         .filter_map(|(kit, flags)| Some((*kit, Needs::of(component, flags, observation).met(*kit).err()?)))
         .collect();
+    let refused = one_file(refused, observation);
     let at_once: BTreeSet<Kit> = kits
         .keys()
         .copied()
@@ -88,6 +90,19 @@ pub(super) fn ready(
         (*kit, ready)
     });
     ready.collect()
+}
+
+/// Two plug-ins share a file, which is installed once: as long as it cannot be told whether the second belongs into it, the first waits.
+fn one_file(mut refused: BTreeMap<Kit, String>, observation: &Observation) -> BTreeMap<Kit, String> {
+    let is_open = observation.beyond_baseline.known().is_none();
+    if let Some(why) = refused.get(&Kit::PodSecurity).filter(|_| is_open) {
+        let why = format!(
+            "it shares a file with X-API-07, of which it is not decided whether it can be mended ({why}); it goes alone where X-API-07 is not \
+             allowed (`controls: {{ X-API-07: {{ conditional: report }} }}`)"
+        );
+        refused.entry(Kit::EventRateLimit).or_insert(why);
+    }
+    refused
 }
 
 impl Prepared {
@@ -153,6 +168,11 @@ impl<'a> Needs<'a> {
     fn provided(&self, kit: Kit, at_once: &BTreeSet<Kit>) -> Result<Prepared, String> {
         let mut prepared = Prepared::default();
         for flag in self.flags {
+            if let Some(file) = self.file_that_it_has(flag) {
+                let document = not_asked(self.observation.documents.get(&file));
+                self.understood(kit, &file, document, at_once)?;
+                continue;
+            }
             let provision = kit.provision(&flag.name, &flag.value, at_once);
             let Some(mut provision) = provision.map_err(|error| error.to_string())? else {
                 continue;
@@ -164,10 +184,21 @@ impl<'a> Needs<'a> {
                 prepared.edits.extend(self.without_oidc());
             }
             self.folder(&provision, &mut prepared)?;
-            self.file(kit, &provision, &mut prepared)?;
+            self.file(kit, &provision, at_once, &mut prepared)?;
             self.mount(&provision, &mut prepared);
         }
         Ok(prepared)
+    }
+
+    /// The file of the node that the flag names already, with the same value: how it is mounted is the operator's.
+    fn file_that_it_has(&self, wanted: &Wanted) -> Option<NodePath> {
+        let is_it = |(name, value): &(FlagName, String)| *name == wanted.name && *value == wanted.value;
+        let is_admission = wanted.name.as_str() == ADMISSION_FLAG;
+        if !is_admission || !self.given().iter().any(is_it) {
+            return None;
+        }
+        let file = flag_file(self.component, wanted.name.as_str(), &self.observation.manifests);
+        file.known().cloned()
     }
 
     /// The flags that the manifest has now.
@@ -274,7 +305,7 @@ impl<'a> Needs<'a> {
         match &self.observation.external_ips {
             Fact::Known(services) if services.is_empty() => Ok(()),
             Fact::Known(services) => Err(format!(
-                "changes of Services with external addresses would be refused: {}",
+                "Services have external addresses, and could not be made anew or given others: {}; take the addresses from them",
                 some_of(services)
             )),
             Fact::Absent => Err("the API server does not show Services".to_owned()),
@@ -296,7 +327,8 @@ impl<'a> Needs<'a> {
             Fact::Known(namespaces) if namespaces.is_empty() => Ok(()),
             Fact::Known(namespaces) => Err(format!(
                 "baseline refuses pods that run in namespaces without a label: {}; give each the label \
-                 pod-security.kubernetes.io/enforce that it needs",
+                 pod-security.kubernetes.io/enforce that it needs (`kubectl label --dry-run=server --overwrite namespace NAME \
+                 pod-security.kubernetes.io/enforce=baseline` names the pods)",
                 some_of(namespaces)
             )),
             Fact::Absent => Err("the API server does not show namespaces".to_owned()),

@@ -93,11 +93,16 @@ fn what_runs_and_would_be_refused_keeps_its_plug_in_off_and_no_other() {
     node.external_ips = Fact::unknown("it answers 403");
     node.beyond_baseline = Fact::Absent;
     let unknown = plan(ALLOWED, &node);
-    assert_eq!(plugins(&unknown), ["NodeRestriction", "EventRateLimit"]);
-    for control in ["CIS-1.2.3", "X-API-07"] {
+    assert_eq!(plugins(&unknown), [""; 0]);
+    for control in ["CIS-1.2.3", "CIS-1.2.9", "X-API-07"] {
         let why = why_not(&unknown, control).unwrap();
         assert!(why.starts_with("not-ready: "), "{why}");
     }
+    // The file is installed once, so what may yet belong into it is waited for; not where it is not wanted.
+    let config = format!("{ALLOWED}controls: {{ X-API-07: {{ conditional: report }} }}\n");
+    let alone = plan(&config, &node);
+    assert_eq!(plugins(&alone), ["NodeRestriction", "EventRateLimit"]);
+    assert_eq!(configured(&alone), ["EventRateLimit"]);
 }
 
 #[test]
@@ -117,20 +122,22 @@ fn each_is_switched_on_alone_where_it_alone_is_allowed() {
     assert_eq!(configured(&pods), ["PodSecurity"]);
 }
 
+/// The plan where our file is there already, and configures these.
+fn with_file(config: &str, plugins: &str) -> Plan {
+    let mut node = ready();
+    folder(&mut node, FOLDER, 0o755);
+    let fact = facts(ADMISSION, FileKind::Regular, 0o600);
+    node.files.insert(path(ADMISSION), Fact::Known(fact));
+    let text = format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{plugins}]\n"
+    );
+    let document = serde_yaml::from_str(&text).unwrap();
+    node.documents.insert(path(ADMISSION), Fact::Known(document));
+    plan(config, &node)
+}
+
 #[test]
-fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in() {
-    let with_file = |plugins: &str| {
-        let mut node = ready();
-        folder(&mut node, FOLDER, 0o755);
-        let fact = facts(ADMISSION, FileKind::Regular, 0o600);
-        node.files.insert(path(ADMISSION), Fact::Known(fact));
-        let text = format!(
-            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{plugins}]\n"
-        );
-        let document = serde_yaml::from_str(&text).unwrap();
-        node.documents.insert(path(ADMISSION), Fact::Known(document));
-        plan(ALLOWED, &node)
-    };
+fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in_and_nothing_that_is_not_ready() {
     const LIMITS: &str = "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: [{type: Server, qps: 9, burst: 9}]}";
     const DEFAULTS: &str = "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: LEVEL}}";
     let events = format!("{{name: EventRateLimit, configuration: {LIMITS}}}");
@@ -138,7 +145,7 @@ fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in() {
         let defaults = DEFAULTS.replace("LEVEL", level);
         format!("{{name: PodSecurity, configuration: {defaults}}}")
     };
-    let both = with_file(&format!("{events}, {}", pods("restricted")));
+    let both = with_file(ALLOWED, &format!("{events}, {}", pods("restricted")));
     assert_eq!(why_not(&both, "CIS-1.2.9"), None);
     assert_eq!(why_not(&both, "X-API-07"), None);
     assert!(edited(&both).0.contains(&format!("- {FLAG}")));
@@ -149,6 +156,11 @@ fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in() {
             format!("{events}, {}", pods("privileged")),
             "X-API-07",
             "enforce is privileged",
+        ),
+        (
+            format!("{events}, {{name: ImagePolicyWebhook, path: x}}"),
+            "CIS-1.2.9",
+            "configures ImagePolicyWebhook, too",
         ),
         (
             "{name: EventRateLimit, path: limits.yaml}".to_owned(),
@@ -162,7 +174,7 @@ fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in() {
             "no limits",
         ),
     ] {
-        let plan = with_file(&plugins);
+        let plan = with_file(ALLOWED, &plugins);
         let why = why_not(&plan, control).unwrap();
         assert!(why.starts_with("not-ready: ") && why.contains(told), "{why}");
         if control == "CIS-1.2.9" {
@@ -173,6 +185,84 @@ fn a_file_that_is_there_is_used_only_if_it_configures_the_plug_in() {
             );
         }
     }
+}
+
+#[test]
+fn what_the_file_says_of_another_plug_in_does_not_take_effect_unasked() {
+    const BOTH: &str = include_str!("../controls/kits/admission-pods.yaml");
+    let pods: serde_json::Value = serde_yaml::from_str(BOTH).unwrap();
+    let events: serde_json::Value =
+        serde_yaml::from_str(include_str!("../controls/kits/admission-events.yaml")).unwrap();
+    let plugins = format!("{}, {}", pods[0], events[0]);
+    let report = format!("{ALLOWED}controls: {{ X-API-07: {{ conditional: report }} }}\n");
+    let why = why_not(&with_file(&report, &plugins), "CIS-1.2.9").unwrap();
+    assert!(why.contains("configures PodSecurity, too"), "{why}");
+    assert_eq!(why_not(&with_file(ALLOWED, &plugins), "CIS-1.2.9"), None);
+}
+
+#[test]
+fn a_file_that_the_server_has_already_is_judged_where_it_is_mounted_from() {
+    let text = API_SERVER.replace(
+        "    - --etcd-servers",
+        "    - --admission-control-config-file=/etc/kubernetes/pki/admission.yaml\n    - --etcd-servers",
+    );
+    let of = |plugins: &str| {
+        let mut node = ready();
+        super::super::fixtures::replace_manifest(&mut node, Component::ApiServer, &text);
+        let file = "/etc/kubernetes/pki/admission.yaml";
+        node.files
+            .insert(path(file), Fact::Known(facts(file, FileKind::Regular, 0o600)));
+        let document = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{plugins}]\n"
+        );
+        node.documents
+            .insert(path(file), Fact::Known(serde_yaml::from_str(&document).unwrap()));
+        plan(ALLOWED, &node)
+    };
+    let limits = "{name: EventRateLimit, configuration: {apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, \
+                  limits: [{type: Server, qps: 9, burst: 9}]}}";
+    let with_limits = of(limits);
+    assert_eq!(
+        plugins(&with_limits),
+        ["NodeRestriction", "DenyServiceExternalIPs", "EventRateLimit"]
+    );
+    assert!(configured(&with_limits).is_empty(), "nothing is installed");
+    let why = why_not(&with_limits, "X-API-07").unwrap();
+    assert!(
+        why.contains("/etc/kubernetes/pki/admission.yaml is there, and says nothing of PodSecurity"),
+        "{why}"
+    );
+    let without = of("");
+    assert_eq!(plugins(&without), ["NodeRestriction", "DenyServiceExternalIPs"]);
+}
+
+#[test]
+fn what_the_operator_requires_is_not_undone_by_a_conditional_remedy() {
+    let of = |required: &str| {
+        let config = format!("{ALLOWED}requiredFlags: {{ kube-apiserver: {{ {required} }} }}\n");
+        let mut node = ready();
+        let text = API_SERVER.replace("=NodeRestriction", "=NodeRestriction,AlwaysPullImages");
+        super::super::fixtures::replace_manifest(&mut node, Component::ApiServer, &text);
+        plan(&config, &node)
+    };
+    let list = of("enable-admission-plugins: 'NodeRestriction,AlwaysPullImages'");
+    assert_eq!(plugins(&list), [""; 0]);
+    for control in ["CIS-1.2.3", "CIS-1.2.9"] {
+        let why = why_not(&list, control).unwrap();
+        assert!(
+            why.starts_with("needs-operator: ") && why.contains("requiredFlags"),
+            "{why}"
+        );
+    }
+    let suites = of("tls-cipher-suites: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA");
+    let why = why_not(&suites, "CIS-1.2.29").unwrap();
+    assert!(why.contains("--tls-cipher-suites"), "{why}");
+    // The flag that a plug-in brings with it is the operator's, too.
+    let file = of("admission-control-config-file: /etc/a/b.yaml");
+    assert!(
+        !plugins(&file).contains(&"EventRateLimit".to_owned()),
+        "never half"
+    );
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::super::change::{Deed, Plan};
-use super::super::fixtures::{API_SERVER, facts, fresh_node, path, planned, replace_manifest};
+use super::super::fixtures::{
+    API_SERVER, facts, fresh_node, named_files_are_there, path, planned, replace_manifest,
+};
 use super::*;
 use crate::domain::{ControlPlane, FileKind, Health, Mode, Owner};
 use crate::journal::JournalState;
-use crate::manifest::{named_paths, unified_diff};
+use crate::manifest::unified_diff;
 
 pub(super) const ALLOWED: &str = "mode: enforce\nconditional: allow\n";
 const LOG_FOLDER: &str = "/var/log/kubernetes/audit";
@@ -35,13 +37,7 @@ pub(super) fn with_manifest(text: &str) -> Observation {
         source: "nodes",
     });
     node.health = Component::ALL.map(|of| (of, Fact::Known(Health::Ok))).into();
-    let manifest = node.manifests[&Component::ApiServer].known().unwrap().clone();
-    let line = command_line(Component::ApiServer, &manifest.pod).unwrap();
-    for (_, named) in named_paths(Component::ApiServer, &line) {
-        let named = named.must_exist();
-        let fact = facts(named.as_str(), FileKind::Regular, 0o600);
-        node.files.insert(named, Fact::Known(fact));
-    }
+    named_files_are_there(&mut node, Component::ApiServer);
     for above in ["/", "/var", "/var/log", "/etc", "/etc/kubernetes"] {
         folder(&mut node, above, 0o755);
     }

@@ -1,12 +1,15 @@
 //! What would be refused in the cluster if plug-ins of admission were switched on.
 
+use std::time::Duration;
+
 use http::Method;
 use serde::Deserialize;
 
-use super::Api;
 use super::client::Call;
+use super::discovery::read;
 use super::pages::{JSON, METADATA, items};
 use super::patch::METADATA_ONLY;
+use super::{Api, Connection};
 use crate::domain::{Fact, Reason};
 
 const SERVICES: &str = "/api/v1/services";
@@ -14,11 +17,20 @@ const NAMESPACES: &str = "/api/v1/namespaces";
 const PAGE: usize = 500;
 /// The metadata of a namespace.
 const MAX_ANSWER: usize = 4 << 20;
-/// Each is a write, though a dry one: more of them are not tried.
+/// Each is a write, though a dry one: more of them are not tried, and all of them get so much time.
 const MOST_NAMESPACES: usize = 500;
+const ALL: Duration = Duration::from_secs(10);
+/// What the server says of pods that are not as the label wants them, or that it could not look at (pod-security-admission/admission,
+/// `EvaluatePodsInNamespace`).
+const WARNINGS: [&str; 3] = [
+    "existing pods in namespace",
+    "new PodSecurity enforce level only checked",
+    "failed to list pods while checking",
+];
 /// What a namespace is kept to (kubernetes.io, "Pod Security Admission"), and the one that our configuration exempts.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const EXEMPT: &str = "kube-system";
+const LEVEL: &str = "baseline";
 
 #[derive(Deserialize)]
 struct Service {
@@ -86,25 +98,35 @@ pub async fn namespaces_beyond_baseline(api: &Api) -> Fact<Vec<String>> {
             unlabelled.len()
         ));
     }
-    let mut beyond = Vec::new();
-    for name in unlabelled {
-        match is_warned_of(api, &name).await {
-            Ok(true) => beyond.push(name),
-            Ok(false) => {}
-            Err(why) => return Fact::Unknown(why),
+    let trying = async {
+        let mut beyond = Vec::new();
+        let mut connection = None;
+        for name in unlabelled {
+            if is_warned_of(api, &mut connection, &name).await? {
+                beyond.push(name);
+            }
         }
+        Ok(beyond)
+    };
+    match tokio::time::timeout(ALL, trying).await {
+        Ok(tried) => tried.map_or_else(Fact::Unknown, Fact::Known),
+        Err(_) => Fact::unknown(format!("the namespaces could not be tried within {ALL:?}")),
     }
-    Fact::Known(beyond)
 }
 
-async fn is_warned_of(api: &Api, namespace: &str) -> Result<bool, Reason> {
+/// True where the label would be set and the API server warns of pods. Other warnings count for nothing.
+async fn is_warned_of(
+    api: &Api,
+    connection: &mut Option<Connection>,
+    namespace: &str,
+) -> Result<bool, Reason> {
     // What is no path segment is no name of a namespace.
     let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if namespace.is_empty() || !namespace.bytes().all(is_name) {
         return Err(api.told(NAMESPACES, "it names a namespace with a name that none can have"));
     }
     let path = format!("{NAMESPACES}/{namespace}?dryRun=All");
-    let labels = serde_json::json!({ "metadata": { "labels": { ENFORCE: "baseline" } } });
+    let labels = serde_json::json!({ "metadata": { "labels": { ENFORCE: LEVEL } } });
     let call = Call {
         method: Method::PATCH,
         path: &path,
@@ -112,14 +134,31 @@ async fn is_warned_of(api: &Api, namespace: &str) -> Result<bool, Reason> {
         body: Some(("application/merge-patch+json", labels.to_string().into_bytes())),
     };
     let asked = async {
-        let mut connection = api.connect().await?;
-        api.call(&mut connection, call, MAX_ANSWER).await
+        let mut open = match connection.take().filter(Connection::is_open) {
+            Some(open) => open,
+            None => api.connect().await?,
+        };
+        let answer = api.call(&mut open, call, MAX_ANSWER).await;
+        *connection = Some(open);
+        answer
     };
     let answer = asked.await.map_err(|error| api.told(&path, &error.to_string()))?;
-    match answer.code {
-        200 => Ok(answer.warns),
+    let Some(Namespace { metadata }) = read::<Namespace>(api, &path, &answer)? else {
         // It went away meanwhile, and its pods with it.
-        404 => Ok(false),
-        code => Err(api.told(&path, &format!("it answers {code}"))),
+        return Ok(false);
+    };
+    if metadata
+        .labels
+        .unwrap_or_default()
+        .get(ENFORCE)
+        .map(String::as_str)
+        != Some(LEVEL)
+    {
+        return Err(api.told(
+            &path,
+            "the label is another one than was set: somebody changes it on the way",
+        ));
     }
+    let is_of_pods = |warning: &String| WARNINGS.iter().any(|start| warning.contains(start));
+    Ok(answer.warnings.iter().any(is_of_pods))
 }

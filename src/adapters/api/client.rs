@@ -70,8 +70,8 @@ pub(super) struct Answer {
     pub(super) code: u16,
     /// The header of that name, in seconds.
     pub(super) retry_after: Option<u64>,
-    /// True with a header `Warning`.
-    pub(super) warns: bool,
+    /// The texts of headers `Warning`.
+    pub(super) warnings: Vec<String>,
     /// Metadata may hold a secret too: kubectl's last-applied annotation.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
@@ -238,7 +238,10 @@ impl Api {
         self.within(async {
             let response = connection.send(self.request(call)?).await?;
             let (code, retry_after) = head(&response);
-            let warns = response.headers().contains_key(WARNING);
+            let warnings = response.headers().get_all(WARNING).iter();
+            let warnings = warnings
+                .map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned())
+                .collect();
             let mut body = Zeroizing::new(Vec::new());
             each_chunk(response.into_body(), |chunk| {
                 if body.len() + chunk.len() > max {
@@ -251,7 +254,7 @@ impl Api {
             Ok(Answer {
                 code,
                 retry_after,
-                warns,
+                warnings,
                 body,
             })
         })

@@ -46,7 +46,7 @@ pub async fn patch(
         code,
         retry_after,
         body,
-        warns: _,
+        warnings: _,
     } = api.call(&mut open, call, MAX_ANSWER).await?;
     Act::new(Kind::Patch).pass(Side::After);
     *connection = Some(open);

@@ -1,12 +1,14 @@
 //! The files and folders of conditional remedies: root's alone, mounted, and understood where somebody else wrote them.
 
+use std::collections::BTreeSet;
+
 use super::super::build::not_asked;
 use super::super::change::Deed;
 use super::{Needs, Prepared};
-use crate::admission::{PluginConfig, event_limits, plugin, pod_security_default};
+use crate::admission::{PluginConfig, event_limits, plugin, plugins, pod_security_default};
 use crate::anonymous::Anonymous;
 use crate::audit::Policy;
-use crate::controls::{Kit, Provision};
+use crate::controls::{ADMISSION_FLAG, Kit, Provision};
 use crate::domain::{Digest, Fact, FileKind, NodePath, Owner};
 use crate::manifest::{Edit, Mounted, command_line, mounted_from};
 
@@ -51,7 +53,7 @@ impl Needs<'_> {
                     if facts.owner.uid != Owner::ROOT.uid || facts.mode.bits() & (0o002 | group) != 0 {
                         return Err(format!(
                             "{path} belongs to {} with mode {}, so somebody else than root could put another folder in the place of {folder}; \
-                             name a file elsewhere (the control's `value`)",
+                             name a file elsewhere (the control's `value`, where it takes one)",
                             facts.owner, facts.mode
                         ));
                     }
@@ -69,6 +71,7 @@ impl Needs<'_> {
         &self,
         kit: Kit,
         provision: &Provision,
+        at_once: &BTreeSet<Kit>,
         prepared: &mut Prepared,
     ) -> Result<(), String> {
         let Some(file) = &provision.file else {
@@ -91,16 +94,7 @@ impl Needs<'_> {
             }
             (Fact::Known(_), _) => {
                 let document = not_asked(self.observation.documents.get(file));
-                understood(kit, file, document.clone())?;
-                if kit == Kit::Anonymous
-                    && let (Some((oidc, _)), Fact::Known(document)) = (self.carried_over()?, document)
-                    && !oidc.is_in(document)
-                {
-                    return Err(format!(
-                        "{file} is there, and takes no tokens of {}, as the --oidc-* flags do: add to it what they say (section jwt)",
-                        oidc.issuer
-                    ));
-                }
+                self.understood(kit, file, document, at_once)?;
             }
             (Fact::Unknown(why), _) => return Err(why.to_string()),
         }
@@ -134,44 +128,85 @@ impl Needs<'_> {
             })
         })
     }
-}
 
-/// A file of somebody else is used only if the API server will bear it.
-fn understood(kit: Kit, file: &NodePath, document: Fact<&serde_json::Value>) -> Result<(), String> {
-    let document = match document {
-        Fact::Known(document) => document,
-        Fact::Absent => return Err(format!("{file} is gone")),
-        Fact::Unknown(why) => return Err(why.to_string()),
-    };
-    match kit {
-        Kit::Anonymous => Anonymous::of(document)
-            .map_err(|why| format!("{file}: {why}"))
-            .and_then(|anonymous| fits(&anonymous, file)),
-        Kit::AuditLog => Policy::of(document)
-            .map(drop)
-            .map_err(|why| format!("{file}: {why}")),
-        Kit::EventRateLimit => configures(document, "EventRateLimit", file, |limits| {
-            event_limits(limits).map(drop)
-        }),
-        Kit::PodSecurity => configures(
-            document,
-            "PodSecurity",
-            file,
-            |defaults| match pod_security_default(defaults)? {
-                "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
-                _ => Ok(()),
-            },
-        ),
-        Kit::TokenExpiry
-        | Kit::EtcdAccount
-        | Kit::KubeletCa
-        | Kit::ServerSuites
-        | Kit::ExternalIps
-        | Kit::KubeletServing
-        | Kit::KubeletSuites
-        | Kit::KubeletPids
-        | Kit::KubeletSeccomp
-        | Kit::KubeletHandlers => Ok(()),
+    /// A file of somebody else is used only if the API server will bear it, and if nothing else takes effect with it.
+    pub(super) fn understood(
+        &self,
+        kit: Kit,
+        file: &NodePath,
+        document: Fact<&serde_json::Value>,
+        at_once: &BTreeSet<Kit>,
+    ) -> Result<(), String> {
+        let document = match document {
+            Fact::Known(document) => document,
+            Fact::Absent => return Err(format!("{file} is gone")),
+            Fact::Unknown(why) => return Err(why.to_string()),
+        };
+        match kit {
+            Kit::Anonymous => {
+                let anonymous = Anonymous::of(document).map_err(|why| format!("{file}: {why}"))?;
+                fits(&anonymous, file)?;
+                match self.carried_over()? {
+                    Some((oidc, _)) if !oidc.is_in(document) => Err(format!(
+                        "{file} is there, and takes no tokens of {}, as the --oidc-* flags do: add to it what they say (section jwt)",
+                        oidc.issuer
+                    )),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Kit::AuditLog => Policy::of(document)
+                .map(drop)
+                .map_err(|why| format!("{file}: {why}")),
+            Kit::EventRateLimit => {
+                configures(document, "EventRateLimit", file, event_limits)?;
+                self.nothing_else(document, file, at_once)
+            }
+            Kit::PodSecurity => {
+                configures(
+                    document,
+                    "PodSecurity",
+                    file,
+                    |defaults| match pod_security_default(defaults)? {
+                        "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
+                        _ => Ok(()),
+                    },
+                )
+            }
+            Kit::TokenExpiry
+            | Kit::EtcdAccount
+            | Kit::KubeletCa
+            | Kit::ServerSuites
+            | Kit::ExternalIps
+            | Kit::KubeletServing
+            | Kit::KubeletSuites
+            | Kit::KubeletPids
+            | Kit::KubeletSeccomp
+            | Kit::KubeletHandlers => Ok(()),
+        }
+    }
+
+    /// The file takes effect as a whole. What it says of others is not looked at, unless the server has it already.
+    fn nothing_else(
+        &self,
+        document: &serde_json::Value,
+        file: &NodePath,
+        at_once: &BTreeSet<Kit>,
+    ) -> Result<(), String> {
+        let has_it = self
+            .given()
+            .iter()
+            .any(|(name, value)| name.as_str() == ADMISSION_FLAG && !value.is_empty());
+        let others = plugins(document).map_err(|why| format!("{file}: {why}"))?;
+        let is_ready = |name: &str| {
+            name == "EventRateLimit" || name == "PodSecurity" && at_once.contains(&Kit::PodSecurity)
+        };
+        match others.into_iter().find(|name| !is_ready(name)) {
+            Some(other) if !has_it => Err(format!(
+                "{file} is there, and configures {other}, too, which would take effect with it: take that out, or give the flag \
+                 --{ADMISSION_FLAG} by hand"
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -187,7 +222,10 @@ fn configures(
         Some(PluginConfig::File(behind)) => Err(format!(
             "{file} has {name} configured by {behind}; write it into {file} itself, or add the flag by hand"
         )),
-        None => Err(format!("{file} is there, and says nothing of {name}; add it")),
+        None => Err(format!(
+            "{file} is there, and says nothing of {name}; add it by hand, and restart kube-apiserver if it has the file already (Kubernetes \
+             documents, \"Admission Controllers\")"
+        )),
     }
 }
 
