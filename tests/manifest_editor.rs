@@ -29,7 +29,7 @@ const MANIFESTS: [(Component, [&str; 3]); 4] = [
         [
             include_str!("manifests/v1.34/kube-apiserver.yaml"),
             include_str!("manifests/v1.35/kube-apiserver.yaml"),
-            include_str!("manifests/v1.37/kube-apiserver.yaml"),
+            include_str!("manifests/v1.36/kube-apiserver.yaml"),
         ],
     ),
     (
@@ -37,7 +37,7 @@ const MANIFESTS: [(Component, [&str; 3]); 4] = [
         [
             include_str!("manifests/v1.34/kube-controller-manager.yaml"),
             include_str!("manifests/v1.35/kube-controller-manager.yaml"),
-            include_str!("manifests/v1.37/kube-controller-manager.yaml"),
+            include_str!("manifests/v1.36/kube-controller-manager.yaml"),
         ],
     ),
     (
@@ -45,7 +45,7 @@ const MANIFESTS: [(Component, [&str; 3]); 4] = [
         [
             include_str!("manifests/v1.34/kube-scheduler.yaml"),
             include_str!("manifests/v1.35/kube-scheduler.yaml"),
-            include_str!("manifests/v1.37/kube-scheduler.yaml"),
+            include_str!("manifests/v1.36/kube-scheduler.yaml"),
         ],
     ),
     (
@@ -53,7 +53,7 @@ const MANIFESTS: [(Component, [&str; 3]); 4] = [
         [
             include_str!("manifests/v1.34/etcd.yaml"),
             include_str!("manifests/v1.35/etcd.yaml"),
-            include_str!("manifests/v1.37/etcd.yaml"),
+            include_str!("manifests/v1.36/etcd.yaml"),
         ],
     ),
 ];

@@ -8,9 +8,10 @@ use super::in_flight_tests::at;
 use super::judge::{JudgeContext, judge};
 use super::select::select;
 use crate::domain::{
-    Certificate, Component, ConfigLayer, Digest, EntryContent, Fact, FileFacts, FileId, FileKind,
-    FolderEntry, HostFacts, Kubeconfig, KubeletFacts, Layout, Listener, Manifest, Mode, NodePath,
-    Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, Searched, SignIn, Usage,
+    Certificate, Component, ConfigLayer, ControlPlane, Digest, EntryContent, Fact, FileFacts, FileId,
+    FileKind, FolderEntry, Health, HostFacts, Kubeconfig, KubeletFacts, Layout, Listener, Manifest, Mode,
+    NodePath, Observation, Owner, Pair, PairFacts, PathPattern, Process, ProcessId, PublicKey, Searched,
+    SignIn, Usage,
 };
 use crate::journal::JournalState;
 use crate::manifest::{self, command_line, named_paths};
@@ -465,6 +466,27 @@ pub(crate) fn fresh_node() -> Observation {
     }
 }
 
+/// A fresh node of one control-plane node, healthy, whose components may be restarted.
+pub(crate) fn ready_to_restart() -> Observation {
+    let mut node = fresh_node();
+    node.control_plane = Fact::Known(ControlPlane {
+        nodes: ["node1".to_owned()].into(),
+        source: "nodes",
+    });
+    node.health = Component::ALL.map(|of| (of, Fact::Known(Health::Ok))).into();
+    node
+}
+
+/// The component runs with that manifest, and every file that it names is there.
+pub(crate) fn run_manifest(node: &mut Observation, component: Component, text: &str) {
+    replace_manifest(node, component, text);
+    named_files_are_there(node, component);
+    let pod = node.manifests[&component].known().unwrap().pod.clone();
+    let argv = command_line(component, &pod).unwrap().argv().to_vec();
+    node.processes
+        .insert(component, Fact::Known(vec![process(100, &argv)]));
+}
+
 /// Every file that the component's flags name is there.
 pub(crate) fn named_files_are_there(node: &mut Observation, component: Component) {
     let pod = node.manifests[&component].known().unwrap().pod.clone();
@@ -472,7 +494,7 @@ pub(crate) fn named_files_are_there(node: &mut Observation, component: Component
     for (_, named) in named_paths(component, &line) {
         let named = named.must_exist();
         let fact = facts(named.as_str(), FileKind::Regular, 0o600);
-        node.files.insert(named, Fact::Known(fact));
+        node.files.entry(named).or_insert(Fact::Known(fact));
     }
 }
 

@@ -12,6 +12,30 @@ use crate::config::{Config, ControlSetting, Exception};
 use crate::controls::catalogue;
 use crate::domain::{Component, Fact, FileKind, Layout, Observation, Owner};
 
+/// In the order of [`Component::ALL`].
+macro_rules! genuine {
+    ($version:literal) => {
+        [
+            include_str!(concat!(
+                "../../tests/manifests/",
+                $version,
+                "/kube-scheduler.yaml"
+            )),
+            include_str!(concat!(
+                "../../tests/manifests/",
+                $version,
+                "/kube-controller-manager.yaml"
+            )),
+            include_str!(concat!(
+                "../../tests/manifests/",
+                $version,
+                "/kube-apiserver.yaml"
+            )),
+            include_str!(concat!("../../tests/manifests/", $version, "/etcd.yaml")),
+        ]
+    };
+}
+
 fn judged(observation: &Observation, config: &Config) -> Vec<Finding> {
     let layout = Layout::kubeadm();
     let context = JudgeContext {
@@ -108,6 +132,57 @@ fn a_fresh_kubeadm_node_drifts_in_exactly_the_measured_rows() {
         ]
     );
     assert!(ids_with(&findings, Verdict::Unknown).is_empty());
+}
+
+/// As the kubeadm of each version writes them (tests/manifests).
+const GENUINE: [(&str, [&str; 4]); 3] = [
+    ("1.34.4", genuine!("v1.34")),
+    ("1.35.4", genuine!("v1.35")),
+    ("1.36.3", genuine!("v1.36")),
+];
+
+#[test]
+fn kubeadms_manifests_of_three_versions_are_judged_alike_and_edited_losslessly() {
+    let usual = judged(&fresh_node(), &Config::default());
+    for (version, texts) in GENUINE {
+        let mut node = super::fixtures::ready_to_restart();
+        for (component, text) in Component::ALL.into_iter().zip(texts) {
+            super::fixtures::run_manifest(&mut node, component, text);
+        }
+        let findings = judged(&node, &Config::default());
+        for verdict in [Verdict::Drift, Verdict::Unknown] {
+            assert_eq!(
+                ids_with(&findings, verdict),
+                ids_with(&usual, verdict),
+                "{version}"
+            );
+        }
+        let plan = super::fixtures::planned(
+            "mode: enforce\n",
+            &node,
+            &crate::journal::JournalState::default(),
+            &BTreeMap::new(),
+        );
+        for component in [
+            Component::ApiServer,
+            Component::ControllerManager,
+            Component::Scheduler,
+        ] {
+            let of = |change: &&super::Change| change.restarts() == Some(component);
+            let Some(super::Deed::EditManifest(edit)) =
+                plan.changes.iter().find(of).map(|change| &change.deed)
+            else {
+                panic!("{version} {component}: {:#?}", plan.withheld)
+            };
+            let added = crate::manifest::unified_diff("m", &edit.before, &edit.after);
+            let changed: Vec<&str> = added
+                .lines()
+                .skip(2)
+                .filter(|line| line.starts_with(['+', '-']))
+                .collect();
+            assert_eq!(changed, ["+    - --profiling=false"], "{version} {component}");
+        }
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::change::{Deed, Plan};
 use super::super::fixtures::{
-    API_SERVER, facts, fresh_node, named_files_are_there, path, planned, replace_manifest,
+    API_SERVER, facts, named_files_are_there, path, planned, ready_to_restart, replace_manifest,
 };
 use super::*;
-use crate::domain::{ControlPlane, FileKind, Health, Mode, Owner};
+use crate::domain::{FileKind, Mode, Owner};
 use crate::journal::JournalState;
 use crate::manifest::unified_diff;
 
@@ -30,13 +30,8 @@ fn node() -> Observation {
 }
 
 pub(super) fn with_manifest(text: &str) -> Observation {
-    let mut node = fresh_node();
+    let mut node = ready_to_restart();
     replace_manifest(&mut node, Component::ApiServer, text);
-    node.control_plane = Fact::Known(ControlPlane {
-        nodes: ["node1".to_owned()].into(),
-        source: "nodes",
-    });
-    node.health = Component::ALL.map(|of| (of, Fact::Known(Health::Ok))).into();
     named_files_are_there(&mut node, Component::ApiServer);
     for above in ["/", "/var", "/var/log", "/etc", "/etc/kubernetes"] {
         folder(&mut node, above, 0o755);
