@@ -53,7 +53,7 @@ fn who(node: &Node) -> String {
 fn the_same_tokens_are_taken_when_the_flags_have_given_way_to_a_file_that_confines_the_anonymous() {
     let node = Node::fresh();
     node.sh(ISSUER);
-    let lines: Vec<String> = FLAGS.iter().map(|flag| format!("    - {flag}")).collect();
+    let lines: Vec<String> = FLAGS.iter().map(|flag| format!("    - '{flag}'")).collect();
     let former = node.read(MANIFEST);
     let with_flags = former.replace(
         "    - --secure-port=",

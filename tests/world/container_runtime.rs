@@ -137,6 +137,9 @@ impl ContainerRuntime {
         std::fs::create_dir_all(socket.parent().expect("a folder")).expect("the world's folder is writable");
         let listener = std::os::unix::net::UnixListener::bind(socket).expect("a short path");
         listener.set_nonblocking(true).expect("a socket of ours");
+        // As containerd's.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+        std::fs::set_permissions(socket, mode).expect("a socket of ours");
         let stop = watch::Sender::new(false);
         let mut stopped = stop.subscribe();
         let thread = std::thread::Builder::new().name("containerd".to_owned());
