@@ -9,6 +9,7 @@ use serde_yaml::{Mapping, Value};
 use super::KubeadmConfigError;
 use super::args::values;
 use super::document::{self, Version, mapping, name, named_items};
+use crate::controls::items_of;
 use crate::domain::{Component, HostPathVolume, Mount, StaticPod};
 use crate::manifest::{command_line, escaped};
 
@@ -265,8 +266,8 @@ fn of_pod(
         let there = section.map_or_else(|| Ok(Vec::new()), |section| section.values(flag))?;
         match fate(component, flag, value, there) {
             Fate::Made => {}
-            Fate::Patched => operations.push(json!({
-                "op": "add", "path": format!("/spec/containers/{index}/command/-"), "value": format!("--{flag}={}", escaped(value)),
+            Fate::Patched(value) => operations.push(json!({
+                "op": "add", "path": format!("/spec/containers/{index}/command/-"), "value": format!("--{flag}={}", escaped(&value)),
             })),
             Fate::Told(remark) => remarks.push(remark),
         }
@@ -317,8 +318,8 @@ fn missing(component: Component, section: Option<&Section>, has: impl Fn(&str) -
 enum Fate {
     /// kubeadm makes it as it is.
     Made,
-    /// The patch appends it.
-    Patched,
+    /// The patch appends it with this value.
+    Patched(String),
     /// kubeadm makes another.
     Told(String),
 }
@@ -335,13 +336,29 @@ fn fate(component: Component, flag: &str, value: &str, there: Vec<Option<String>
         ));
     }
     match own_flag(component, flag) {
-        None => Fate::Patched,
+        None => Fate::Patched(value.to_owned()),
+        Some(Some(usual))
+            if component == Component::ApiServer && flag == PLUGINS && adds_to(usual, value).is_some() =>
+        {
+            adds_to(usual, value).map_or(Fate::Made, Fate::Patched)
+        }
         Some(Some(usual)) if usual != value => Fate::Told(format!(
             "kubeadm writes --{flag} of {component} itself, and not as {value}: put it into {}.extraArgs of kubeadm-config, no patch is made",
             field(component).join(".")
         )),
         Some(_) => Fate::Made,
     }
+}
+
+/// The flag whose occurrences are added up (pflag `StringSlice`).
+const PLUGINS: &str = "enable-admission-plugins";
+
+/// The items beyond those that kubeadm writes, where none of these is missing.
+fn adds_to(usual: &str, value: &str) -> Option<String> {
+    let (usual, items) = (items_of([usual]), items_of([value]));
+    let keeps = usual.iter().all(|item| items.contains(item));
+    let more: Vec<String> = items.into_iter().filter(|item| !usual.contains(item)).collect();
+    (keeps && !more.is_empty()).then(|| more.join(","))
 }
 
 fn of_volumes(

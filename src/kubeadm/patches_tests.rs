@@ -109,14 +109,31 @@ fn where_kubeadm_would_write_another_value_or_one_more_that_is_said_and_no_patch
     assert_eq!(
         told(
             Component::ApiServer,
-            &[flag(
-                "enable-admission-plugins",
-                "NodeRestriction,AlwaysPullImages"
-            )],
+            &[flag("enable-admission-plugins", "AlwaysPullImages")],
             ""
         ),
-        "kubeadm writes --enable-admission-plugins of kube-apiserver itself, and not as NodeRestriction,AlwaysPullImages: put it into \
+        "kubeadm writes --enable-admission-plugins of kube-apiserver itself, and not as AlwaysPullImages: put it into \
          apiServer.extraArgs of kubeadm-config, no patch is made"
+    );
+}
+
+#[test]
+fn plug_ins_beyond_kubeadms_own_are_added_by_one_more_occurrence() {
+    let edits = [flag(
+        "enable-admission-plugins",
+        "NodeRestriction,DenyServiceExternalIPs,EventRateLimit",
+    )];
+    let found = of(Component::ApiServer, &edits, Some(CONFIGURATION));
+    assert_eq!(found.remarks, [""; 0]);
+    let [patch] = found.files.as_slice() else {
+        panic!("{:?}", found.files)
+    };
+    assert!(
+        patch
+            .text
+            .contains("\"--enable-admission-plugins=DenyServiceExternalIPs,EventRateLimit\""),
+        "{}",
+        patch.text
     );
 }
 

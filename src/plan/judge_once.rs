@@ -9,7 +9,10 @@ use crate::domain::{Component, FlagName, Observation};
 use crate::manifest::CommandLine;
 
 /// Flags whose every occurrence is one more value (kubernetes staging component-base and kube-apiserver options; klog).
-const REPEATED: [&str; 5] = [
+const REPEATED: [&str; 7] = [
+    // A patch of kubeadm's can add items in no other way.
+    "enable-admission-plugins",
+    "disable-admission-plugins",
     "service-account-issuer",
     "service-account-key-file",
     "tls-sni-cert-key",

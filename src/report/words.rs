@@ -144,7 +144,8 @@ pub(super) fn why_not_mended(control: &Control) -> String {
 }
 
 const FLAGS_ONCE: &str = "Each flag of kube-apiserver, kube-controller-manager, kube-scheduler and etcd stands once in the manifest; those of which each is one \
-    more value may stand several times (--service-account-issuer, --service-account-key-file, --tls-sni-cert-key, --oidc-required-claim, --vmodule).";
+    more value may stand several times (--service-account-issuer, --service-account-key-file, --tls-sni-cert-key, --oidc-required-claim, --vmodule, and the two lists of \
+    plug-ins of admission).";
 
 const NOT_WIDENED: &str = "The pod of each component has one container, which is not privileged and has no capability more, neither hostPID nor hostIPC, the seccomp \
     profile RuntimeDefault, nothing but proxies in its environment, and beside kubeadm's own volumes only folders of the node in which one of its flags names a file. \
