@@ -104,7 +104,7 @@ fn change(
         after,
         image,
         flags,
-        controls: wanted.iter().map(|wanted| wanted.control.clone()).collect(),
+        controls: controls_of(wanted.iter().copied()),
         touches_encryption,
         there: prepared.there.clone(),
     };
@@ -124,6 +124,17 @@ fn flags_of(wanted: &[&Wanted]) -> Vec<RefusedFlag> {
         }
     }
     flags
+}
+
+/// Each control once: one may want several flags.
+pub(super) fn controls_of<'a>(wanted: impl Iterator<Item = &'a Wanted>) -> Vec<ControlId> {
+    let mut controls: Vec<ControlId> = Vec::new();
+    for wanted in wanted {
+        if !controls.contains(&wanted.control) {
+            controls.push(wanted.control.clone());
+        }
+    }
+    controls
 }
 
 /// What an edited manifest is to be.
@@ -288,7 +299,7 @@ pub(super) fn withheld<'a>(
         .map(|flag| format!("{}={}", flag.name, flag.value))
         .collect();
     Withheld {
-        controls: wanted.map(|wanted| wanted.control.clone()).collect(),
+        controls: controls_of(wanted),
         object: format!("{component} {}", flags.join(" ")),
         reason,
     }

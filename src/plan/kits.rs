@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Circumstances, not_asked};
 use super::change::{Change, Deed, Withheld, WithheldReason};
-use super::edits::{Wanted, withheld};
+use super::edits::{Wanted, controls_of, withheld};
 use super::targets::flag_file;
 use crate::controls::{ADMISSION_FLAG, Kit};
 use crate::domain::{Component, ControlId, Digest, Fact, FlagName, NodePath, Observation};
@@ -350,7 +350,7 @@ impl<'a> Needs<'a> {
     }
 
     fn controls(&self) -> Vec<ControlId> {
-        self.flags.iter().map(|flag| flag.control.clone()).collect()
+        controls_of(self.flags.iter().copied())
     }
 }
 

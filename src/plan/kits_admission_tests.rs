@@ -61,6 +61,10 @@ fn all_of_them_are_one_edit_with_one_file() {
         ["NodeRestriction", "DenyServiceExternalIPs", "EventRateLimit"]
     );
     assert_eq!(configured(&plan), ["EventRateLimit", "PodSecurity"]);
+    for change in &plan.changes {
+        let each: std::collections::BTreeSet<&ControlId> = change.controls.iter().collect();
+        assert_eq!(each.len(), change.controls.len(), "{:?}", change.controls);
+    }
     let (added, _) = edited(&plan);
     let of = |line: &str| added.iter().filter(|other| other.as_str() == line).count();
     for line in [
