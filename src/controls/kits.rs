@@ -120,7 +120,7 @@ impl Kit {
             }
             Self::ServerSuites => {
                 "`conditional: allow` in the configuration: clients and health checks of load balancers that know other suites only are \
-                 refused. What is strong in a list that is given stays, and a suite without which no HTTP/2 is served comes to it"
+                 refused. What is strong in a list that is given stays, and the two suites of which HTTP/2 needs one come to it"
             }
             Self::ExternalIps => {
                 "`conditional: allow` in the configuration, and no Service that has spec.externalIPs now: with it no Service is given an \

@@ -88,34 +88,35 @@ pub(crate) fn client(node: &Node, manifest: &Manifest) -> Result<Api, Reason> {
     Api::open(&node.files, &kubeconfig, address, PATIENCE).map_err(|error| Reason::new(error.to_string()))
 }
 
-/// The bindings that grant the anonymous more than Kubernetes and kubeadm do.
-pub(crate) fn grants(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
+/// What the local API server answers; why it is unknown where it cannot be asked.
+fn ask<T>(node: &Node, manifest: &Manifest, question: impl AsyncFnOnce(&Api) -> Fact<T>) -> Fact<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match (client(node, manifest), runtime) {
-        (Ok(api), Ok(runtime)) => runtime.block_on(api::grants_to_the_anonymous(&api)),
+        (Ok(api), Ok(runtime)) => runtime.block_on(question(&api)),
         (Err(why), _) => Fact::Unknown(why),
         (_, Err(error)) => Fact::unknown(error.to_string()),
     }
+}
+
+/// The bindings that grant the anonymous more than Kubernetes and kubeadm do.
+pub(crate) fn grants(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
+    ask(node, manifest, async |api| {
+        api::grants_to_the_anonymous(api).await
+    })
 }
 
 /// The Services with external addresses.
 pub(crate) fn external_ips(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match (client(node, manifest), runtime) {
-        (Ok(api), Ok(runtime)) => runtime.block_on(api::services_with_external_ips(&api)),
-        (Err(why), _) => Fact::Unknown(why),
-        (_, Err(error)) => Fact::unknown(error.to_string()),
-    }
+    ask(node, manifest, async |api| {
+        api::services_with_external_ips(api).await
+    })
 }
 
 /// The namespaces with pods that baseline would refuse.
 pub(crate) fn beyond_baseline(node: &Node, manifest: &Manifest) -> Fact<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match (client(node, manifest), runtime) {
-        (Ok(api), Ok(runtime)) => runtime.block_on(api::namespaces_beyond_baseline(&api)),
-        (Err(why), _) => Fact::Unknown(why),
-        (_, Err(error)) => Fact::unknown(error.to_string()),
-    }
+    ask(node, manifest, async |api| {
+        api::namespaces_beyond_baseline(api).await
+    })
 }
 
 /// The objects of the API that controls of the whole cluster ask for.
@@ -148,14 +149,9 @@ pub(crate) fn kubeadms_configuration(
 
 /// How often a token was used beyond its time since the API server was started. `Absent` when these credentials are shown no metrics.
 pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match (client(node, manifest), runtime) {
-        (Ok(api), Ok(runtime)) => runtime
-            .block_on(api::metrics(&api))
-            .and_then(|metrics| metrics.stale_tokens),
-        (Err(why), _) => Fact::Unknown(why),
-        (_, Err(error)) => Fact::unknown(error.to_string()),
-    }
+    ask(node, manifest, async |api| {
+        api::metrics(api).await.and_then(|metrics| metrics.stale_tokens)
+    })
 }
 
 /// The configuration that the manifest names, as the node has it; `Absent` when it names none, or one that is not there.

@@ -136,49 +136,38 @@ pub fn dial_kubelets(node: &Node, authority: &str, observation: &mut Observation
     observation.kubelets = kubelets::dialled(node, authority, observation);
 }
 
+fn api_server(observation: &Observation) -> Fact<&Manifest> {
+    let manifest = observation.manifests.get(&Component::ApiServer);
+    manifest.map_or(Fact::Absent, Fact::as_ref)
+}
+
 /// Adds what is granted to the anonymous.
 pub fn ask_for_grants(node: &Node, observation: &mut Observation) {
-    let manifest = observation
-        .manifests
-        .get(&Component::ApiServer)
-        .map_or(Fact::Absent, Fact::as_ref);
-    observation.anonymous_grants = manifest.and_then(|manifest| at_rest::grants(node, manifest));
+    observation.anonymous_grants =
+        api_server(observation).and_then(|manifest| at_rest::grants(node, manifest));
 }
 
 /// Adds whether clients use tokens beyond their time.
 pub fn ask_for_stale_tokens(node: &Node, observation: &mut Observation) {
-    let manifest = observation
-        .manifests
-        .get(&Component::ApiServer)
-        .map_or(Fact::Absent, Fact::as_ref);
-    observation.stale_tokens = manifest.and_then(|manifest| at_rest::stale_tokens(node, manifest));
+    observation.stale_tokens =
+        api_server(observation).and_then(|manifest| at_rest::stale_tokens(node, manifest));
 }
 
 /// Adds which Services have external addresses.
 pub fn ask_for_external_ips(node: &Node, observation: &mut Observation) {
-    let manifest = observation
-        .manifests
-        .get(&Component::ApiServer)
-        .map_or(Fact::Absent, Fact::as_ref);
-    observation.external_ips = manifest.and_then(|manifest| at_rest::external_ips(node, manifest));
+    observation.external_ips =
+        api_server(observation).and_then(|manifest| at_rest::external_ips(node, manifest));
 }
 
 /// Adds the namespaces with pods that the Pod Security Standard baseline would refuse.
 pub fn ask_for_pod_security(node: &Node, observation: &mut Observation) {
-    let manifest = observation
-        .manifests
-        .get(&Component::ApiServer)
-        .map_or(Fact::Absent, Fact::as_ref);
-    observation.beyond_baseline = manifest.and_then(|manifest| at_rest::beyond_baseline(node, manifest));
+    observation.beyond_baseline =
+        api_server(observation).and_then(|manifest| at_rest::beyond_baseline(node, manifest));
 }
 
 /// Adds the objects of the API that controls of the whole cluster ask for.
 pub fn ask_for_cluster(node: &Node, observation: &mut Observation) {
-    let manifest = observation
-        .manifests
-        .get(&Component::ApiServer)
-        .map_or(Fact::Absent, Fact::as_ref);
-    observation.cluster = Some(Box::new(match manifest {
+    observation.cluster = Some(Box::new(match api_server(observation) {
         Fact::Known(manifest) => at_rest::cluster_objects(node, manifest),
         Fact::Absent => ClusterObjects::unknown(&Reason::new("no kube-apiserver runs on this node")),
         Fact::Unknown(why) => ClusterObjects::unknown(&why),
