@@ -8,37 +8,17 @@
 #[path = "world/api_server.rs"]
 mod api_server;
 
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use api_server::{ApiServer, Fault};
-use holdfast::adapters::api::{self, Address, Api};
-use holdfast::adapters::files::Files;
-use holdfast::domain::{Fact, NodePath, Owner};
+use holdfast::adapters::api;
+use holdfast::domain::Fact;
 
+const DEADLINE: Duration = Duration::from_secs(2);
 const SERVICES: &str = "/api/v1/services?limit=500";
 const NAMESPACES: &str = "/api/v1/namespaces?limit=500";
 const WARNING: &str =
     "Warning: 299 - \"existing pods in namespace \\\"a\\\" violate the new PodSecurity enforce level\"\r\n";
-
-fn client(server: &ApiServer) -> Api {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("admin.conf"), server.kubeconfig()).expect("written");
-    let facts = std::fs::metadata(folder.path()).expect("a folder");
-    let files = Files::at(folder.path())
-        .expect("a folder")
-        .taking_for_root(Owner {
-            uid: facts.uid(),
-            gid: facts.gid(),
-        });
-    let path: NodePath = "/admin.conf".parse().expect("a path");
-    let address = Address {
-        ip: server.address().ip(),
-        port: server.address().port(),
-        name: "127.0.0.1".to_owned(),
-    };
-    Api::open(&files, &path, address, Duration::from_secs(2)).expect("a kubeconfig that is right")
-}
 
 fn block_on<T>(act: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -65,10 +45,10 @@ fn services_with_external_addresses_are_named() {
         ),
     ];
     server.document(SERVICES, 200, &list(&services.join(",")));
-    let asked = block_on(api::services_with_external_ips(&client(&server)));
+    let asked = block_on(api::services_with_external_ips(&server.client(DEADLINE)));
     assert_eq!(asked, Fact::Known(vec!["default/web".to_owned()]));
     server.document(SERVICES, 403, "{}");
-    let asked = block_on(api::services_with_external_ips(&client(&server)));
+    let asked = block_on(api::services_with_external_ips(&server.client(DEADLINE)));
     assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
 }
 
@@ -100,7 +80,7 @@ fn a_namespace_without_a_label_is_tried_by_a_dry_run_and_a_warning_counts() {
         "Warning: 299 - \"a policy of somebody's does not like labels\"\r\n",
     );
     tried("gone", 404, "");
-    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    let asked = block_on(api::namespaces_beyond_baseline(&server.client(DEADLINE)));
     assert_eq!(asked, Fact::Known(vec!["a".to_owned()]));
     let patches: Vec<String> = server
         .requests()
@@ -116,16 +96,16 @@ fn a_namespace_without_a_label_is_tried_by_a_dry_run_and_a_warning_counts() {
     // What is not answered, or not what was asked, is not known.
     tried("a", 200, "");
     answered("b", 200, "", "privileged");
-    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    let asked = block_on(api::namespaces_beyond_baseline(&server.client(DEADLINE)));
     assert!(
         matches!(&asked, Fact::Unknown(why) if why.to_string().contains("changes it")),
         "{asked:?}"
     );
     tried("a", 403, "");
-    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    let asked = block_on(api::namespaces_beyond_baseline(&server.client(DEADLINE)));
     assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
     let odd = of("../secrets", "{}");
     server.document(NAMESPACES, 200, &list(&odd));
-    let asked = block_on(api::namespaces_beyond_baseline(&client(&server)));
+    let asked = block_on(api::namespaces_beyond_baseline(&server.client(DEADLINE)));
     assert!(matches!(asked, Fact::Unknown(_)), "{asked:?}");
 }

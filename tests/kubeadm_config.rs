@@ -8,15 +8,11 @@
 #[path = "world/api_server.rs"]
 mod api_server;
 
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use api_server::{ApiServer, Fault, TOP_SECRET, status};
-use holdfast::adapters::api::{
-    Address, Api, KubeadmConfig, KubeadmWriteError, kubeadm_config, write_kubeadm_config,
-};
-use holdfast::adapters::files::Files;
-use holdfast::domain::{Fact, NodePath, Owner};
+use holdfast::adapters::api::{KubeadmConfig, KubeadmWriteError, kubeadm_config, write_kubeadm_config};
+use holdfast::domain::Fact;
 use holdfast::kubeadm::{ApiServerExtras, HostPathMount, brought_in_line};
 use holdfast::rewrite::Cause;
 use serde_json::json;
@@ -38,25 +34,6 @@ fn server_with(text: &str) -> ApiServer {
     server
 }
 
-fn client(server: &ApiServer) -> Api {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("admin.conf"), server.kubeconfig()).expect("written");
-    let facts = std::fs::metadata(folder.path()).expect("a folder");
-    let files = Files::at(folder.path())
-        .expect("a folder")
-        .taking_for_root(Owner {
-            uid: facts.uid(),
-            gid: facts.gid(),
-        });
-    let path: NodePath = "/admin.conf".parse().expect("a path");
-    let address = Address {
-        ip: server.address().ip(),
-        port: server.address().port(),
-        name: "127.0.0.1".to_owned(),
-    };
-    Api::open(&files, &path, address, DEADLINE).expect("a kubeconfig that is right")
-}
-
 fn block_on<T>(act: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,12 +43,12 @@ fn block_on<T>(act: impl Future<Output = T>) -> T {
 }
 
 fn seen(server: &ApiServer) -> KubeadmConfig {
-    let seen = block_on(kubeadm_config(&client(server)));
+    let seen = block_on(kubeadm_config(&server.client(DEADLINE)));
     seen.known().cloned().expect("it is there")
 }
 
 fn written(server: &ApiServer, seen: &KubeadmConfig, text: &str) -> Result<(), KubeadmWriteError> {
-    block_on(write_kubeadm_config(&client(server), seen, text))
+    block_on(write_kubeadm_config(&server.client(DEADLINE), seen, text))
 }
 
 #[test]
@@ -142,7 +119,7 @@ fn somebody_elses_write_in_between_is_a_conflict_and_stays() {
 #[test]
 fn a_cluster_without_the_config_map_was_not_made_by_kubeadm() {
     let server = ApiServer::start();
-    assert_eq!(block_on(kubeadm_config(&client(&server))), Fact::Absent);
+    assert_eq!(block_on(kubeadm_config(&server.client(DEADLINE))), Fact::Absent);
     let gone = KubeadmConfig {
         resource_version: "1".to_owned(),
         cluster_configuration: TEXT.to_owned(),
@@ -168,7 +145,7 @@ fn what_cannot_be_read_is_unknown_and_is_not_quoted() {
     ];
     for (code, body, why) in cases {
         server.inject(PATH, Fault::Answer(code, "", body));
-        let Fact::Unknown(reason) = block_on(kubeadm_config(&client(&server))) else {
+        let Fact::Unknown(reason) = block_on(kubeadm_config(&server.client(DEADLINE))) else {
             panic!("{why}")
         };
         let reason = reason.to_string();
@@ -231,7 +208,7 @@ fn a_refusal_a_failure_and_a_lost_answer_are_told_apart() {
 #[test]
 fn a_server_that_is_not_there_has_written_nothing() {
     let server = server_with(TEXT);
-    let (api, before) = (client(&server), seen(&server));
+    let (api, before) = (server.client(DEADLINE), seen(&server));
     drop(server);
     let error = block_on(write_kubeadm_config(&api, &before, TEXT));
     assert!(matches!(error, Err(KubeadmWriteError::NotSent(_))), "{error:?}");

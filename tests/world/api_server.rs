@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use holdfast::adapters::api::{Address, Api};
+use holdfast::adapters::files::Files;
+use holdfast::domain::{NodePath, Owner};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -142,6 +146,25 @@ impl ApiServer {
     /// A kubeconfig whose client certificate it takes.
     pub fn kubeconfig(&self) -> &str {
         &self.kubeconfig
+    }
+
+    /// Holdfast's own client of it, as its kubeconfig says.
+    pub fn client(&self, timeout: Duration) -> Api {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("admin.conf"), self.kubeconfig()).expect("written");
+        let facts = std::fs::metadata(folder.path()).expect("a folder");
+        let owner = Owner {
+            uid: facts.uid(),
+            gid: facts.gid(),
+        };
+        let files = Files::at(folder.path()).expect("a folder").taking_for_root(owner);
+        let path: NodePath = "/admin.conf".parse().expect("a path");
+        let address = Address {
+            ip: self.address.ip(),
+            port: self.address.port(),
+            name: "127.0.0.1".to_owned(),
+        };
+        Api::open(&files, &path, address, timeout).expect("a kubeconfig that is right")
     }
 
     /// Stores an object at its path in the API; its UID is `uid-` and its name.
