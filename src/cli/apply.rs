@@ -37,12 +37,12 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
         |shown| shown.as_ref().ok().and_then(kubelet_starts),
     )?;
     if arguments.global.output == Output::Text {
-        say(&report::plan_text(
-            &shown.plan,
-            &shown.findings,
-            &heading(&shown),
-            colour(arguments),
-        ))?;
+        let plan = report::plan_text(&shown.plan, &shown.findings, &heading(&shown), colour(arguments));
+        let told = say(&plan);
+        // What somebody has begun is brought to its end, whoever reads of it.
+        if shown.plan.in_flight.is_none() {
+            told?;
+        }
     }
     if shown.plan.changes.is_empty() && shown.plan.in_flight.is_none() && shown.plan.baseline.is_none() {
         return finish(arguments, &shown, &[]);
@@ -134,7 +134,12 @@ fn make(
             &mut |_| {},
         )
         .inspect_err(|_| recover::put_back(node, &held))?;
-        let Some(wait) = making.take_in(arguments, &passed)? else {
+        let told = making.tell(arguments, &passed);
+        // A terminal that has gone does not end a change half-way.
+        if journal.state().in_flight.is_none() {
+            told?;
+        }
+        let Some(wait) = making.next(&passed) else {
             break;
         };
         if wakeups.wait(wait) == Wake::Terminate {
@@ -164,11 +169,17 @@ impl Making {
         }
     }
 
-    /// Keeps and shows what came of a pass. How long to wait for the next one; `None` when there is nothing more to do.
-    fn take_in(&mut self, arguments: &Arguments, passed: &Passed) -> Result<Option<Duration>, CliError> {
+    /// Keeps and shows what came of a pass.
+    fn tell(&mut self, arguments: &Arguments, passed: &Passed) -> Result<(), CliError> {
+        let mut told = Ok(());
         for outcome in &passed.outcomes {
-            self.keep(arguments, outcome)?;
+            told = told.and(self.keep(arguments, outcome));
         }
+        told
+    }
+
+    /// How long to wait for the next pass; `None` when there is nothing more to do.
+    fn next(&mut self, passed: &Passed) -> Option<Duration> {
         // Whoever undoes a change while we make it is not fought with.
         let changes = &passed.looked.plan.changes;
         let new = changes
@@ -179,25 +190,25 @@ impl Making {
         let stuck = self.outcomes.last().is_some_and(Outcome::is_stuck);
         let wait = passed.look_again.unwrap_or(Duration::ZERO);
         if stuck {
-            return Ok(None);
+            return None;
         }
         if passed.goes_on {
-            return Ok(Some(wait));
+            return Some(wait);
         }
         if self.intent.finishing {
-            return Ok(None);
+            return None;
         }
         if new {
-            return Ok(Some(Duration::ZERO));
+            return Some(Duration::ZERO);
         }
         let withheld = &passed.looked.plan.withheld;
         let unhealthy = withheld.iter().any(|held| held.reason.kind() == "unhealthy");
         let recovers = unhealthy || kubelet_starts(&passed.looked).is_some();
         if recovers && !self.outcomes.is_empty() && self.patience > 0 {
             self.patience -= 1;
-            return Ok(Some(wait));
+            return Some(wait);
         }
-        Ok(None)
+        None
     }
 
     /// What failed or was refused is not tried again in this run.
@@ -209,10 +220,10 @@ impl Making {
         if self.outcomes.last() == Some(outcome) {
             return Ok(());
         }
-        if arguments.global.output == Output::Text {
-            say(&report::outcome_text(outcome, colour(arguments)))?;
-        }
         self.outcomes.push(outcome.clone());
+        if arguments.global.output == Output::Text {
+            return say(&report::outcome_text(outcome, colour(arguments)));
+        }
         Ok(())
     }
 }

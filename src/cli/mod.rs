@@ -242,8 +242,7 @@ fn say(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Tells standard error; when that is gone too, the exit code remains.
-#[expect(clippy::print_stderr, reason = "the command line speaks to its user here")]
+/// Tells standard error. When that is gone too, the exit code remains, and what is in flight is brought to its end.
 fn complain(text: &str) {
-    eprintln!("{text}");
+    drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
 }

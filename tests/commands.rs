@@ -1,0 +1,149 @@
+//! The commands, run whole in a process of their own on a simulated node: what the operator is told and the exit code, and what becomes
+//! of the node when the terminal or the journal is gone.
+#![cfg(feature = "failpoints")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test touches the node from outside, starts a process, and fails loudly"
+)]
+
+mod operator;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use holdfast::adapters::Node;
+use holdfast::adapters::failpoint::{self, Kind, Side, Told};
+use holdfast::domain::Component;
+
+use operator::Operator;
+use world::{World, node_at, one_node};
+
+/// Where the child finds the node, what it runs, and whether its terminal goes.
+const ROOT: &str = "HOLDFAST_COMMAND_ROOT";
+const WORDS: &str = "HOLDFAST_COMMAND_WORDS";
+const GOES: &str = "HOLDFAST_COMMAND_TERMINAL_GOES";
+const SOON: Duration = Duration::from_secs(20);
+/// No command here takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+const API_SERVER: Component = Component::ApiServer;
+const OUT: &str = "/etc/kubernetes/kube-apiserver.yaml.holdfast-out";
+/// Of what is mended, the API server's profiling alone.
+const ONE_EDIT: &str = "controls:\n  CIS-1.3.2: { mode: off }\n  CIS-1.4.1: { mode: off }\n  CIS-4.1.1: { mode: off }\n  \
+                        CIS-4.1.9: { mode: off }\n  X-FILE-01: { mode: off }\n  X-FILE-19: { mode: off }\n";
+
+#[test]
+#[ignore = "the process that the other tests start"]
+fn child_command() {
+    let (Some(root), Ok(words)) = (std::env::var_os(ROOT), std::env::var(WORDS)) else {
+        return;
+    };
+    if std::env::var_os(GOES).is_some() {
+        failpoint::observe(lose_terminal_when_out);
+    }
+    let words: Vec<&str> = words.split(' ').collect();
+    let code = holdfast::cli::main_on(simulated, &words);
+    std::fs::write(Path::new(&root).join("code"), code.to_string()).expect("a writable folder");
+}
+
+/// The node that the command of this process runs on.
+fn simulated() -> Node {
+    let root = PathBuf::from(std::env::var_os(ROOT).expect("the child has one"));
+    node_at(&root, Arc::new(Mutex::new(one_node())))
+}
+
+/// Once a manifest is out, nobody can be told anything any more, and the process is asked to end.
+fn lose_terminal_when_out(told: &Told) {
+    let is_out = told.to.to_string_lossy().ends_with(".holdfast-out");
+    if (told.kind, told.side) != (Kind::Rename, Side::After) || !is_out {
+        return;
+    }
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    nix::unistd::dup2_stdout(&full).expect("a descriptor");
+    nix::unistd::dup2_stderr(&full).expect("a descriptor");
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a process may tell itself");
+}
+
+/// A command in a process of its own.
+struct Running<'w> {
+    world: &'w World,
+    child: Child,
+}
+
+fn start<'w>(world: &'w World, words: &str, goes: bool) -> Running<'w> {
+    let said = std::fs::File::create(world.root().join("said")).expect("a writable folder");
+    drop(std::fs::remove_file(world.root().join("code")));
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command
+        .args(["--exact", "child_command", "--ignored", "--nocapture"])
+        .env(ROOT, world.root())
+        .env(WORDS, words)
+        .stdout(said.try_clone().expect("a descriptor"))
+        .stderr(said);
+    if goes {
+        command.env(GOES, "1");
+    }
+    let child = command.spawn().expect("this test can be started");
+    Running { world, child }
+}
+
+impl Running<'_> {
+    /// What it exits with.
+    fn code(mut self) -> u8 {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("a child of ours").is_none() {
+            assert!(Instant::now() < deadline, "it does not end: {}", said(self.world));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let code = std::fs::read_to_string(self.world.root().join("code"));
+        let code = code.unwrap_or_else(|why| panic!("{why}: {}", said(self.world)));
+        code.parse().expect("a code")
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What the last command on the node said.
+fn said(world: &World) -> String {
+    std::fs::read_to_string(world.root().join("said")).unwrap_or_default()
+}
+
+fn code(world: &World, words: &str) -> u8 {
+    start(world, words, false).code()
+}
+
+fn configured(config: &str) -> World {
+    World::with(world::Options {
+        config: Some(config.to_owned()),
+        ..world::Options::default()
+    })
+}
+
+fn is_back_and_ready(world: &World) -> bool {
+    world.manifest(API_SERVER).exists() && world.wait_until(SOON, World::all_ready)
+}
+
+#[test]
+fn a_terminal_that_goes_while_the_manifest_is_out_ends_neither_a_bounce_nor_an_apply_half_way() {
+    for words in ["bounce kube-apiserver --yes --any-time", "apply --yes --any-time"] {
+        let world = configured(ONE_EDIT);
+        assert_eq!(start(&world, words, true).code(), 1, "it could not be told");
+        assert!(is_back_and_ready(&world), "{words}");
+        let journal = Operator::new(world.node(), "").journal();
+        assert_eq!(journal.in_flight, None, "{words}");
+        assert_eq!(world.starts(API_SERVER), 2, "{words}");
+    }
+}
