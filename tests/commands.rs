@@ -147,3 +147,58 @@ fn a_terminal_that_goes_while_the_manifest_is_out_ends_neither_a_bounce_nor_an_a
         assert_eq!(world.starts(API_SERVER), 2, "{words}");
     }
 }
+
+/// A node whose API server's manifest is out, as a killed bounce leaves it.
+fn left_out() -> World {
+    let world = World::new();
+    let operator = Operator::new(world.node(), "");
+    operator.begin_bounce(API_SERVER).expect("a healthy node");
+    assert!(world.path(OUT).exists() && !world.manifest(API_SERVER).exists());
+    world
+}
+
+fn damage_journal(world: &World) {
+    let journal = world.path("/var/lib/holdfast/journal");
+    let text = std::fs::read_to_string(&journal).expect("it is there");
+    std::fs::write(&journal, text + "no record\n").expect("a file of ours");
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_keeps_no_manifest_out() {
+    for words in [
+        "apply --yes",
+        "bounce kube-apiserver --yes",
+        "bounce kube-scheduler --yes",
+        "encryption rotate --yes",
+        "encryption abort --yes",
+        "recover",
+    ] {
+        let world = left_out();
+        damage_journal(&world);
+        let expected = u8::from(words != "recover");
+        assert_eq!(code(&world, words), expected, "{words}: {}", said(&world));
+        assert!(is_back_and_ready(&world), "{words}: {}", said(&world));
+        assert!(
+            said(&world).contains("the manifest of kube-apiserver is back"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn a_daemon_without_a_journal_puts_back_what_is_out() {
+    let world = left_out();
+    damage_journal(&world);
+    let _running = start(&world, "run", false);
+    let is_back = |world: &World| world.manifest(API_SERVER).exists() && world.all_ready();
+    assert!(world.wait_until(SOON, is_back), "{}", said(&world));
+}
+
+#[test]
+fn a_daemon_that_cannot_start_puts_back_what_is_out() {
+    let world = left_out();
+    // Where requests are to lie, there is a file.
+    std::fs::write(world.path("/run/holdfast/requests"), "").expect("the folder of the lock");
+    assert_eq!(code(&world, "run"), 1);
+    assert!(is_back_and_ready(&world), "{}", said(&world));
+}

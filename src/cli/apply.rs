@@ -7,18 +7,13 @@ use std::time::Duration;
 use super::args::{self, Arguments, Output};
 use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
-use super::{colour, heading, intent, recover, say};
-use crate::adapters::journal_store::JournalStore;
-use crate::adapters::lock::Held;
+use super::{colour, heading, intent, locked, recover, say};
 use crate::adapters::wakeups::{Wake, Wakeups};
-use crate::apply::{Outcome, out};
+use crate::apply::Outcome;
 use crate::domain::Digest;
 use crate::plan::WithheldReason;
 use crate::reconcile::{self, Intent, Looked, Passed};
 use crate::report::{self, ExitClass};
-
-/// The daemon gives the lock back after each pass; another `apply` may hold it for longer.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A restart of ours may cost another component its lease: it is looked at this often before it is given up on, 2 s apart.
 const RECOVERY_LOOKS: u32 = 30;
@@ -28,10 +23,7 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     setup::require_root()?;
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     let intent = intent(how.scope);
-    let journal = JournalStore::peek(&setup.node.files, &setup.node.layout)?;
-    if journal.in_flight.is_none() && !out::lying_out(&setup.node).is_empty() {
-        recover::recover()?;
-    }
+    recover::first(&setup.node, &locked::peek(&setup.node)?)?;
     let shown = past_kubelet_start(
         || shown_plan(&setup, &intent),
         |shown| shown.as_ref().ok().and_then(kubelet_starts),
@@ -60,7 +52,7 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
 
 fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
     let Setup { node, settings, .. } = setup;
-    let journal = JournalStore::peek(&node.files, &node.layout)?;
+    let journal = locked::peek(node)?;
     Ok(reconcile::look(
         node,
         &settings.config,
@@ -108,11 +100,14 @@ fn make(
 ) -> Result<(Looked, Vec<Outcome>), CliError> {
     let Setup { node, settings, .. } = setup;
     let (config, selected) = (&settings.config, &settings.selected);
-    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
-    let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
-    let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
-        act: "cannot receive signals",
-        cause,
+    let held = locked::hold(node)?;
+    let mut journal = locked::journal(node, &held)?;
+    let mut wakeups = Wakeups::new().map_err(|cause| {
+        recover::put_back(node, &held);
+        CliError::System {
+            act: "cannot receive signals",
+            cause,
+        }
     })?;
     let first = reconcile::look(node, config, selected, journal.state(), intent);
     if shown.plan.in_flight.is_none() && first.plan.changes != shown.plan.changes {

@@ -4,8 +4,7 @@ use super::args::{self, Arguments, Output};
 use super::follow::{Followed, Following};
 use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
-use super::{apply, colour, complain, peek, recover, say};
-use crate::adapters::journal_store::JournalStore;
+use super::{apply, colour, complain, locked, peek, recover, say};
 use crate::domain::Component;
 use crate::journal::Act;
 use crate::plan::{BouncePlan, WithheldReason};
@@ -27,7 +26,9 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
     }
     setup::require_root()?;
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
-    if let Some(begun) = JournalStore::peek(&setup.node.files, &setup.node.layout)?.in_flight {
+    let journal = locked::peek(&setup.node)?;
+    recover::first(&setup.node, &journal)?;
+    if let Some(begun) = journal.in_flight {
         // Another Holdfast that was killed may have left a manifest out.
         let same = matches!(&begun.act, Act::Bounce(bounce) if bounce.component == how.component);
         let followed = Following::open(arguments, &setup, how.component)?.follow()?;
@@ -35,7 +36,7 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
             return tell_end(arguments, how.component, None, &followed);
         }
     }
-    let journal = peek(&setup.node)?;
+    let journal = locked::peek(&setup.node)?;
     let (config, node) = (&setup.settings.config, &setup.node);
     let shown = past_kubelet_start(
         || reconcile::look_for_bounce(node, config, &journal, how.component, how.any_time),

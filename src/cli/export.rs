@@ -1,19 +1,16 @@
 //! `export kubeadm-patches`: what the node has beyond what kubeadm makes, for `kubeadm upgrade --patches`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::args::Arguments;
 use super::setup::{self, CliError, Setup};
-use super::{complain, say};
+use super::{complain, locked, say};
 use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::domain::{Component, Fact, Mode, NodePath, Observation, Reason};
 use crate::kubeadm::{Patch, Patches, SUFFIX, TARGETS, kubelet_patch, patches};
 use crate::observe::{Request, at_rest, observe};
 use crate::report::{self, ExitClass};
-
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Writes the patches into the folder, and says what they cannot keep.
 pub(super) fn kubeadm_patches(arguments: &Arguments, folder: &Path) -> Result<ExitClass, CliError> {
@@ -26,7 +23,7 @@ pub(super) fn kubeadm_patches(arguments: &Arguments, folder: &Path) -> Result<Ex
         return Err(CliError::Usage(why));
     }
     // While a component is restarted its manifest may be out of the folder.
-    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
+    let held = locked::hold(&node)?;
     let Patches { files, mut remarks } = made(&node);
     node.files.make_own_folder(&folder)?;
     remarks.extend(cleared(&node, &held, &folder, &files)?);

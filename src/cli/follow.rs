@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::args::{Arguments, Output};
 use super::setup::{CliError, Setup};
-use super::{colour, complain, recover, say};
+use super::{colour, complain, locked, recover, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
@@ -14,9 +14,6 @@ use crate::journal::JournalState;
 use crate::plan::Change;
 use crate::reconcile::{self, Intent};
 use crate::report;
-
-/// The daemon gives the lock back after each pass; an `apply` may hold it for longer.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A change that restarts a component, or one that was begun earlier, on its way to its end.
 pub(super) struct Following<'a> {
@@ -77,11 +74,14 @@ impl<'a> Following<'a> {
         component: Component,
     ) -> Result<Self, CliError> {
         let node = &setup.node;
-        let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
-        let journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
-        let wakeups = Wakeups::new().map_err(|cause| CliError::System {
-            act: "cannot receive signals",
-            cause,
+        let held = locked::hold(node)?;
+        let journal = locked::journal(node, &held)?;
+        let wakeups = Wakeups::new().map_err(|cause| {
+            recover::put_back(node, &held);
+            CliError::System {
+                act: "cannot receive signals",
+                cause,
+            }
         })?;
         Ok(Self {
             arguments,

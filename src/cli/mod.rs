@@ -11,6 +11,7 @@ mod follow;
 mod forget;
 mod handed;
 mod kubelet_start;
+mod locked;
 mod pause;
 mod recover;
 mod rotate;
@@ -24,7 +25,7 @@ use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::system_log::{self, Sink};
 use crate::controls::{Control, ControlName, catalogue};
-use crate::daemon;
+use crate::daemon::{self, DaemonError};
 use crate::journal::JournalState;
 use crate::plan::select_for;
 use crate::reconcile::{self, Intent, Looked};
@@ -154,7 +155,17 @@ fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
 
 fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
+    serve(arguments, log).map_err(|error| {
+        // Another daemon sees to what is out.
+        if matches!(error, CliError::Daemon(DaemonError::Another(_))) {
+            return error;
+        }
+        recover::before_giving_up(error)
+    })
+}
+
+fn serve(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
+    let setup = Setup::new(&arguments.global)?;
     encryption::no_core_dumps()?;
     system_log::init(Sink::Auto, log)?;
     daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;

@@ -1,23 +1,20 @@
 //! `recover`: puts back a manifest that is out of its folder, with nothing but the files.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::setup::{self, CliError};
-use super::{complain, say};
+use super::{complain, locked, say};
 use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::apply::out;
+use crate::journal::JournalState;
 use crate::report::ExitClass;
-
-/// A running Holdfast gives the lock back after each pass, or takes care of the manifest itself.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Puts every manifest back that is out.
 pub(super) fn recover() -> Result<ExitClass, CliError> {
     setup::require_root()?;
     let node = setup::node(Path::new("/"))?;
-    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
+    let held = locked::hold(&node)?;
     let recovered = out::recover(&node, &held);
     if recovered.is_empty() {
         say("Every manifest is in its folder: there is nothing to recover.\n")?;
@@ -41,12 +38,31 @@ pub(super) fn put_back(node: &Node, held: &Held) {
     }
 }
 
+/// Puts back what is out although nothing is in flight, before a command looks at the node.
+pub(super) fn first(node: &Node, journal: &JournalState) -> Result<(), CliError> {
+    if journal.in_flight.is_some() || out::lying_out(node).is_empty() {
+        return Ok(());
+    }
+    put_back(node, &locked::hold(node)?);
+    Ok(())
+}
+
 /// What a command that cannot go on does for a node whose API server it may have left without its manifest.
 pub(super) fn before_giving_up(error: CliError) -> CliError {
-    if let Err(why) = recover() {
+    if let Err(why) = put_back_at_last() {
         complain(&format!(
             "holdfast: whether a manifest is out of its folder could not be seen to: {why}"
         ));
     }
     error
+}
+
+fn put_back_at_last() -> Result<(), CliError> {
+    let node = setup::node(Path::new("/"))?;
+    if out::lying_out(&node).is_empty() {
+        return Ok(());
+    }
+    setup::require_root()?;
+    put_back(&node, &locked::hold(&node)?);
+    Ok(())
 }

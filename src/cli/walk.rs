@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::args::Arguments;
 use super::follow::{Followed, Following};
 use super::setup::{CliError, Setup};
-use super::{handed, recover, say};
+use super::{handed, locked, recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
-use crate::apply::out;
 use crate::domain::{Component, Digest};
 use crate::journal::{Act, InFlight};
 use crate::plan::WithheldReason;
@@ -22,7 +21,6 @@ use crate::rotate::status::{self, State, Status};
 use crate::rotate::{Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Outcome};
 
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 /// What is awaited takes seconds to minutes.
 const POLL: Duration = Duration::from_secs(1);
 /// How often a long step is told where it cannot be drawn over.
@@ -32,8 +30,8 @@ pub(super) fn with_journal<T>(
     node: &Node,
     act: impl FnOnce(&Held, &mut JournalStore) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let held = Held::take(&node.here(&node.layout.run), LOCK_PATIENCE)?;
-    let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
+    let held = locked::hold(node)?;
+    let mut journal = locked::journal(node, &held)?;
     act(&held, &mut journal)
 }
 
@@ -275,7 +273,7 @@ fn put_back(arguments: &Arguments, setup: &Setup, rotator: &mut Rotator<'_>) -> 
 
 fn follow_what_is_in_flight(arguments: &Arguments, setup: &Setup) -> Result<Option<Followed>, CliError> {
     let node = &setup.node;
-    if JournalStore::peek(&node.files, &node.layout)?.in_flight.is_none() {
+    if locked::peek(node)?.in_flight.is_none() {
         return Ok(None);
     }
     let following = Following::open(arguments, setup, Component::ApiServer)?;
@@ -286,10 +284,8 @@ fn follow_what_is_in_flight(arguments: &Arguments, setup: &Setup) -> Result<Opti
 /// comes back, a restart is followed, and an API server that did not bear a configuration gets the one before.
 pub(super) fn end_what_was_begun(arguments: &Arguments, setup: &Setup) -> Result<(), CliError> {
     let node = &setup.node;
-    let journal = JournalStore::peek(&node.files, &node.layout)?;
-    if journal.in_flight.is_none() && !out::lying_out(node).is_empty() {
-        recover::recover()?;
-    }
+    let journal = locked::peek(node)?;
+    recover::first(node, &journal)?;
     let mut rotator = Rotator::new(node).map_err(Box::new)?;
     // Another component's refusal says nothing of the configuration.
     let loads = |begun: &InFlight| matches!(&begun.act, Act::Bounce(bounce) if bounce.component == Component::ApiServer);

@@ -16,6 +16,7 @@ use crate::adapters::lock::{Held, LockError};
 use crate::adapters::systemd::{self, NotTold};
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
+use crate::apply::out;
 use crate::config::Config;
 use crate::domain::{Digest, NodePath};
 use crate::plan::{Selected, Verdict, always_written};
@@ -238,6 +239,20 @@ impl Daemon<'_> {
 
     /// One pass under the lock; `None` while another Holdfast holds it.
     fn pass(&mut self, began: u64, finishing: bool) -> Result<Option<Passed>, StoreError> {
+        let Some(held) = lock(self.node)? else {
+            return Ok(None);
+        };
+        let passed = self.pass_under(&held, began, finishing);
+        if passed.is_err() {
+            // Without a journal nothing can be carried on, so what is out comes back.
+            for recovered in out::recover(self.node, &held) {
+                error!(MESSAGE_ID = news::TROUBLE, "{recovered}");
+            }
+        }
+        passed.map(Some)
+    }
+
+    fn pass_under(&mut self, held: &Held, began: u64, finishing: bool) -> Result<Passed, StoreError> {
         let Self {
             node,
             settings,
@@ -246,10 +261,7 @@ impl Daemon<'_> {
             of_keeper,
             ..
         } = self;
-        let Some(held) = lock(node)? else {
-            return Ok(None);
-        };
-        let mut journal = JournalStore::open(&node.files, &node.layout, &held, node.clock.now())?;
+        let mut journal = JournalStore::open(&node.files, &node.layout, held, node.clock.now())?;
         self.failed.retain(|_, (until, _)| *until > began);
         let settling = self.pace.is_settling(began);
         let now = node.clock.now().wall;
@@ -259,10 +271,10 @@ impl Daemon<'_> {
             paused: paused.as_deref(),
             settling,
         };
-        let recovered = recover(node, &held, journal.state());
+        let recovered = recover(node, held, journal.state());
         // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
         let in_flight = journal.state().in_flight.is_some();
-        let mut endangered = !in_flight && !finishing && keeper.guard(&held, &mut journal, &situation);
+        let mut endangered = !in_flight && !finishing && keeper.guard(held, &mut journal, &situation);
         let owes_load = keeper.owes_load(journal.state(), &situation);
         let intent = Intent {
             settling,
@@ -277,7 +289,7 @@ impl Daemon<'_> {
             node,
             &settings.config,
             &settings.selected,
-            &held,
+            held,
             &mut journal,
             &intent,
             &mut |looked| {
@@ -286,19 +298,19 @@ impl Daemon<'_> {
         )?;
         passed.found_news = found_news;
         passed.recovered.extend(recovered);
-        if was_to_load && let Err(error) = keeper.restarted(&held, &mut journal, &passed.outcomes) {
+        if was_to_load && let Err(error) = keeper.restarted(held, &mut journal, &passed.outcomes) {
             news.tell_trouble(Some(error.to_string()));
         }
         if !finishing {
             if in_flight {
-                endangered = keeper.guard(&held, &mut journal, &situation);
+                endangered = keeper.guard(held, &mut journal, &situation);
             }
-            let again = keeper.pass(&held, &mut journal, &situation, endangered);
+            let again = keeper.pass(held, &mut journal, &situation, endangered);
             passed.look_again = passed.look_again.into_iter().chain(again).min();
             passed.goes_on |= journal.state().in_flight.is_some();
         }
         *of_keeper = keeper.folders(journal.state().encryption.as_ref());
-        Ok(Some(passed))
+        Ok(passed)
     }
 
     /// Tells what came of a pass, and remembers what failed. True when there was news.
