@@ -202,3 +202,84 @@ fn a_daemon_that_cannot_start_puts_back_what_is_out() {
     assert_eq!(code(&world, "run"), 1);
     assert!(is_back_and_ready(&world), "{}", said(&world));
 }
+
+#[test]
+fn recover_says_that_all_is_well_only_where_it_is() {
+    let world = World::new();
+    assert_eq!(code(&world, "recover"), 0);
+    assert!(said(&world).contains("there is nothing to recover"));
+
+    let (manifest, out) = (world.manifest(API_SERVER), world.path(OUT));
+    let former = std::fs::read(&manifest).expect("it is there");
+    std::fs::rename(&manifest, &out).expect("a file of ours");
+    let in_its_place: [fn(&Path); 4] = [
+        |path| std::fs::write(path, "").expect("writable"),
+        |path| std::fs::write(path, "x: 1\n").expect("writable"),
+        |path| std::os::unix::fs::symlink("/etc/hostname", path).expect("writable"),
+        |path| std::fs::create_dir(path).expect("writable"),
+    ];
+    for put in in_its_place {
+        put(&manifest);
+        assert_eq!(code(&world, "recover"), 1, "{}", said(&world));
+        let told = said(&world);
+        assert!(told.contains(&format!("then mv {OUT} ")), "{told}");
+        assert!(!told.contains("nothing to recover"), "{told}");
+        if manifest.is_dir() {
+            std::fs::remove_dir(&manifest).expect("it is empty");
+        } else {
+            std::fs::remove_file(&manifest).expect("a file of ours");
+        }
+    }
+    assert_eq!(code(&world, "recover"), 0, "{}", said(&world));
+    assert_eq!(std::fs::read(&manifest).expect("it is back"), former);
+}
+
+#[test]
+fn recover_tells_what_it_cannot_see() {
+    let world = World::new();
+    let folder = world.path("/etc/kubernetes/manifests");
+    let away = folder.with_file_name("away");
+    std::fs::rename(&folder, &away).expect("a folder of ours");
+    std::os::unix::fs::symlink(&away, &folder).expect("writable");
+    assert_eq!(code(&world, "recover"), 1, "{}", said(&world));
+    assert!(said(&world).contains("cannot be told"), "{}", said(&world));
+}
+
+#[test]
+fn recover_names_the_newest_copy_of_a_manifest_that_is_nowhere_and_only_where_there_was_one() {
+    let world = World::new();
+    let manifest = world.manifest(Component::Etcd);
+    std::fs::remove_file(&manifest).expect("a file of ours");
+    assert_eq!(code(&world, "recover"), 0, "etcd may be elsewhere");
+    let backups = world.path("/var/lib/holdfast/backups");
+    std::fs::create_dir_all(&backups).expect("writable");
+    for name in [
+        "etcd.20260101T000000.000Z.aa.yaml",
+        "etcd.20260301T000000.000Z.bb.yaml",
+        "found.20260401T000000.000Z.etcd.yaml.holdfast-out",
+    ] {
+        std::fs::write(backups.join(name), "x").expect("writable");
+    }
+    assert_eq!(code(&world, "recover"), 1, "{}", said(&world));
+    let told = said(&world);
+    let named = "install -o root -g root -m 0600 /var/lib/holdfast/backups/etcd.20260301T000000.000Z.bb.yaml /etc/kubernetes/manifests/etcd.yaml";
+    assert!(told.contains(named), "{told}");
+}
+
+#[test]
+fn a_bounce_first_puts_back_what_nobody_has_out() {
+    let world = World::new();
+    let before = std::fs::read(world.manifest(API_SERVER)).expect("it is there");
+    std::fs::rename(world.manifest(API_SERVER), world.path(OUT)).expect("a file of ours");
+    code(&world, "bounce kube-scheduler --yes --any-time");
+    assert!(
+        said(&world).contains("the manifest of kube-apiserver is back"),
+        "{}",
+        said(&world)
+    );
+    assert!(is_back_and_ready(&world));
+    assert_eq!(
+        std::fs::read(world.manifest(API_SERVER)).expect("it is back"),
+        before
+    );
+}

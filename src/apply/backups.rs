@@ -11,6 +11,19 @@ pub(super) const KUBELET: &str = "kubelet-config";
 /// So many copies of one manifest are kept.
 const KEPT: usize = 20;
 
+/// The newest copy of a component's manifest, if there is one.
+pub(super) fn newest(node: &Node, component: &str) -> Option<NodePath> {
+    let folder = in_folder(&node.layout.state, "backups").ok()?;
+    let prefix = format!("{component}.");
+    let Fact::Known(entries) = node.files.list(&folder) else {
+        return None;
+    };
+    let is_copy = |name: &str| name.starts_with(&prefix) && name.ends_with(".yaml");
+    let copies = entries.into_iter().filter(|entry| is_copy(&entry.name));
+    // Names carry the time, so the order of names is that of age.
+    copies.max_by(|one, other| one.name.cmp(&other.name))?.path
+}
+
 /// Removes what a kill left of a copy that was not finished.
 pub(crate) fn sweep(node: &Node, held: &Held) -> Result<(), FileError> {
     node.files.sweep(held, &in_folder(&node.layout.state, "backups")?)

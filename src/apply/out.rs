@@ -1,14 +1,15 @@
 //! A manifest out of its folder: where it lies, how it comes in, and how it comes back whatever happened.
 //!
 //! Both files lie in kubeadm's folder beside the manifests folder: on the same file system, and where an operator who misses an API
-//! server looks. Their names alone say what they are, so that [`recover`] needs neither the journal nor the configuration.
+//! server looks. Their names alone say what they are, so that [`recover`] needs neither the journal nor the configuration; what it cannot put
+//! back is told by [`troubles`].
 
 use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
-use crate::domain::{Component, Digest, Fact, NodePath};
+use crate::domain::{Component, Digest, Fact, NodePath, Reason};
 use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
-use crate::manifest::MAX_BYTES;
+use crate::manifest::{MAX_BYTES, parse};
 use crate::plan::{ManifestBounce, ManifestEdit};
 
 use super::backups;
@@ -24,6 +25,116 @@ pub struct Recovered {
     pub path: NodePath,
     /// What came of putting it back.
     pub result: std::result::Result<(), FileError>,
+}
+
+/// Why a manifest may not be in its folder, where nothing was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It lies out, and in its place is what is no manifest.
+    Taken {
+        /// Whose.
+        component: Component,
+        /// Where it lies.
+        out: NodePath,
+        /// Where it belongs.
+        path: NodePath,
+        /// What is wrong with what is there.
+        why: String,
+    },
+    /// Whether something is there cannot be told.
+    Unknown {
+        /// Whose manifest it would be.
+        component: Component,
+        /// Where.
+        path: NodePath,
+        /// Why.
+        why: Reason,
+    },
+    /// It is nowhere, and Holdfast has copies of it.
+    Gone {
+        /// Whose.
+        component: Component,
+        /// Where it belongs.
+        path: NodePath,
+        /// The newest copy.
+        backup: NodePath,
+    },
+}
+
+/// What is left to the operator once [`recover`] has put back what it can.
+#[must_use]
+pub fn troubles(node: &Node) -> Vec<Trouble> {
+    let of = |component| trouble(node, component);
+    Component::ALL.into_iter().filter_map(of).collect()
+}
+
+fn trouble(node: &Node, component: Component) -> Option<Trouble> {
+    let path = node.layout.manifest(component);
+    let out = beside(node, component, "out").ok()?;
+    match (node.files.facts(&path), node.files.facts(&out)) {
+        (Fact::Unknown(why), _) => Some(Trouble::Unknown { component, path, why }),
+        (Fact::Absent, Fact::Absent) => {
+            let backup = backups::newest(node, component.name())?;
+            Some(Trouble::Gone {
+                component,
+                path,
+                backup,
+            })
+        }
+        // What came of putting it back was told.
+        (Fact::Absent, Fact::Known(_) | Fact::Unknown(_)) | (Fact::Known(_), Fact::Absent) => None,
+        (Fact::Known(_), Fact::Unknown(why)) => Some(Trouble::Unknown {
+            component,
+            path: out,
+            why,
+        }),
+        // While a change is in flight the former manifest lies out, and the new one is in its place.
+        (Fact::Known(_), Fact::Known(_)) => Some(Trouble::Taken {
+            why: no_manifest(node, &path)?,
+            component,
+            out,
+            path,
+        }),
+    }
+}
+
+/// Why what lies there is no manifest; `None` for one.
+fn no_manifest(node: &Node, path: &NodePath) -> Option<String> {
+    match node.files.read(path, MAX_BYTES) {
+        Fact::Known(content) => parse(&content.bytes).err().map(|error| error.to_string()),
+        Fact::Absent => Some("it is gone".to_owned()),
+        Fact::Unknown(why) => Some(why.to_string()),
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Taken {
+                component,
+                out,
+                path,
+                why,
+            } => write!(
+                f,
+                "the manifest of {component} lies in {out}, and its place, {path}, is taken by what is none: {why}; by hand: move away what \
+                 is there, then mv {out} {path}"
+            ),
+            Self::Unknown { component, path, why } => write!(
+                f,
+                "{path}: whether the manifest of {component} is there cannot be told: {why}; by hand: see to that, then `holdfast recover`"
+            ),
+            Self::Gone {
+                component,
+                path,
+                backup,
+            } => write!(
+                f,
+                "{path}: the manifest of {component} is not there, and does not lie out of its folder; if it belongs there, by hand: \
+                 install -o root -g root -m 0600 {backup} {path}"
+            ),
+        }
+    }
 }
 
 /// The manifests that are out of their folder: whose, where they lie, and where they belong. One whose place is taken is not.

@@ -16,10 +16,15 @@ pub(super) fn recover() -> Result<ExitClass, CliError> {
     let node = setup::node(Path::new("/"))?;
     let held = locked::hold(&node)?;
     let recovered = out::recover(&node, &held);
-    if recovered.is_empty() {
+    let troubles = out::troubles(&node);
+    if recovered.is_empty() && troubles.is_empty() {
         say("Every manifest is in its folder: there is nothing to recover.\n")?;
     }
     let mut class = ExitClass::Compliant;
+    for trouble in troubles {
+        complain(&format!("holdfast: {trouble}"));
+        class = ExitClass::Failed;
+    }
     for one in recovered {
         if one.result.is_ok() {
             say(&format!("{one}.\n"))?;
@@ -35,6 +40,9 @@ pub(super) fn recover() -> Result<ExitClass, CliError> {
 pub(super) fn put_back(node: &Node, held: &Held) {
     for one in out::recover(node, held) {
         complain(&format!("holdfast: {one}"));
+    }
+    for trouble in out::troubles(node) {
+        complain(&format!("holdfast: {trouble}"));
     }
 }
 
@@ -59,7 +67,7 @@ pub(super) fn before_giving_up(error: CliError) -> CliError {
 
 fn put_back_at_last() -> Result<(), CliError> {
     let node = setup::node(Path::new("/"))?;
-    if out::lying_out(&node).is_empty() {
+    if out::lying_out(&node).is_empty() && out::troubles(&node).is_empty() {
         return Ok(());
     }
     setup::require_root()?;
