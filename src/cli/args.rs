@@ -147,11 +147,11 @@ pub enum EncryptionCommand {
 /// Arguments of `encryption enable`.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Enable {
-    /// The provider of the key.
-    #[arg(long, value_enum, default_value_t)]
-    pub provider: KeyProvider,
-    /// What is encrypted: resources with their API group, as in an `EncryptionConfiguration`.
-    #[arg(long, value_delimiter = ',', default_value = "secrets")]
+    /// The provider of the key; aescbc, if none is named.
+    #[arg(long, value_enum)]
+    pub provider: Option<KeyProvider>,
+    /// What is encrypted: resources with their API group, as in an `EncryptionConfiguration`; secrets, if none is named.
+    #[arg(long, value_delimiter = ',')]
     pub resources: Vec<String>,
     /// Leave `kube-system/kubeadm-config` as it is: the next `kubeadm upgrade` then drops the encryption.
     #[arg(long)]

@@ -4,14 +4,14 @@
 use super::args::{Arguments, Enable};
 use super::follow::Following;
 use super::kubelet_start::past_kubelet_start;
-use super::rotate::{Begin, bounded, goes_on, opened, provider, under_way};
+use super::rotate::{Begin, bounded, goes_on, is_of_provider, opened, provider, under_way};
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
 use crate::adapters::Node;
 use crate::at_rest::Configured;
-use crate::domain::{Component, Fact, KeyId};
-use crate::encryption::{ResourcePattern, SharedChain};
+use crate::domain::{Component, Fact, KeyId, Provider};
+use crate::encryption::{EncryptionConfig, ResourcePattern, SharedChain};
 use crate::journal::JournalState;
 use crate::manifest::unified_diff;
 use crate::observe::at_rest;
@@ -29,19 +29,22 @@ pub(super) fn enable(arguments: &Arguments, how: &Enable) -> Result<ExitClass, C
     let setup = opened(arguments, how.consented.dry_run)?;
     let node = &setup.node;
     match (configured(node)?, under_way(node)?) {
-        (Some(_), Some(rotation)) => {
+        (Some(configured), Some(rotation)) => {
+            is_of_provider(&rotation, how.provider)?;
+            covers(how, &configured.config, &rotation)?;
             say(&goes_on(&rotation))?;
             begin(how, how.consented.yes).or_go_on(arguments, &setup, how.consented.any_time, Some(rotation))
         }
         (Some(configured), None) => already(arguments, how, &setup, &configured),
         (None, Some(rotation)) => {
+            is_of_provider(&rotation, how.provider)?;
             let known = super::peek(node)?.encryption;
             let reload = known.is_none_or(|known| known.reload);
             let prepared = lost(node, &rotation, reload).map_err(Box::new)?;
             from_nothing(arguments, how, &setup, &prepared, Some(rotation))
         }
         (None, None) => {
-            let prepared = prepare(node, &patterns(&how.resources)?).map_err(Box::new)?;
+            let prepared = prepare(node, &wanted(how)?).map_err(Box::new)?;
             from_nothing(arguments, how, &setup, &prepared, None)
         }
     }
@@ -83,11 +86,6 @@ fn already(
     setup: &Setup,
     configured: &Configured,
 ) -> Result<ExitClass, CliError> {
-    let manifest = at_rest::manifest(&setup.node);
-    let upgrade = match manifest.known().filter(|_| !how.keep_kubeadm_config) {
-        Some(manifest) => upgrade(&setup.node, &manifest.pod).map_err(Box::new)?,
-        None => None,
-    };
     let writes = match configured.config.shared_chain() {
         SharedChain::Shared(chain) => chain.into_iter().next(),
         SharedChain::Differing | SharedChain::NoEntry => {
@@ -100,7 +98,25 @@ fn already(
             return Ok(ExitClass::Drift);
         }
     };
-    if let Some(why) = remains(&setup.node, writes.as_ref())? {
+    let remaining = remains(&setup.node, writes.as_ref())?;
+    // The walk that remains leads to the provider that is asked for.
+    let asked = how.provider.filter(|_| remaining.is_none());
+    let asked = asked.map(|asked| provider(Some(asked)));
+    let short = falls_short(&configured.config, &wanted(how)?, asked, writes.as_ref());
+    if !short.is_empty() {
+        say(&printable(&format!(
+            "{} is in use, and not as it is asked for:",
+            configured.file
+        )))?;
+        say(&format!("\n{}", short.concat()))?;
+        return Ok(ExitClass::Drift);
+    }
+    let manifest = at_rest::manifest(&setup.node);
+    let upgrade = match manifest.known().filter(|_| !how.keep_kubeadm_config) {
+        Some(manifest) => upgrade(&setup.node, &manifest.pod).map_err(Box::new)?,
+        None => None,
+    };
+    if let Some(why) = remaining {
         say(&format!(
             "{} is in use and {why}. What remains:\n{}{}{}",
             configured.file,
@@ -118,13 +134,24 @@ fn already(
         tell_kubeadm(&setup.node, upgrade.as_ref())?;
         return begin(how, true).or_go_on(arguments, setup, how.consented.any_time, None);
     }
-    let who = writes.map_or_else(String::new, |key| key.to_string());
+    is_on(how, setup, configured, writes.as_ref(), upgrade.as_ref())
+}
+
+/// Nothing remains but what kubeadm is to be told.
+fn is_on(
+    how: &Enable,
+    setup: &Setup,
+    configured: &Configured,
+    writes: Option<&KeyId>,
+    upgrade: Option<&Upgrade>,
+) -> Result<ExitClass, CliError> {
+    let who = writes.map_or_else(String::new, ToString::to_string);
     say(&printable(&format!(
         "Encryption at rest is on: {} is in use, and {who} writes. `holdfast encryption verify` proves what is stored, and \
          `holdfast encryption rotate` changes the key.",
         configured.file
     )))?;
-    say(&format!("\n{}", of_kubeadm(upgrade.as_ref())))?;
+    say(&format!("\n{}", of_kubeadm(upgrade)))?;
     if upgrade.is_none() || how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }
@@ -132,8 +159,66 @@ fn already(
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }
-    tell_kubeadm(&setup.node, upgrade.as_ref())?;
+    tell_kubeadm(&setup.node, upgrade)?;
     Ok(ExitClass::Compliant)
+}
+
+/// What is asked for and is not so, each with what the operator can do: Holdfast does not widen what somebody has configured.
+fn falls_short(
+    config: &EncryptionConfig,
+    wanted: &[ResourcePattern],
+    asked: Option<Provider>,
+    writes: Option<&KeyId>,
+) -> Vec<String> {
+    let mut short = Vec::new();
+    let not_covered = names(&config.not_covered(wanted));
+    if !not_covered.is_empty() {
+        let then = match writes {
+            Some(KeyId::Key { .. }) => {
+                "with `identity: {}` as the last provider of its entry, so that what is in plaintext stays readable; when kube-apiserver has \
+                 loaded that, `holdfast encryption rotate` encrypts what is there"
+            }
+            Some(KeyId::Identity) | None => "and when kube-apiserver has loaded that, give the same command",
+        };
+        short.push(format!(
+            "  not covered: {not_covered}. To do: add it to `resources` there, {then}\n"
+        ));
+    }
+    if let (Some(asked), Some(KeyId::Key { provider, name })) = (asked, writes)
+        && asked != *provider
+    {
+        short.push(format!(
+            "  {} writes, and no key of {asked}. To do: `holdfast encryption rotate --provider {asked}`\n",
+            printable(&format!("{provider}:{name}"))
+        ));
+    }
+    short
+}
+
+/// A rotation that goes on changes nothing of what is covered.
+fn covers(how: &Enable, config: &EncryptionConfig, rotation: &Rotation) -> Result<(), CliError> {
+    let not_covered = names(&config.not_covered(&patterns(&how.resources)?));
+    if not_covered.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "--resources {not_covered}: rotation {} is under way, whose configuration does not cover it; let it finish first (the same command \
+         without --resources)",
+        rotation.id
+    )))
+}
+
+fn names(patterns: &[&ResourcePattern]) -> String {
+    let names: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// What is to be encrypted.
+fn wanted(how: &Enable) -> Result<Vec<ResourcePattern>, CliError> {
+    if how.resources.is_empty() {
+        return patterns(&["secrets".to_owned()]);
+    }
+    patterns(&how.resources)
 }
 
 /// Why a walk to a key remains. Whoever gave the API server its configuration back may have been ended before what was written meanwhile is
@@ -363,4 +448,50 @@ fn the_walk(how: &Enable) -> String {
          Back up /var/lib/holdfast/keys: whoever loses the key loses every value under it.\n",
         provider(how.provider)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encryption::parse;
+
+    const KEY: &str = "aescbc: {keys: [{name: key1, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}";
+
+    fn short(resources: &str, provider: &str, wanted: &[&str], asked: Option<Provider>) -> Vec<String> {
+        let config = format!(
+            "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: [{resources}]\n  providers:\n  \
+             - {provider}\n"
+        );
+        let config = parse(config.as_bytes()).unwrap();
+        let SharedChain::Shared(chain) = config.shared_chain() else {
+            panic!("one entry")
+        };
+        let wanted: Vec<ResourcePattern> = wanted
+            .iter()
+            .map(|text| ResourcePattern::parse(text).unwrap())
+            .collect();
+        falls_short(&config, &wanted, asked, chain.first())
+    }
+
+    #[test]
+    fn what_is_asked_for_and_is_not_so_is_named_with_what_to_do() {
+        let aescbc = Some(Provider::Aescbc);
+        assert_eq!(short("secrets", KEY, &["secrets"], None), [""; 0]);
+        assert_eq!(short("'*.*'", KEY, &["secrets", "configmaps"], aescbc), [""; 0]);
+        let told = short("secrets", KEY, &["secrets", "configmaps", "pods"], aescbc);
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains("not covered: configmaps, pods. To do") && one.contains("encryption rotate`")),
+            "{told:?}"
+        );
+        let told = short("secrets", KEY, &["secrets"], Some(Provider::Secretbox));
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains("aescbc:key1 writes") && one.contains("rotate --provider secretbox")),
+            "{told:?}"
+        );
+        let told = short("secrets", "identity: {}", &["configmaps"], None);
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains("the same command")),
+            "{told:?}"
+        );
+    }
 }

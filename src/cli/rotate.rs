@@ -20,16 +20,10 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
     if under_way.is_none() && how.cut {
         return Err(CliError::Usage("--cut: no rotation is under way".to_owned()));
     }
-    let asked = provider(how.provider.unwrap_or_default());
-    if let (Some(rotation), Some(_)) = (&under_way, how.provider)
-        && !matches!(rotation.new, KeyId::Key { provider, .. } if provider == asked)
-    {
-        return Err(CliError::Usage(format!(
-            "--provider {asked}: rotation {} to {} is under way; let it finish (the same command without --provider), or turn it back \
-             (`holdfast encryption abort`)",
-            rotation.id, rotation.new
-        )));
+    if let Some(rotation) = &under_way {
+        is_of_provider(rotation, how.provider)?;
     }
+    let asked = provider(how.provider);
     let cut = if how.keep_old { Consent::Ask } else { Consent::Auto };
     let begin = Begin {
         command: "rotate",
@@ -190,12 +184,25 @@ pub(super) fn under_way(node: &Node) -> Result<Option<Rotation>, CliError> {
     Ok(JournalStore::peek(&node.files, &node.layout)?.rotations.rotation)
 }
 
-pub(super) const fn provider(asked: KeyProvider) -> Provider {
+pub(super) const fn provider(asked: Option<KeyProvider>) -> Provider {
     match asked {
-        KeyProvider::Aescbc => Provider::Aescbc,
-        KeyProvider::Aesgcm => Provider::Aesgcm,
-        KeyProvider::Secretbox => Provider::Secretbox,
+        Some(KeyProvider::Aescbc) | None => Provider::Aescbc,
+        Some(KeyProvider::Aesgcm) => Provider::Aesgcm,
+        Some(KeyProvider::Secretbox) => Provider::Secretbox,
     }
+}
+
+/// What goes on goes to the provider that it was begun for.
+pub(super) fn is_of_provider(rotation: &Rotation, asked: Option<KeyProvider>) -> Result<(), CliError> {
+    let wanted = provider(asked);
+    if asked.is_none() || matches!(rotation.new, KeyId::Key { provider, .. } if provider == wanted) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "--provider {wanted}: rotation {} to {} is under way; let it finish (the same command without --provider), or turn it back \
+         (`holdfast encryption abort`)",
+        rotation.id, rotation.new
+    )))
 }
 
 pub(super) fn goes_on(rotation: &Rotation) -> String {

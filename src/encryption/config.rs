@@ -248,6 +248,16 @@ impl EncryptionConfig {
         }
     }
 
+    /// Which of these no entry covers.
+    #[must_use]
+    pub fn not_covered<'w>(&self, wanted: &'w [ResourcePattern]) -> Vec<&'w ResourcePattern> {
+        let is_covered = |wanted: &ResourcePattern| {
+            let mut patterns = self.entries.iter().flat_map(|entry| &entry.resources);
+            patterns.any(|pattern| pattern.includes(wanted))
+        };
+        wanted.iter().filter(|wanted| !is_covered(wanted)).collect()
+    }
+
     /// Every key with its provider, in the order of the file, repeated where the file repeats it.
     pub fn keys(&self) -> impl Iterator<Item = (Provider, &NamedKey)> {
         let links = self.entries.iter().flat_map(Entry::links);
@@ -323,6 +333,27 @@ mod tests {
         ]);
         assert_eq!(chain(&config, &resource("secrets", "")), both);
         assert_eq!(chain(&config, &resource("pods", "")), None);
+    }
+
+    #[test]
+    fn what_no_entry_covers_whole_is_named() {
+        let config = config(&[("secrets *.apps", "aescbc:a"), ("configmaps", "kms:k")]);
+        let not_covered = |texts: &[&str]| -> Vec<String> {
+            let wanted: Vec<ResourcePattern> = texts
+                .iter()
+                .map(|text| ResourcePattern::parse(text).unwrap())
+                .collect();
+            let patterns = config.not_covered(&wanted);
+            patterns.into_iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            not_covered(&["secrets", "configmaps", "deployments.apps", "*.apps"]),
+            [""; 0]
+        );
+        assert_eq!(
+            not_covered(&["secrets", "pods", "secrets.x", "*.", "*.*"]),
+            ["pods", "secrets.x", "*.", "*.*"]
+        );
     }
 
     #[test]

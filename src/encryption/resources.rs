@@ -56,6 +56,11 @@ impl ResourcePattern {
         }
     }
 
+    /// True when the pattern covers all that the other one does.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        self == other || other.wildcards().contains(self)
+    }
+
     /// The wildcards that would cover all of this pattern, itself included if it is one.
     fn wildcards(&self) -> [Self; 2] {
         let group = match self {
