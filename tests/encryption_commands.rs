@@ -1,11 +1,16 @@
 //! What the commands of `encryption` tell, refuse and exit with, run whole in a process of their own on a simulated node.
 #![cfg(feature = "failpoints")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test touches the node from outside, and fails loudly"
+)]
 
 mod rotating;
 mod world;
 
 use rotating::{Ended, Run, history, said};
-use world::encrypted::{Cluster, Loads};
+use world::encrypted::{CONFIG, Cluster, Loads, STATE};
 
 const SECRETS: [&str; 2] = ["default/a", "kube-system/b"];
 
@@ -53,4 +58,34 @@ fn enable_does_not_say_that_all_is_well_where_less_is_encrypted_or_by_another_pr
     let (code, text) = told(&cluster, "encryption enable --yes --keep-kubeadm-config");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("Encryption at rest is on"), "{text}");
+}
+
+#[test]
+fn keys_lists_the_key_store_where_the_configuration_is_lost() {
+    let cluster = cluster();
+    let config = cluster.world.root().join(CONFIG);
+    let former = std::fs::read(&config).expect("it is there");
+    let retained = cluster.world.root().join(STATE).join("retained");
+    std::fs::create_dir_all(&retained).expect("writable");
+    std::fs::write(retained.join("key-1.yaml"), &former).expect("writable");
+    let (code, text) = told(&cluster, "encryption keys");
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("in use: it writes") && text.contains("retired"),
+        "{text}"
+    );
+
+    std::fs::write(&config, "nothing: [of a configuration\n").expect("a file of ours");
+    let (code, text) = told(&cluster, "encryption keys");
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("Which keys are in use cannot be told") && text.contains("retired"),
+        "{text}"
+    );
+    let (code, text) = told(&cluster, "encryption keys --output json");
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("\"exitCode\": 3") && text.contains("\"inUseUnknown\": \""),
+        "{text}"
+    );
 }

@@ -39,19 +39,25 @@ pub(super) fn no_core_dumps() -> Result<(), CliError> {
 /// The keys in use and in the key store, by fingerprint.
 fn keys(arguments: &Arguments) -> Result<ExitClass, CliError> {
     let node = setup::node(Path::new("/"))?;
-    let configured = at_rest::manifest(&node).and_then(|manifest| at_rest::configured(&node, &manifest));
-    let unknown = |why| CliError::from(Box::new(RotateError::Unknown(why)));
-    let config = match &configured {
-        Fact::Known(configured) => Some(&configured.config),
-        Fact::Absent => None,
-        Fact::Unknown(why) => return Err(unknown(why.clone())),
+    let configured = match at_rest::manifest(&node) {
+        // While a manifest is out, what it names is in use all the same.
+        Fact::Absent => Fact::unknown("kube-apiserver has no manifest here"),
+        manifest @ (Fact::Known(_) | Fact::Unknown(_)) => {
+            manifest.and_then(|manifest| at_rest::configured(&node, &manifest))
+        }
     };
-    let known = known_keys(&node, config).map_err(unknown)?;
+    let (config, unknown) = match &configured {
+        Fact::Known(configured) => (Some(&configured.config), None),
+        Fact::Absent => (None, None),
+        // Which keys are kept is asked just when the configuration is lost.
+        Fact::Unknown(why) => (None, Some(why)),
+    };
+    let known = known_keys(&node, config).map_err(|why| Box::new(RotateError::Unknown(why)))?;
     say(&match arguments.global.output {
-        Output::Text => report::keys_text(&known, colour(arguments)),
-        Output::Json => report::keys_json(&known),
+        Output::Text => report::keys_text(&known, unknown, colour(arguments)),
+        Output::Json => report::keys_json(&known, unknown),
     })?;
-    Ok(ExitClass::Compliant)
+    Ok(report::keys_exit(unknown))
 }
 
 fn look(arguments: &Arguments, thorough: bool) -> Result<ExitClass, CliError> {

@@ -2,13 +2,22 @@
 
 use serde_json::{Value, json};
 
+use super::exit::ExitClass;
 use super::json::SCHEMA_VERSION;
 use super::paint::{self, Colour, printable};
+use crate::domain::Reason;
 use crate::rotate::{KeyPlace, KnownKey};
 
-/// The keys, for a reader.
+/// The keys, for a reader. `unknown`: why those in use are not among them.
 #[must_use]
-pub fn keys_text(keys: &[KnownKey], colour: Colour) -> String {
+pub fn keys_text(keys: &[KnownKey], unknown: Option<&Reason>, colour: Colour) -> String {
+    let missing = unknown.map_or_else(String::new, |why| {
+        let why = printable(&why.to_string());
+        format!("Which keys are in use cannot be told: {why}\n")
+    });
+    if keys.is_empty() && unknown.is_some() {
+        return missing + "No key is in the key store.\n";
+    }
     if keys.is_empty() {
         return "No key: everything is stored in plaintext, and none was retired.\n".to_owned();
     }
@@ -25,7 +34,7 @@ pub fn keys_text(keys: &[KnownKey], colour: Colour) -> String {
     }
     text += "\nA retained file is itself an EncryptionConfiguration: an API server that is started with it reads old snapshots of etcd.\n\
              Keep it as long as such a snapshot is kept. Nothing is removed by itself.\n";
-    text
+    missing + &text
 }
 
 fn place(place: &KeyPlace) -> String {
@@ -37,9 +46,18 @@ fn place(place: &KeyPlace) -> String {
     }
 }
 
-/// The keys, for a program.
+/// What the list comes to.
 #[must_use]
-pub fn keys_json(keys: &[KnownKey]) -> String {
+pub const fn keys_exit(unknown: Option<&Reason>) -> ExitClass {
+    match unknown {
+        Some(_) => ExitClass::Unknown,
+        None => ExitClass::Compliant,
+    }
+}
+
+/// The keys, for a program. `unknown`: why those in use are not among them.
+#[must_use]
+pub fn keys_json(keys: &[KnownKey], unknown: Option<&Reason>) -> String {
     let keys: Vec<Value> = keys
         .iter()
         .map(|key| {
@@ -54,8 +72,10 @@ pub fn keys_json(keys: &[KnownKey]) -> String {
             })
         })
         .collect();
-    let report =
-        json!({ "schemaVersion": SCHEMA_VERSION, "report": "encryption-keys", "exitCode": 0, "keys": keys });
+    let report = json!({
+        "schemaVersion": SCHEMA_VERSION, "report": "encryption-keys", "exitCode": keys_exit(unknown).code(), "keys": keys,
+        "inUseUnknown": unknown.map(ToString::to_string),
+    });
     format!("{report:#}\n")
 }
 
@@ -82,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_key_is_told_by_name_fingerprint_and_place() {
-        let text = keys_text(&known(), Colour::Never);
+        let text = keys_text(&known(), None, Colour::Never);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "Keys");
         assert!(lines[1].starts_with("  aescbc:key1          "), "{text}");
@@ -91,9 +111,30 @@ mod tests {
             "{text}"
         );
         assert!(lines[2].ends_with("  in use: it writes"), "{text}");
-        let read: Value = serde_json::from_str(&keys_json(&known())).unwrap();
+        let read: Value = serde_json::from_str(&keys_json(&known(), None)).unwrap();
         assert_eq!(read["keys"][0]["place"], "retained");
         assert_eq!(read["keys"][1]["file"], Value::Null);
-        assert!(keys_text(&[], Colour::Never).contains("plaintext"));
+        assert_eq!(
+            (&read["exitCode"], &read["inUseUnknown"]),
+            (&json!(0), &Value::Null)
+        );
+        assert!(keys_text(&[], None, Colour::Never).contains("plaintext"));
+    }
+
+    #[test]
+    fn the_key_store_is_listed_where_the_configuration_cannot_be_read_and_nothing_is_said_of_plaintext() {
+        let why = Reason::new("it is no YAML");
+        let text = keys_text(&known(), Some(&why), Colour::Never);
+        assert!(
+            text.starts_with("Which keys are in use cannot be told: it is no YAML\nKeys\n"),
+            "{text}"
+        );
+        assert!(text.contains("aescbc:key1"), "{text}");
+        assert!(!keys_text(&[], Some(&why), Colour::Never).contains("plaintext"));
+        let read: Value = serde_json::from_str(&keys_json(&known(), Some(&why))).unwrap();
+        assert_eq!(
+            (&read["exitCode"], &read["inUseUnknown"]),
+            (&json!(3), &json!("it is no YAML"))
+        );
     }
 }

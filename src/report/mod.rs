@@ -23,7 +23,7 @@ pub use config_error::config_error_text;
 pub use exit::{ExitClass, exit_code};
 pub use findings::{Summary, findings_text};
 pub use json::{SCHEMA_VERSION, apply_json, controls_json, explain_json, findings_json, plan_json};
-pub use keys::{keys_json, keys_text};
+pub use keys::{keys_exit, keys_json, keys_text};
 pub use outcomes::{left_text, outcome_text};
 pub use paint::{Colour, printable};
 pub use plan::plan_text;
