@@ -89,3 +89,76 @@ fn keys_lists_the_key_store_where_the_configuration_is_lost() {
         "{text}"
     );
 }
+
+const COMMANDS: [&str; 2] = ["encryption rotate", "encryption disable"];
+
+#[test]
+fn a_dry_run_refuses_what_would_be_refused() {
+    let cluster = cluster();
+    for words in COMMANDS {
+        let (code, text) = told(&cluster, &format!("{words} --dry-run"));
+        assert_eq!(code, 0, "{words}: {text}");
+        assert!(text.contains("step 7"), "{words}: {text}");
+    }
+    let state = cluster.world.root().join(STATE);
+    assert!(!state.exists(), "nothing was recorded");
+
+    let pause = cluster.world.root().join("etc/holdfast/pause");
+    std::fs::create_dir_all(pause.parent().expect("a folder")).expect("writable");
+    std::fs::write(&pause, "until: 2999-01-01T00:00:00Z\nreason: the release\n").expect("writable");
+    for words in COMMANDS {
+        for how in ["--dry-run", "--yes"] {
+            let (code, text) = told(&cluster, &format!("{words} {how}"));
+            assert_eq!(code, 1, "{words} {how}: {text}");
+            assert!(text.contains("the release"), "{words} {how}: {text}");
+        }
+        let (_, text) = told(&cluster, &format!("{words} --dry-run"));
+        assert!(!text.contains("step 7"), "no plan of what is refused: {text}");
+    }
+    std::fs::remove_file(&pause).expect("a file of ours");
+    assert!(history(&cluster).rotation.is_none());
+
+    let config = cluster.world.root().join(CONFIG);
+    let former = std::fs::read_to_string(&config).expect("it is there");
+    let other = "- resources: [configmaps]\n  providers:\n  - aescbc: {keys: [{name: other, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}\n";
+    std::fs::write(&config, former + other).expect("a file of ours");
+    for words in COMMANDS {
+        let (code, text) = told(&cluster, &format!("{words} --dry-run"));
+        assert_eq!(code, 1, "{words}: {text}");
+        assert!(!text.contains("step 7"), "{words}: {text}");
+    }
+}
+
+#[test]
+fn what_is_past_its_cut_is_not_said_to_be_turned_back() {
+    let is_cutting = |cluster: &Cluster| {
+        let rotation = history(cluster).rotation;
+        rotation.is_some_and(|rotation| rotation.is_cutting())
+    };
+    let undisturbed = cluster();
+    assert_eq!(told(&undisturbed, rotating::ROTATE).0, 0);
+    let points = rotating::points(&undisturbed).len();
+    let mut killed_at = points;
+    let cluster = loop {
+        killed_at -= 1;
+        assert!(killed_at + 10 > points, "it is never past its cut");
+        let cluster = self::cluster();
+        let run = Run {
+            words: rotating::ROTATE,
+            kill_at: killed_at,
+            ..Run::default()
+        };
+        assert_eq!(run.on(&cluster), Ended::Killed);
+        if is_cutting(&cluster) {
+            break cluster;
+        }
+    };
+    for how in ["--dry-run", "--yes"] {
+        let (code, text) = told(&cluster, &format!("encryption abort {how}"));
+        assert_eq!(code, 1, "{how}: {text}");
+        assert!(
+            text.contains("past its cut") && !text.contains("is turned back"),
+            "{how}: {text}"
+        );
+    }
+}

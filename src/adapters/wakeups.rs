@@ -127,7 +127,7 @@ impl Wakeups {
                 _ = interrupt.recv() => Wake::Terminate,
                 _ = hangup.recv() => Wake::Reload,
                 hint = next_hint(hints) => Wake::Hint(hint),
-                () = tokio::time::sleep(at_most) => Wake::Timeout,
+                () = until_heard(at_most) => Wake::Timeout,
             }
         })
     }
@@ -145,6 +145,12 @@ pub async fn asked_to_end() -> std::io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Waits that long, and then until what has arrived meanwhile is told: the runtime hears of a signal only between two polls.
+async fn until_heard(time: Duration) {
+    tokio::time::sleep(time).await;
+    tokio::task::yield_now().await;
 }
 
 async fn next_hint(hints: &Hints) -> Hint {

@@ -1,14 +1,15 @@
 //! `apply`: shows the plan, asks, makes it, and tells what came of it.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::args::{self, Arguments, Output};
+use super::interrupts::wakeups;
 use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
 use super::{colour, heading, intent, locked, recover, say};
-use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::adapters::wakeups::Wake;
 use crate::apply::Outcome;
 use crate::domain::Digest;
 use crate::plan::WithheldReason;
@@ -41,7 +42,11 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     }
     let consent = how.yes
         || shown.plan.changes.is_empty()
-        || ask("apply", &format!("Make {} change(s)?", shown.plan.changes.len()))?;
+        || ask(
+            &setup,
+            "apply",
+            &format!("Make {} change(s)?", shown.plan.changes.len()),
+        )?;
     if !consent {
         super::complain("Nothing was changed.");
         return Ok(report::exit_code(&shown.findings));
@@ -68,8 +73,8 @@ fn kubelet_starts(looked: &Looked) -> Option<&WithheldReason> {
     reasons.find(|reason| matches!(reason, WithheldReason::KubeletStarts { .. }))
 }
 
-/// Asks for consent, on a terminal only.
-pub(super) fn ask(command: &str, question: &str) -> Result<bool, CliError> {
+/// Asks for consent, on a terminal only. Who asks the command to end instead does not consent.
+pub(super) fn ask(setup: &Setup, command: &str, question: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         let why = format!(
             "{command} asks before it changes anything, and standard input is no terminal: give --yes"
@@ -84,8 +89,10 @@ pub(super) fn ask(command: &str, question: &str) -> Result<bool, CliError> {
     write!(terminal, "{question} [y/N] ")
         .and_then(|()| terminal.flush())
         .map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    let Some(answer) = setup.interrupts.line().map_err(failed)? else {
+        super::complain("");
+        return Ok(false);
+    };
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
@@ -102,13 +109,7 @@ fn make(
     let (config, selected) = (&settings.config, &settings.selected);
     let held = locked::hold(node)?;
     let mut journal = locked::journal(node, &held)?;
-    let mut wakeups = Wakeups::new().map_err(|cause| {
-        recover::put_back(node, &held);
-        CliError::System {
-            act: "cannot receive signals",
-            cause,
-        }
-    })?;
+    let mut wakeups = wakeups().inspect_err(|_| recover::put_back(node, &held))?;
     let first = reconcile::look(node, config, selected, journal.state(), intent);
     if shown.plan.in_flight.is_none() && first.plan.changes != shown.plan.changes {
         return Err(CliError::PlanChanged);

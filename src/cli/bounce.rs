@@ -46,8 +46,12 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
         return show(arguments, how.component, &shown);
     };
     tell_plan(arguments, plan, how.yes)?;
-    if !(how.yes || apply::ask("bounce", &format!("Bounce {} now?", how.component))?) {
+    if !(how.yes || apply::ask(&setup, "bounce", &format!("Bounce {} now?", how.component))?) {
         complain("Nothing was changed.");
+        return Ok(ExitClass::Failed);
+    }
+    if setup.interrupts.asked() {
+        complain("Interrupted: nothing was begun.");
         return Ok(ExitClass::Failed);
     }
     let mut following = Following::open(arguments, &setup, how.component)?;

@@ -117,6 +117,7 @@ fn already(
         None => None,
     };
     if let Some(why) = remaining {
+        begin(how, how.consented.yes).is_allowed(setup)?;
         say(&format!(
             "{} is in use and {why}. What remains:\n{}{}{}",
             configured.file,
@@ -127,7 +128,7 @@ fn already(
         if how.consented.dry_run {
             return Ok(ExitClass::Compliant);
         }
-        if !how.consented.yes && !apply::ask("enable", "Begin?")? {
+        if !how.consented.yes && !apply::ask(setup, "enable", "Begin?")? {
             complain("Nothing was changed.");
             return Ok(ExitClass::Failed);
         }
@@ -155,7 +156,7 @@ fn is_on(
     if upgrade.is_none() || how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }
-    if !how.consented.yes && !apply::ask("enable", "Write kube-system/kubeadm-config?")? {
+    if !how.consented.yes && !apply::ask(setup, "enable", "Write kube-system/kubeadm-config?")? {
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }
@@ -288,10 +289,11 @@ fn from_nothing(
     if how.consented.dry_run {
         return Ok(ExitClass::Compliant);
     }
-    if !how.consented.yes && !apply::ask("enable", "Begin?")? {
+    if !how.consented.yes && !apply::ask(setup, "enable", "Begin?")? {
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }
+    setup.interrupts.listen()?;
     with_journal(node, |held, journal| {
         Ok(put_in_place(node, held, journal, prepared).map_err(Box::new)?)
     })?;

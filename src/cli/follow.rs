@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::args::{Arguments, Output};
+use super::interrupts::wakeups;
 use super::setup::{CliError, Setup};
 use super::{colour, complain, locked, recover, say};
 use crate::adapters::journal_store::JournalStore;
@@ -67,7 +68,7 @@ impl Followed {
 }
 
 impl<'a> Following<'a> {
-    /// Takes the lock; from now on a signal no longer ends the process.
+    /// Takes the lock; from now on a signal no longer ends the process. The command hears of it, too, once this is at its end.
     pub(super) fn open(
         arguments: &'a Arguments,
         setup: &'a Setup,
@@ -76,13 +77,8 @@ impl<'a> Following<'a> {
         let node = &setup.node;
         let held = locked::hold(node)?;
         let journal = locked::journal(node, &held)?;
-        let wakeups = Wakeups::new().map_err(|cause| {
-            recover::put_back(node, &held);
-            CliError::System {
-                act: "cannot receive signals",
-                cause,
-            }
-        })?;
+        let heard = setup.interrupts.listen().and_then(|()| wakeups());
+        let wakeups = heard.inspect_err(|_| recover::put_back(node, &held))?;
         Ok(Self {
             arguments,
             setup,

@@ -24,7 +24,7 @@ pub(super) fn forget(arguments: &Arguments, how: &Forget) -> Result<ExitClass, C
     if how.dry_run {
         return Ok(ExitClass::Compliant);
     }
-    if !how.yes && !apply::ask("forget", "Remove them?")? {
+    if !how.yes && !apply::ask(&setup, "forget", "Remove them?")? {
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }

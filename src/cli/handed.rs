@@ -6,7 +6,7 @@ use super::say;
 use super::setup::CliError;
 use super::walk::{Meter, Once, Walk, tell_stopped, with_journal};
 use crate::adapters::journal_store::JournalStore;
-use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::adapters::wakeups::Wake;
 use crate::daemon;
 use crate::report::ExitClass;
 use crate::rewrite::Progress;
@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(250);
 const SILENCE_MS: u64 = 60_000;
 
 /// Follows the daemon until the rotation is over or stands still; `None` when no daemon walks it.
-pub(super) fn follow(walk: &Walk<'_>, wakeups: &mut Wakeups) -> Result<Option<ExitClass>, CliError> {
+pub(super) fn follow(walk: &Walk<'_>) -> Result<Option<ExitClass>, CliError> {
     let node = &walk.setup.node;
     let journal = || JournalStore::peek(&node.files, &node.layout);
     let Some(rotation) = journal()?.rotations.rotation else {
@@ -70,7 +70,7 @@ pub(super) fn follow(walk: &Walk<'_>, wakeups: &mut Wakeups) -> Result<Option<Ex
             say("No daemon walks it any more; this command goes on with it.\n")?;
             return Ok(None);
         }
-        if wakeups.wait(POLL) == Wake::Terminate {
+        if walk.setup.interrupts.wait(POLL) == Wake::Terminate {
             meter.end();
             say(
                 "This command ends, and the daemon goes on: `holdfast encryption status` tells how far it is, \

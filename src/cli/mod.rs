@@ -10,6 +10,7 @@ mod export;
 mod follow;
 mod forget;
 mod handed;
+mod interrupts;
 mod kubelet_start;
 mod locked;
 mod pause;

@@ -3,15 +3,15 @@
 use super::args::{Arguments, Consented, KeyProvider, Rotate};
 use super::setup::{CliError, Setup};
 use super::walk::{Goal, Walk, end_what_was_begun, with_journal};
-use super::{apply, complain, recover, say};
+use super::{apply, complain, peek, recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::at_rest::Configured;
 use crate::domain::{KeyId, Provider};
 use crate::observe::at_rest;
 use crate::report::ExitClass;
-use crate::rotate::{Pace, To};
-use crate::rotation::{Consent, Direction, Rotation};
+use crate::rotate::{Pace, RotateError, Rotator, To};
+use crate::rotation::{self, Consent, Direction, Rotation};
 
 /// Rotates to a new key, or goes on.
 pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, CliError> {
@@ -33,6 +33,7 @@ pub(super) fn rotate(arguments: &Arguments, how: &Rotate) -> Result<ExitClass, C
         yes: how.consented.yes,
         allow_cut: how.cut,
     };
+    begin.is_allowed_by(&setup, under_way.as_ref())?;
     say(&match &under_way {
         Some(rotation) => goes_on(rotation),
         None => plan(asked, how.keep_old, &configured(&setup.node)) + &bounded(&setup.node),
@@ -52,6 +53,7 @@ pub(super) fn disable(arguments: &Arguments, how: Consented) -> Result<ExitClass
         yes: how.yes,
         allow_cut: false,
     };
+    begin.is_allowed_by(&setup, under_way.as_ref())?;
     say(&match &under_way {
         Some(rotation) => goes_on(rotation),
         None => format!(
@@ -66,17 +68,22 @@ pub(super) fn disable(arguments: &Arguments, how: Consented) -> Result<ExitClass
 /// Turns the rotation back.
 pub(super) fn abort(arguments: &Arguments, how: Consented) -> Result<ExitClass, CliError> {
     let setup = opened(arguments, how.dry_run)?;
+    let journal = peek(&setup.node)?;
     let Some(Rotation {
         id,
         old,
         new,
         direction,
         ..
-    }) = under_way(&setup.node)?
+    }) = &journal.rotations.rotation
     else {
         say("No rotation is under way.\n")?;
         return Ok(ExitClass::Compliant);
     };
+    let is_turned = *direction == Direction::Back;
+    if !is_turned {
+        rotation::rollback(&journal.rotations).map_err(|why| Box::new(RotateError::Refused(why)))?;
+    }
     say(&format!(
         "Rotation {id} is turned back: {} writes again, values under {new} are rewritten, and {new} goes when nothing needs it.\n",
         old.write_key()
@@ -84,14 +91,14 @@ pub(super) fn abort(arguments: &Arguments, how: Consented) -> Result<ExitClass, 
     if how.dry_run {
         return Ok(ExitClass::Compliant);
     }
-    if !how.yes && !apply::ask("abort", "Turn it back?")? {
+    if !how.yes && !apply::ask(&setup, "abort", "Turn it back?")? {
         complain("Nothing was changed.");
         return Ok(ExitClass::Failed);
     }
     let mut walk = Walk::new(arguments, &setup, how.any_time, Goal::Back)?;
     let rotator = &mut walk.rotator;
     with_journal(&setup.node, |held, journal| {
-        if direction == Direction::Back {
+        if is_turned {
             return Ok(rotator.resume(held, journal).map_err(Box::new)?);
         }
         Ok(rotator.roll_back(held, journal).map_err(Box::new)?)
@@ -128,6 +135,28 @@ impl Begin {
         )))
     }
 
+    /// Refuses what would be refused, before anything is said or asked.
+    fn is_allowed_by(&self, setup: &Setup, under_way: Option<&Rotation>) -> Result<(), CliError> {
+        match under_way {
+            Some(rotation) => self.goes_the_same_way(rotation),
+            None => self.is_allowed(setup),
+        }
+    }
+
+    /// Whether it may begin. Where nobody is asked that is told by the beginning itself, which counts what is stored anyway.
+    pub(super) fn is_allowed(&self, setup: &Setup) -> Result<(), CliError> {
+        if self.yes && !self.dry_run {
+            return Ok(());
+        }
+        let journal = peek(&setup.node)?;
+        let mut rotator = Rotator::new(&setup.node).map_err(Box::new)?;
+        match rotator.look_for_beginning(&journal, self.to, self.cut) {
+            // The restart that shows it comes first, as the plan says.
+            Ok(_) | Err(RotateError::RestartFirst(_)) => Ok(()),
+            Err(why) => Err(Box::new(why).into()),
+        }
+    }
+
     /// Begins, or goes on with what is under way, and walks.
     pub(super) fn or_go_on(
         &self,
@@ -143,7 +172,7 @@ impl Begin {
             return Ok(ExitClass::Compliant);
         }
         let question = if under_way.is_some() { "Go on?" } else { "Begin?" };
-        if !self.yes && !apply::ask(self.command, question)? {
+        if !self.yes && !apply::ask(setup, self.command, question)? {
             complain("Nothing was changed.");
             return Ok(ExitClass::Failed);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::Global;
+use super::interrupts::Interrupts;
 use crate::adapters::Node;
 use crate::adapters::api::OwnKubeconfig;
 use crate::adapters::clock::Clock;
@@ -114,6 +115,7 @@ impl CliError {
 pub(super) struct Setup {
     pub(super) node: Node,
     pub(super) settings: Settings,
+    pub(super) interrupts: Interrupts,
     config_file: Option<PathBuf>,
 }
 
@@ -130,6 +132,7 @@ impl Setup {
         Ok(Self {
             node,
             settings,
+            interrupts: Interrupts::default(),
             config_file,
         })
     }

@@ -10,7 +10,7 @@ use super::{handed, locked, recover, say};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
-use crate::adapters::wakeups::{Wake, Wakeups};
+use crate::adapters::wakeups::Wake;
 use crate::domain::{Component, Digest};
 use crate::journal::{Act, InFlight};
 use crate::plan::WithheldReason;
@@ -74,6 +74,8 @@ impl<'a> Walk<'a> {
         any_time: bool,
         goal: Goal,
     ) -> Result<Self, CliError> {
+        // From now on a signal ends the command between two steps.
+        setup.interrupts.listen()?;
         Ok(Self {
             goal,
             arguments,
@@ -86,17 +88,20 @@ impl<'a> Walk<'a> {
 
     /// Begins a rotation; where a restart must show first what the API server runs with, it is made. The exit class, where it ends there.
     pub(super) fn begin(&mut self, to: To, cut: Consent) -> Result<Option<ExitClass>, CliError> {
-        let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
-            act: "cannot receive signals",
-            cause,
-        })?;
         loop {
-            let rotator = &mut self.rotator;
+            let (rotator, interrupts) = (&mut self.rotator, &self.setup.interrupts);
             let begun = with_journal(&self.setup.node, |held, journal| {
-                Ok(rotator.begin(held, journal, to, cut))
+                let looked = rotator.look_for_beginning(journal.state(), to, cut);
+                // To count what is stored takes its time.
+                if interrupts.asked() {
+                    return Ok(Ok(None));
+                }
+                let begun = looked.and_then(|beginning| rotator.begin_with(held, journal, beginning));
+                Ok(begun.map(Some))
             })?;
             let first = match begun {
-                Ok(begun) => {
+                Ok(None) => return nothing_was_begun().map(Some),
+                Ok(Some(begun)) => {
                     say(&format!(
                         "begun: {}, from {} to {}\n",
                         begun.id, begun.old, begun.new
@@ -110,9 +115,8 @@ impl<'a> Walk<'a> {
             match self.restart(first)? {
                 Next::Pass(told, wait) => {
                     say(&format!("{}\n", printable(&told)))?;
-                    if wakeups.wait(wait) == Wake::Terminate {
-                        say("Interrupted: nothing was begun.\n")?;
-                        return Ok(Some(ExitClass::Drift));
+                    if interrupts.wait(wait) == Wake::Terminate {
+                        return nothing_was_begun().map(Some);
                     }
                 }
                 Next::End(class) => return Ok(Some(class)),
@@ -122,11 +126,7 @@ impl<'a> Walk<'a> {
 
     /// Pass after pass until the rotation is over, or waits for the operator. The lock is given back between the passes.
     pub(super) fn walk(mut self) -> Result<ExitClass, CliError> {
-        let mut wakeups = Wakeups::new().map_err(|cause| CliError::System {
-            act: "cannot receive signals",
-            cause,
-        })?;
-        if let Some(class) = handed::follow(&self, &mut wakeups)? {
+        if let Some(class) = handed::follow(&self)? {
             return Ok(class);
         }
         let mut once = Once::default();
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
                 Next::End(class) => return Ok(class),
             };
             once.say(&told)?;
-            if wakeups.wait(wait) == Wake::Terminate {
+            if self.setup.interrupts.wait(wait) == Wake::Terminate {
                 say(
                     "Interrupted: the node stays as it is, every value readable; the same command goes on.\n",
                 )?;
@@ -307,6 +307,11 @@ pub(super) fn end_what_was_begun(arguments: &Arguments, setup: &Setup) -> Result
         Ok(rotator.end_put_back(held, journal).map_err(Box::new)?)
     })?;
     told.map_or(Ok(()), |told| say(&format!("{told}\n")))
+}
+
+fn nothing_was_begun() -> Result<ExitClass, CliError> {
+    say("Interrupted: nothing was begun.\n")?;
+    Ok(ExitClass::Drift)
 }
 
 fn held_back(why: &WithheldReason) -> Result<Next, CliError> {

@@ -30,7 +30,7 @@ use crate::at_rest::Configured;
 use crate::domain::{Digest, Fact, Instant, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
-use crate::journal::Record;
+use crate::journal::{JournalState, Record};
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
     Stuck, Words,
@@ -150,6 +150,12 @@ pub struct Rotator<'a> {
     renewals: doubts::Renewals,
 }
 
+/// What a rotation begins with: nothing stands against it.
+pub struct Beginning {
+    event: Event,
+    configured: Configured,
+}
+
 /// A census, and what was written since.
 struct Proof {
     census: rotation::Census,
@@ -209,6 +215,25 @@ impl<'a> Rotator<'a> {
         to: To,
         cut: Consent,
     ) -> Result<Rotation, RotateError> {
+        let beginning = self.look_for_beginning(journal.state(), to, cut)?;
+        self.begin_with(held, journal, beginning)
+    }
+
+    /// Counts, and decides whether a rotation may begin. Changes nothing.
+    ///
+    /// # Errors
+    /// Says what stands against it.
+    pub fn look_for_beginning(
+        &mut self,
+        journal: &JournalState,
+        to: To,
+        cut: Consent,
+    ) -> Result<Beginning, RotateError> {
+        if let Some(why) = crate::reconcile::paused(self.node, self.node.clock.now().wall) {
+            return Err(RotateError::NotHere(format!(
+                "nothing is begun: Holdfast is paused: {why}; `holdfast resume` ends that"
+            )));
+        }
         self.comparison = crate::rewrite::Comparison::default();
         let seen = self.counted_look()?;
         if let Some(silent) = &seen.silent {
@@ -220,8 +245,7 @@ impl<'a> Rotator<'a> {
             }
         }
         look::only_roots(self.node, &seen.configured.file)?;
-        keep_found(self.node, held, &seen.configured)?;
-        let history = &journal.state().rotations;
+        let history = &journal.rotations;
         let number = history.burnt.len() + 1;
         let request = match to {
             To::NewKey(provider) => {
@@ -239,7 +263,22 @@ impl<'a> Rotator<'a> {
             },
         };
         let event = rotation::begin(history, &request, &seen.world)?;
-        self.record(held, journal, event)?;
+        let configured = seen.configured;
+        Ok(Beginning { event, configured })
+    }
+
+    /// Begins as was decided; the configuration must be what it was then.
+    ///
+    /// # Errors
+    /// When it is another one, or the journal cannot be written.
+    pub fn begin_with(
+        &self,
+        held: &Held,
+        journal: &mut JournalStore,
+        beginning: Beginning,
+    ) -> Result<Rotation, RotateError> {
+        keep_found(self.node, held, &beginning.configured)?;
+        self.record(held, journal, beginning.event)?;
         journal
             .state()
             .rotations

@@ -35,6 +35,7 @@ use crate::world::{node_at, one_node};
 const ROOT: &str = "HOLDFAST_CRASH_ROOT";
 const WORDS: &str = "HOLDFAST_CRASH_WORDS";
 const KILL_AT: &str = "HOLDFAST_CRASH_KILL_AT";
+const ASKED_TO_END_AT: &str = "HOLDFAST_CRASH_ASKED_TO_END_AT";
 const POINTS: &str = "HOLDFAST_CRASH_POINTS";
 const BOOT: &str = "HOLDFAST_CRASH_BOOT";
 /// By how much the node's clock is ahead, below the root: it outlasts each process.
@@ -71,6 +72,8 @@ pub struct Run<'a> {
     pub kill_at: usize,
     /// The boot that the node is in, if it is another one than this machine's.
     pub boot: Option<&'a str>,
+    /// The point at which it is asked to end; 0 is none.
+    pub asked_to_end_at: usize,
     /// How long it may take, if longer than others.
     pub patience: Option<Duration>,
 }
@@ -85,6 +88,7 @@ impl Run<'_> {
             .env(ROOT, root)
             .env(WORDS, self.words)
             .env(KILL_AT, self.kill_at.to_string())
+            .env(ASKED_TO_END_AT, self.asked_to_end_at.to_string())
             .env(POINTS, root.join("points"));
         let said = root.join("said");
         let file = std::fs::File::create(&said).expect("a writable folder");
@@ -138,10 +142,11 @@ pub fn child() {
         return;
     };
     let root = PathBuf::from(root);
-    let kill_at: usize = std::env::var(KILL_AT)
-        .expect("a number")
-        .parse()
-        .expect("a number");
+    let number = |name| -> usize {
+        let text = std::env::var(name).expect("a number");
+        text.parse().expect("a number")
+    };
+    let (kill_at, asked_to_end_at) = (number(KILL_AT), number(ASKED_TO_END_AT));
     let told = std::fs::File::create(std::env::var_os(POINTS).expect("a path")).expect("a writable folder");
     let told = Mutex::new(told);
     let passed = AtomicUsize::new(0);
@@ -159,6 +164,9 @@ pub fn child() {
         let number = passed.fetch_add(1, Ordering::SeqCst) + 1;
         let mut told = told.lock().expect("no thread panics with it");
         writeln!(told, "{:?} {:?}", point.side, point.kind).expect("a writable file");
+        if number == asked_to_end_at {
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a process may tell itself");
+        }
         if number == kill_at {
             nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL)
                 .expect("a process may kill itself");
