@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use holdfast::adapters::Node;
 use holdfast::adapters::failpoint::{self, Kind, Side, Told};
+use holdfast::adapters::wakeups::{Wake, Wakeups};
 use holdfast::domain::Component;
 
 use operator::Operator;
@@ -282,4 +283,13 @@ fn a_bounce_first_puts_back_what_nobody_has_out() {
         std::fs::read(world.manifest(API_SERVER)).expect("it is back"),
         before
     );
+}
+
+#[test]
+fn a_signal_from_before_a_wait_of_no_time_is_heard() {
+    let mut wakeups = Wakeups::new().expect("signals");
+    assert_eq!(wakeups.wait(Duration::ZERO), Wake::Timeout);
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a process may tell itself");
+    assert_eq!(wakeups.wait(Duration::ZERO), Wake::Terminate);
+    assert_eq!(wakeups.wait(Duration::ZERO), Wake::Timeout);
 }

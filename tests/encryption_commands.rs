@@ -162,3 +162,22 @@ fn what_is_past_its_cut_is_not_said_to_be_turned_back() {
         );
     }
 }
+
+#[test]
+fn a_rotation_that_is_interrupted_while_it_counts_is_not_begun() {
+    let cluster = cluster();
+    let run = Run {
+        words: rotating::ROTATE,
+        // Its journal is made just before.
+        asked_to_end_at: 1,
+        ..Run::default()
+    };
+    assert_eq!(run.on(&cluster), Ended::Code(2), "{}", said(&cluster));
+    assert!(
+        said(&cluster).contains("Interrupted: nothing was begun"),
+        "{}",
+        said(&cluster)
+    );
+    let history = history(&cluster);
+    assert!(history.rotation.is_none() && history.last.is_none());
+}
