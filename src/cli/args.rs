@@ -42,7 +42,7 @@ pub struct Global {
     /// Look at the node whose file system is mounted at DIR (check, plan, controls and explain only).
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// How the answer is written.
+    /// How the answer is written; json for check, plan, apply, controls, explain, bounce and encryption status, verify and keys.
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Output,
     /// When the text is coloured; auto: on a terminal, unless NO_COLOR is set.
@@ -350,6 +350,13 @@ impl Arguments {
             );
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
+        if read.global.output == Output::Json && !read.command.takes_json() {
+            let message = format!(
+                "--output json is for check, plan, apply, controls, explain, bounce and encryption status, verify and keys, not {}",
+                read.command.name()
+            );
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
         Ok(read)
     }
 }
@@ -379,8 +386,29 @@ impl Command {
             Self::Resume => "resume",
             Self::Bounce(_) => "bounce",
             Self::Recover => "recover",
-            Self::Encryption(_) => "encryption",
+            Self::Encryption(what) => what.command.name(),
             Self::Export(_) => "export",
+        }
+    }
+
+    /// A walk of minutes is told as it goes, and its end is the exit code.
+    const fn takes_json(&self) -> bool {
+        match self {
+            Self::Check(_)
+            | Self::Plan(_)
+            | Self::Apply(_)
+            | Self::Controls
+            | Self::Explain(_)
+            | Self::Bounce(_) => true,
+            Self::Encryption(what) => match what.command {
+                EncryptionCommand::Status | EncryptionCommand::Verify | EncryptionCommand::Keys => true,
+                EncryptionCommand::Enable(_)
+                | EncryptionCommand::Rotate(_)
+                | EncryptionCommand::Abort(_)
+                | EncryptionCommand::Disable(_)
+                | EncryptionCommand::Forget(_) => false,
+            },
+            Self::Run(_) | Self::Pause(_) | Self::Resume | Self::Recover | Self::Export(_) => false,
         }
     }
 
@@ -395,6 +423,23 @@ impl Command {
             | Self::Encryption(_)
             | Self::Export(_)
             | Self::Recover => false,
+        }
+    }
+}
+
+impl EncryptionCommand {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "encryption status",
+            Self::Verify => "encryption verify",
+            Self::Enable(_) => "encryption enable",
+            Self::Rotate(_) => "encryption rotate",
+            Self::Abort(_) => "encryption abort",
+            Self::Disable(_) => "encryption disable",
+            Self::Keys => "encryption keys",
+            Self::Forget(_) => "encryption forget",
         }
     }
 }

@@ -118,8 +118,28 @@ fn wrong_arguments_exit_64_and_help_and_version_exit_0() {
         "bounce",
         "bounce kubelet",
         "bounce etcd --root /mnt",
+        "recover --output json",
+        "pause --for 2h --reason x --output json",
+        "--output json resume",
+        "run --output json",
+        "export kubeadm-patches /x --output json",
+        "encryption enable --output json",
+        "encryption rotate --output json --dry-run",
+        "encryption abort --output json",
+        "encryption disable --output json",
+        "encryption forget aescbc:key1 --output json",
     ] {
         assert_eq!(class(line), ExitClass::Usage, "{line}");
+    }
+    for line in [
+        "apply --output json",
+        "bounce etcd --output json",
+        "explain CIS-1.2.15 --output json",
+        "encryption status --output json",
+        "encryption verify --output json",
+        "encryption keys --output json",
+    ] {
+        read(line).unwrap();
     }
     for line in ["--help", "-h", "--version", "apply --help"] {
         assert_eq!(class(line), ExitClass::Compliant, "{line}");
@@ -136,6 +156,11 @@ fn errors_say_what_to_write() {
             .contains("it is one of cis-1.8, cis-1.9, cis-1.10, cis-1.11, cis-1.12, stig, nsa")
     );
     assert!(words("explain nonsense").contains("write it like CIS-1.2.15"));
+    let json = words("encryption rotate --output json");
+    assert!(
+        json.contains("bounce and encryption status") && json.contains("not encryption rotate"),
+        "{json}"
+    );
     assert!(words("apply --root /mnt").contains("--root is for commands that change nothing"));
 }
 
