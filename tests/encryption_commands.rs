@@ -1,14 +1,11 @@
 //! What the commands of `encryption` tell, refuse and exit with, run whole in a process of their own on a simulated node.
 #![cfg(feature = "failpoints")]
-#![expect(
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "a test touches the node from outside, and fails loudly"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test touches the node from outside")]
 
 mod rotating;
 mod world;
 
+use holdfast::rotation::Stage;
 use rotating::{Ended, Run, history, said};
 use world::encrypted::{CONFIG, Cluster, Loads, STATE};
 
@@ -148,8 +145,7 @@ fn what_is_past_its_cut_is_not_said_to_be_turned_back() {
             kill_at: killed_at,
             ..Run::default()
         };
-        assert_eq!(run.on(&cluster), Ended::Killed);
-        if is_cutting(&cluster) {
+        if run.on(&cluster) == Ended::Killed && is_cutting(&cluster) {
             break cluster;
         }
     };
@@ -180,4 +176,37 @@ fn a_rotation_that_is_interrupted_while_it_counts_is_not_begun() {
     );
     let history = history(&cluster);
     assert!(history.rotation.is_none() && history.last.is_none());
+}
+
+#[test]
+fn what_a_command_warns_of_is_told_somewhere() {
+    let is_written = |cluster: &Cluster| {
+        let rotation = history(cluster).rotation;
+        rotation.is_some_and(|rotation| rotation.goal == Stage::WriteNew)
+    };
+    let mut killed_at = 30;
+    let cluster = loop {
+        killed_at += 6;
+        assert!(killed_at < 120, "it is never at its second stage");
+        let cluster = self::cluster();
+        let run = Run {
+            words: rotating::ROTATE,
+            kill_at: killed_at,
+            ..Run::default()
+        };
+        if run.on(&cluster) == Ended::Killed && is_written(&cluster) {
+            break cluster;
+        }
+    };
+    let retained = cluster.world.root().join(STATE).join("retained");
+    for entry in std::fs::read_dir(&retained).expect("it is there") {
+        std::fs::remove_file(entry.expect("an entry").path()).expect("a file of ours");
+    }
+    let (code, text) = told(&cluster, rotating::ABORT);
+    assert_eq!(code, 0, "{text}");
+    // Nothing here is a journal, so it is told on standard error.
+    assert!(
+        text.contains(" WARN ") && text.contains("not byte by byte"),
+        "{text}"
+    );
 }

@@ -8,7 +8,7 @@ use super::args::{self, Arguments, Output};
 use super::interrupts::wakeups;
 use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
-use super::{colour, heading, intent, locked, recover, say};
+use super::{colour, heading, intent, locked, recover, say, warn_in_journal};
 use crate::adapters::wakeups::Wake;
 use crate::apply::Outcome;
 use crate::domain::Digest;
@@ -22,6 +22,7 @@ const RECOVERY_LOOKS: u32 = 30;
 /// Applies the plan.
 pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClass, CliError> {
     setup::require_root()?;
+    warn_in_journal();
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     let intent = intent(how.scope);
     recover::first(&setup.node, &locked::peek(&setup.node)?)?;

@@ -4,7 +4,7 @@ use super::args::{self, Arguments, Output};
 use super::follow::{Followed, Following};
 use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
-use super::{apply, colour, complain, locked, peek, recover, say};
+use super::{apply, colour, complain, locked, peek, recover, say, warn_in_journal};
 use crate::domain::Component;
 use crate::journal::Act;
 use crate::plan::{BouncePlan, WithheldReason};
@@ -25,6 +25,7 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
         return show(arguments, how.component, &plan);
     }
     setup::require_root()?;
+    warn_in_journal();
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     let journal = locked::peek(&setup.node)?;
     recover::first(&setup.node, &journal)?;

@@ -254,6 +254,15 @@ fn say(text: &str) -> Result<(), CliError> {
     }
 }
 
+/// What is shown of the log of a command that changes the node: what the command itself does not say.
+const WARNINGS: &str = "warn,kube_client=off";
+
+/// What is warned of in a command reaches the journal, as that of the daemon does; where there is none, standard error.
+fn warn_in_journal() {
+    // One that is set up already is as good.
+    drop(system_log::init(Sink::Journal, Some(WARNINGS)));
+}
+
 /// Tells standard error. When that is gone too, the exit code remains, and what is in flight is brought to its end.
 fn complain(text: &str) {
     drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::setup::{self, CliError};
-use super::{complain, locked, say};
+use super::{complain, locked, say, warn_in_journal};
 use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::apply::out;
@@ -13,6 +13,7 @@ use crate::report::ExitClass;
 /// Puts every manifest back that is out.
 pub(super) fn recover() -> Result<ExitClass, CliError> {
     setup::require_root()?;
+    warn_in_journal();
     let node = setup::node(Path::new("/"))?;
     let held = locked::hold(&node)?;
     let recovered = out::recover(&node, &held);

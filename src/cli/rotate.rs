@@ -3,7 +3,7 @@
 use super::args::{Arguments, Consented, KeyProvider, Rotate};
 use super::setup::{CliError, Setup};
 use super::walk::{Goal, Walk, end_what_was_begun, with_journal};
-use super::{apply, complain, peek, recover, say};
+use super::{apply, complain, peek, recover, say, warn_in_journal};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::at_rest::Configured;
@@ -204,6 +204,7 @@ pub(super) fn opened(arguments: &Arguments, dry_run: bool) -> Result<Setup, CliE
     if dry_run {
         return Setup::new(&arguments.global);
     }
+    warn_in_journal();
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
     end_what_was_begun(arguments, &setup)?;
     Ok(setup)

@@ -17,7 +17,7 @@ pub(super) fn compared((compared, differing): (u64, u64)) -> String {
         (0, _) => String::new(),
         (_, 0) => format!("; each of the {compared} rewritten ones that were compared is what it was"),
         _ => format!(
-            "; {differing} of the {compared} rewritten ones that were compared are not what they were: the log names them"
+            "; {differing} of the {compared} rewritten ones that were compared are not what they were: `journalctl -t holdfast` names them"
         ),
     }
 }
