@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use holdfast::adapters::Node;
 use holdfast::adapters::failpoint::{self, Kind, Side, Told};
+use holdfast::adapters::lock::Held;
 use holdfast::adapters::wakeups::{Wake, Wakeups};
 use holdfast::domain::Component;
 
@@ -292,4 +293,20 @@ fn a_signal_from_before_a_wait_of_no_time_is_heard() {
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("a process may tell itself");
     assert_eq!(wakeups.wait(Duration::ZERO), Wake::Terminate);
     assert_eq!(wakeups.wait(Duration::ZERO), Wake::Timeout);
+}
+
+#[test]
+fn who_waits_for_the_lock_is_told_for_whom() {
+    let world = World::new();
+    let node = world.node();
+    let held = Held::take(&node.here(&node.layout.run), Duration::ZERO).expect("nobody holds it");
+    let running = start(&world, "recover", false);
+    let me = format!("(process {}): it is waited for", std::process::id());
+    assert!(
+        world.wait_until(SOON, |world| said(world).contains(&me)),
+        "{}",
+        said(&world)
+    );
+    drop(held);
+    assert_eq!(running.code(), 0);
 }

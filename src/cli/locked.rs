@@ -2,19 +2,31 @@
 
 use std::time::Duration;
 
-use super::recover;
 use super::setup::CliError;
+use super::{complain, recover};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
-use crate::adapters::lock::Held;
+use crate::adapters::lock::{Held, LockError};
 use crate::journal::JournalState;
 
-/// The daemon gives the lock back after each pass; an `apply` may hold it for longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A pass that rewrites values holds the lock for a minute, and what waits for etcd or the API server comes on top.
+const PATIENCE: Duration = Duration::from_secs(75);
+/// Whoever waits for longer is told for whom.
+const UNTOLD: Duration = Duration::from_secs(2);
 
 /// Takes the lock.
 pub(super) fn hold(node: &Node) -> Result<Held, CliError> {
-    Ok(Held::take(&node.here(&node.layout.run), PATIENCE)?)
+    let folder = node.here(&node.layout.run);
+    match Held::take(&folder, UNTOLD) {
+        Err(busy @ LockError::Busy { .. }) => {
+            complain(&format!(
+                "... {busy}: it is waited for, {} s at most",
+                PATIENCE.as_secs()
+            ));
+            Ok(Held::take(&folder, PATIENCE.saturating_sub(UNTOLD))?)
+        }
+        taken => Ok(taken?),
+    }
 }
 
 /// The journal. Without it nothing can be carried on, so what is out comes back.

@@ -18,7 +18,7 @@ use crate::reconcile;
 use crate::report::{self, ExitClass, printable};
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{Pace, Passed, RotateError, Rotator, To};
+use crate::rotate::{LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Outcome};
 
 /// What is awaited takes seconds to minutes.
@@ -148,6 +148,7 @@ impl<'a> Walk<'a> {
     fn pass(&mut self) -> Result<Next, CliError> {
         let node = &self.setup.node;
         let mut meter = Meter::new();
+        let mut rewrote = false;
         let rotator = &mut self.rotator;
         let passed = with_journal(node, |held, journal| {
             let rotation = journal.state().rotations.rotation.clone();
@@ -162,6 +163,7 @@ impl<'a> Walk<'a> {
                 drop(status::publish(node, held, &status));
             };
             let passed = rotator.pass(held, journal, Pace::default(), &mut |progress| {
+                rewrote = true;
                 meter.tell(progress, node.clock.now().since_boot_ms);
                 publish(State::Working, status::REWRITING, "", Some(progress));
             });
@@ -172,6 +174,8 @@ impl<'a> Walk<'a> {
         })?;
         meter.end();
         Ok(match passed {
+            // `abort`, `rotate --cut` or a bounce may wait for the lock.
+            Ok(Passed::Did(what)) if rewrote => Next::Pass(what, LEFT_FREE),
             Ok(Passed::Did(what)) => Next::Pass(what, Duration::ZERO),
             Ok(Passed::Waits(words)) => Next::Pass(format!("... {}", words.why), POLL),
             Ok(Passed::Restart(digest)) => self.restart(digest)?,

@@ -20,7 +20,7 @@ use crate::observe::at_rest;
 use crate::reconcile;
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{Answer, Brake, Guard, Guarded, Pace, Passed, RotateError, Rotator, To};
+use crate::rotate::{Answer, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Direction, Rotation};
 
 /// What is awaited takes seconds to minutes.
@@ -378,7 +378,9 @@ impl<'a> Keeper<'a> {
         }
         let node = self.node;
         let mut told_ms = node.clock.now().since_boot_ms;
+        let mut rewrote = false;
         let mut tell = |progress: &Progress| {
+            rewrote = true;
             super::tell_systemd(systemd::watchdog());
             let now = Status::of(node, rotation, State::Working, status::REWRITING, None).with(progress);
             if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
@@ -393,6 +395,8 @@ impl<'a> Keeper<'a> {
             (_, Ok(Passed::Restart(digest))) => self.restart(held, journal, config, digest)?,
             (Some((state, what, remedy)), _) => {
                 let again = match state {
+                    // A command may wait for the lock.
+                    State::Working if rewrote => Some(LEFT_FREE),
                     State::Working => Some(Duration::ZERO),
                     State::Waiting => Some(POLL),
                     State::Parked => Some(PARKED_POLL),

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::domain::{Digest, NodePath};
 use crate::plan::{Selected, Verdict, always_written};
 use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
-use crate::rotate::{RotateError, status};
+use crate::rotate::{LEFT_FREE, RotateError, status};
 use encryption::{Keeper, Situation};
 use news::News;
 use pace::Pace;
@@ -56,8 +56,9 @@ pub enum DaemonError {
 const RETRY_MS: u64 = 60_000;
 /// systemd is asked for this much more time while a change in flight is brought to its end.
 const STOP_EXTENSION: Duration = Duration::from_secs(30);
-/// The lock is looked at again this soon when another Holdfast holds it.
-const LOCK_POLL: Duration = Duration::from_millis(500);
+/// The lock is looked at again this soon when another Holdfast holds it: more often than one that rewrites leaves it free for.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+const _: () = assert!(LOCK_POLL.as_millis() < LEFT_FREE.as_millis());
 /// Between two passes of an ending daemon.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
 /// After a pass that failed the next one is made this soon: a change may be in flight.

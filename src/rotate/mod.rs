@@ -52,6 +52,9 @@ use words::{told, waits};
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two passes that rewrite values the lock is left free for so long: whoever waits for it looks more often than that.
+pub const LEFT_FREE: Duration = Duration::from_millis(200);
+
 /// What one pass came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
