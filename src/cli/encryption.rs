@@ -14,7 +14,18 @@ use crate::rotate::{RotateError, known_keys, status};
 
 /// Looks and tells, or changes the key.
 pub(super) fn run(arguments: &Arguments, command: &EncryptionCommand) -> Result<ExitClass, CliError> {
-    setup::require_root()?;
+    match command {
+        EncryptionCommand::Status | EncryptionCommand::Verify | EncryptionCommand::Keys => {
+            setup::require_root_as(
+                "reads the keys of the encryption configuration and asks etcd with the API server's certificate",
+            )?;
+        }
+        EncryptionCommand::Enable(_)
+        | EncryptionCommand::Rotate(_)
+        | EncryptionCommand::Abort(_)
+        | EncryptionCommand::Disable(_)
+        | EncryptionCommand::Forget(_) => setup::require_root()?,
+    }
     no_core_dumps()?;
     match command {
         EncryptionCommand::Status => look(arguments, false),

@@ -53,9 +53,9 @@ pub enum CliError {
         /// What the system said.
         cause: std::io::Error,
     },
-    /// Changing the node takes root.
-    #[error("this changes the node, which takes root: run it as root")]
-    NotRoot,
+    /// What the command does takes root.
+    #[error("this {0}, which takes root: run it as root")]
+    NotRoot(&'static str),
     /// The lock could not be had.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -98,7 +98,7 @@ impl CliError {
             Self::Config(_) => ExitClass::Configuration,
             Self::Declined(_) => ExitClass::Declined,
             Self::Root { .. }
-            | Self::NotRoot
+            | Self::NotRoot(_)
             | Self::Lock(_)
             | Self::Journal(_)
             | Self::File(_)
@@ -167,10 +167,15 @@ const fn simulated() -> Option<Node> {
 
 /// Changing the node takes root.
 pub(super) fn require_root() -> Result<(), CliError> {
+    require_root_as("changes the node")
+}
+
+/// What such a command does takes root.
+pub(super) fn require_root_as(what: &'static str) -> Result<(), CliError> {
     if nix::unistd::geteuid().is_root() || simulated().is_some() {
         Ok(())
     } else {
-        Err(CliError::NotRoot)
+        Err(CliError::NotRoot(what))
     }
 }
 
