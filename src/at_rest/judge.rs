@@ -1,9 +1,11 @@
 //! What is to be said of encryption at rest.
 
+use std::collections::BTreeSet;
+
 use super::{AtRest, Configured};
 use crate::census::{Census, Held, Resource, Tally};
-use crate::domain::{Digest, Fact, KeyId};
-use crate::encryption::Concern;
+use crate::domain::{Digest, Fact, GroupResource, KeyId};
+use crate::encryption::{Concern, EncryptionConfig, Entry, Link, ResourcePattern};
 
 /// How much a remark weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +37,12 @@ pub fn judge(at_rest: &AtRest) -> Vec<Remark> {
     let mut remarks = Vec::new();
     match &at_rest.configured {
         Fact::Known(configured) => {
-            remarks.extend(configured.config.concerns().iter().map(of_concern));
+            let concerns = configured.config.concerns();
+            remarks.extend(
+                concerns
+                    .iter()
+                    .map(|concern| of_concern(concern, &configured.config)),
+            );
             remarks.extend(of_mount(configured));
             remarks.push(of_loaded(at_rest, configured));
             remarks.extend(of_upgrade(&at_rest.upgrade));
@@ -103,7 +110,7 @@ fn note(what: impl Into<String>, remedy: impl Into<String>) -> Remark {
     remark(Weight::Note, what, remedy)
 }
 
-fn of_concern(concern: &Concern) -> Remark {
+fn of_concern(concern: &Concern, config: &EncryptionConfig) -> Remark {
     let (weight, remedy) = match concern {
         Concern::AmbiguousName { .. } => (
             Weight::Wrong,
@@ -117,6 +124,10 @@ fn of_concern(concern: &Concern) -> Remark {
             (Weight::Wrong, "put it into one entry, the key that writes first")
         }
         Concern::WeakKey { .. } => (Weight::Wrong, "change to a key of 32 random bytes"),
+        Concern::WritesPlaintext { entry } if is_exemption(config, *entry) => (
+            Weight::Note,
+            "nothing, if these are meant to be left out of the encryption",
+        ),
         Concern::WritesPlaintext { .. } => (Weight::Wrong, "put an encrypting provider first"),
         Concern::RepeatedKmsName { .. } => (Weight::Wrong, "give each a name of its own"),
         Concern::Kms { .. } => (Weight::Unknown, "see to its keys with the tools of that service"),
@@ -191,15 +202,52 @@ fn of_loaded(at_rest: &AtRest, configured: &Configured) -> Remark {
     }
 }
 
-/// The keys that write, one for each entry that Holdfast looks into.
-fn write_keys(at_rest: &AtRest) -> Vec<KeyId> {
-    let Some(configured) = at_rest.configured.known() else {
-        return Vec::new();
+/// True for an entry that leaves named resources out of the encryption, as the Kubernetes documents do it for `events` beside `*.*`. Secrets
+/// are what encryption is for.
+fn is_exemption(config: &EncryptionConfig, index: usize) -> bool {
+    let is_plain = |entry: &Entry| entry.links().all(|link| matches!(link, Link::Identity));
+    let is_minor = |pattern: &ResourcePattern| match pattern {
+        ResourcePattern::Exact(resource) => resource.group != "" || resource.resource != "secrets",
+        ResourcePattern::Group(_) | ResourcePattern::All => false,
     };
-    let entries = configured.config.entries.iter().filter(|entry| !entry.has_kms());
-    entries
-        .filter_map(|entry| entry.chain().into_iter().next())
-        .collect()
+    let entry = config.entries.get(index);
+    entry.is_some_and(|entry| is_plain(entry) && entry.resources.iter().all(is_minor))
+        && !config.entries.iter().all(is_plain)
+}
+
+/// What a value of a resource is written under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Writer {
+    /// That key, or plaintext.
+    Key(KeyId),
+    /// A key management service.
+    Kms,
+}
+
+/// What values of that resource are written under; of a path that is not known, under what those of a wildcard are.
+fn writer(config: Option<&EncryptionConfig>, resource: &Resource) -> Writer {
+    let of = |resource: &GroupResource| config.and_then(|config| config.providers_for(resource));
+    let links = match resource {
+        Resource::Api(resource) => of(resource),
+        Resource::NoEndpoint(kind) => of(&kind.resource()),
+        Resource::Unmapped(path) => of(&GroupResource {
+            group: String::new(),
+            resource: path.clone(),
+        }),
+    };
+    match links.as_ref().and_then(|links| links.first()) {
+        None => Writer::Key(KeyId::Identity),
+        Some(first) => first.id().map_or(Writer::Kms, Writer::Key),
+    }
+}
+
+/// The values of one kind that are under that key, and not under what writes them.
+fn stale(census: &Census, config: Option<&EncryptionConfig>, key: &KeyId) -> Tally {
+    census.total(|resource, held| {
+        is_of_api(resource, held)
+            && matches!(held, Held::Under(of) if of == key)
+            && writer(config, resource) != Writer::Key(key.clone())
+    })
 }
 
 fn of_census(census: &Census, at_rest: &AtRest, remarks: &mut Vec<Remark>) {
@@ -207,33 +255,47 @@ fn of_census(census: &Census, at_rest: &AtRest, remarks: &mut Vec<Remark>) {
         remarks.push(unknown("etcd was not read to the end", "try again"));
         return;
     }
-    let writes = write_keys(at_rest);
-    let encrypts = writes.iter().any(|key| *key != KeyId::Identity);
-    let mut of_values = plaintext(census, &writes);
-    of_values.extend(older_keys(census, &writes).iter().map(|(key, tally)| {
+    let config = at_rest.configured.known().map(|configured| &configured.config);
+    let mut of_values = plaintext(census, config);
+    of_values.extend(older_keys(census, config).iter().map(|(key, tally)| {
         wrong(
             format!("{} still under {key}, as {}", values(tally), example(tally)),
             "that key is needed until `holdfast encryption rotate` has rewritten them",
         )
     }));
     of_values.extend(unreadable(census));
+    let encrypts = config.is_some_and(|config| {
+        let entries = config.entries.iter().filter(|entry| !entry.has_kms());
+        let mut first = entries.filter_map(|entry| entry.chain().into_iter().next());
+        first.any(|key| key != KeyId::Identity)
+    });
     let clean = encrypts && of_values.is_empty();
     remarks.append(&mut of_values);
-    remarks.extend(without_endpoint(census, &writes));
+    remarks.extend(without_endpoint(census, config));
     if clean {
-        let all = census.total(is_of_api);
-        let how = if at_rest.decrypted {
-            ", and each decrypts to an object"
-        } else {
-            " by its prefix; `holdfast encryption verify` decrypts each"
-        };
-        let revision = census.revision;
-        let what = format!(
-            "{} under the write key{how} (etcd revision {revision})",
-            values(&all)
-        );
-        remarks.push(remark(Weight::Good, what, ""));
+        remarks.push(all_under_their_keys(census, at_rest));
     }
+}
+
+fn all_under_their_keys(census: &Census, at_rest: &AtRest) -> Remark {
+    let is_plain = |held: &Held| *held == Held::Under(KeyId::Identity);
+    let encrypted = census.total(|resource, held| is_of_api(resource, held) && !is_plain(held));
+    let plain = census.total(|resource, held| is_of_api(resource, held) && is_plain(held));
+    let how = if at_rest.decrypted {
+        ", and each decrypts to an object"
+    } else {
+        " by its prefix; `holdfast encryption verify` decrypts each"
+    };
+    let left_out = match plain.objects {
+        0 => String::new(),
+        many => format!("; {many} of resources that are left out of the encryption are in plaintext"),
+    };
+    let what = format!(
+        "{} under the write key{how} (etcd revision {}){left_out}",
+        values(&encrypted),
+        census.revision
+    );
+    remark(Weight::Good, what, "")
 }
 
 const fn is_of_api(resource: &Resource, _: &Held) -> bool {
@@ -241,12 +303,8 @@ const fn is_of_api(resource: &Resource, _: &Held) -> bool {
 }
 
 /// Plaintext where plaintext is not what is written.
-fn plaintext(census: &Census, writes: &[KeyId]) -> Vec<Remark> {
-    if writes.is_empty() || writes.contains(&KeyId::Identity) {
-        return Vec::new();
-    }
-    let plain =
-        census.total(|resource, held| is_of_api(resource, held) && *held == Held::Under(KeyId::Identity));
+fn plaintext(census: &Census, config: Option<&EncryptionConfig>) -> Vec<Remark> {
+    let plain = stale(census, config, &KeyId::Identity);
     some(&plain, || {
         wrong(
             format!("{} in plaintext, as {}", values(&plain), example(&plain)),
@@ -282,41 +340,31 @@ fn some(tally: &Tally, told: impl FnOnce() -> Remark) -> Vec<Remark> {
     (tally.objects > 0).then(told).into_iter().collect()
 }
 
-/// The values under keys that no longer write, by key.
-fn older_keys(census: &Census, writes: &[KeyId]) -> Vec<(KeyId, Tally)> {
-    let mut older: Vec<KeyId> = census
+/// The values under keys that no longer write them, by key.
+fn older_keys(census: &Census, config: Option<&EncryptionConfig>) -> Vec<(KeyId, Tally)> {
+    let keys: BTreeSet<&KeyId> = census
         .iter()
-        .filter(|(resource, ..)| !matches!(resource, Resource::NoEndpoint(_)))
         .filter_map(|(_, held, _)| match held {
-            Held::Under(key) if *key != KeyId::Identity && !writes.contains(key) => Some(key.clone()),
+            Held::Under(key) if *key != KeyId::Identity => Some(key),
             Held::Under(_) | Held::UnknownKey { .. } | Held::Kms | Held::Malformed => None,
         })
         .collect();
-    older.sort();
-    older.dedup();
-    let tally = |key: &KeyId| {
-        census.total(|resource, held| {
-            !matches!(resource, Resource::NoEndpoint(_)) && matches!(held, Held::Under(of) if of == key)
-        })
-    };
-    older
+    let tallied = keys
         .into_iter()
-        .map(|key| {
-            let tally = tally(&key);
-            (key, tally)
-        })
-        .collect()
+        .map(|key| (key.clone(), stale(census, config, key)));
+    tallied.filter(|(_, tally)| tally.objects > 0).collect()
 }
 
 /// Values that no request can rewrite: the server rewrites them itself, in time.
-fn without_endpoint(census: &Census, writes: &[KeyId]) -> Vec<Remark> {
+fn without_endpoint(census: &Census, config: Option<&EncryptionConfig>) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for (resource, kinds) in &census.counts {
         let Resource::NoEndpoint(kind) = resource else {
             continue;
         };
-        let stale = |held: &&Held| !matches!(held, Held::Under(key) if writes.contains(key));
-        if kinds.keys().any(|held| stale(&held)) {
+        let writer = writer(config, resource);
+        let is_stale = |held: &Held| !matches!(held, Held::Under(key) if writer == Writer::Key(key.clone()));
+        if kinds.keys().any(is_stale) {
             remarks.push(note(
                 format!("{}: not under the write key; {}", kind.resource(), kind.reason()),
                 kind.remedy(),
@@ -449,6 +497,80 @@ mod tests {
                 "only that the file is loaded"
             );
         }
+    }
+
+    /// The same with other text for the entries.
+    fn with_entries(entries: &str, values: &[(&str, Held)]) -> AtRest {
+        let mut found = at_rest(values);
+        if let Fact::Known(configured) = &mut found.configured {
+            let text = "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n";
+            let key = |name: &str, seed: u8| {
+                use base64::Engine as _;
+                let bytes: Vec<u8> = (0..32u8)
+                    .map(|i| i.wrapping_mul(73).wrapping_add(seed) ^ (i << 3))
+                    .collect();
+                let secret = base64::engine::general_purpose::STANDARD.encode(bytes);
+                format!("{{aescbc: {{keys: [{{name: {name}, secret: {secret}}}]}}}}")
+            };
+            let entries = entries
+                .replace("KEY1", &key("key1", 99))
+                .replace("KEY2", &key("key2", 7));
+            configured.config = parse(format!("{text}{entries}").as_bytes()).unwrap();
+        }
+        found
+    }
+
+    #[test]
+    fn each_value_is_held_against_what_writes_its_own_resource() {
+        const TWO: &str = "- {resources: [secrets], providers: [KEY2, KEY1]}\n- {resources: [configmaps], providers: [KEY1]}\n";
+        let stale = with_entries(
+            TWO,
+            &[("secrets/a/x", key("key1")), ("configmaps/a/y", key("key1"))],
+        );
+        assert_eq!(
+            told(&stale, Weight::Wrong),
+            ["1 value is still under aescbc:key1, as /registry/secrets/a/x"]
+        );
+        let fresh = with_entries(
+            TWO,
+            &[("secrets/a/x", key("key2")), ("configmaps/a/y", key("key1"))],
+        );
+        assert_eq!(told(&fresh, Weight::Wrong), Vec::<String>::new());
+        assert_eq!(told(&fresh, Weight::Good).len(), 2);
+    }
+
+    #[test]
+    fn resources_that_are_left_out_hide_no_plaintext_of_others() {
+        const EVENTS: &str = "- {resources: [events], providers: [{identity: {}}]}\n- {resources: ['*.*'], providers: [KEY2]}\n";
+        let plain = Held::Under(KeyId::Identity);
+        let stale = with_entries(
+            EVENTS,
+            &[("secrets/a/x", plain.clone()), ("events/a/y", plain.clone())],
+        );
+        assert_eq!(
+            told(&stale, Weight::Wrong),
+            ["1 value is in plaintext, as /registry/secrets/a/x"]
+        );
+        let fresh = with_entries(
+            EVENTS,
+            &[("secrets/a/x", key("key2")), ("events/a/y", plain.clone())],
+        );
+        assert_eq!(told(&fresh, Weight::Wrong), Vec::<String>::new());
+        assert!(told(&fresh, Weight::Good).contains(
+            &"1 value is under the write key, and each decrypts to an object (etcd revision 40); 1 of resources that are left out of the \
+              encryption are in plaintext"
+                .to_owned()
+        ));
+        assert_eq!(
+            told(&fresh, Weight::Note),
+            ["entry 0 writes plaintext: its first provider is identity"]
+        );
+        let secrets = EVENTS.replace("[events]", "[secrets]");
+        let left_out = with_entries(&secrets, &[("secrets/a/x", plain)]);
+        assert_eq!(
+            told(&left_out, Weight::Wrong),
+            ["entry 0 writes plaintext: its first provider is identity"]
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::encryption::EncryptionConfig;
 
 pub use judge::{Remark, Weight, judge, owed};
 pub use upgrade::extras;
-pub use watched::{Lost, Present, Repair, both, differences, lost, may_be_written, repair};
+pub use watched::{Lost, Present, Repair, Runs, both, differences, lost, may_be_written, repair};
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]

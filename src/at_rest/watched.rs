@@ -269,17 +269,30 @@ pub fn both(known: &EncryptionConfig, now: Option<&EncryptionConfig>) -> Encrypt
     }
 }
 
+/// What the running API server is proven to have loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// The former configuration still.
+    Former,
+    /// The file as it is now.
+    Edit,
+    /// Another one, or it cannot be told.
+    NotTold,
+}
+
 /// What makes the lost values readable again and keeps all readable that the API server can have written meanwhile, whichever of the two
-/// configurations it has loaded by then. `runs_former`: it is proven to run with the former one still.
+/// configurations it has loaded by then.
 #[must_use]
 pub fn repair(
     known: &EncryptionConfig,
     now: Option<&EncryptionConfig>,
     census: &Census,
-    runs_former: bool,
+    runs: Runs,
 ) -> Repair {
-    // It cannot have loaded what is no configuration.
-    let Some(now) = now else { return Repair::PutBack };
+    let Some(now) = now else {
+        return instead_of_none(census, runs);
+    };
+    let runs_former = runs == Runs::Former;
     let added = introduced(known, now);
     let is_covered = known
         .entries
@@ -322,6 +335,24 @@ pub fn repair(
         Ok(_) | Err(_) if runs_former && !has_kms => Repair::PutBack,
         Ok(_) => Repair::ByHand("no one configuration would read everything".to_owned()),
         Err(why) => Repair::ByHand(why),
+    }
+}
+
+/// The file is gone, or Holdfast reads no configuration in it. The API server is less strict than Holdfast, so it may have loaded that one and
+/// written with a key of it.
+fn instead_of_none(census: &Census, runs: Runs) -> Repair {
+    let foreign = census.total(|_, held| matches!(held, Held::UnknownKey { .. }));
+    match runs {
+        Runs::Former => Repair::PutBack,
+        Runs::Edit => Repair::ByHand(
+            "kube-apiserver has loaded the file that Holdfast does not take for a configuration, and may have written with its keys".to_owned(),
+        ),
+        Runs::NotTold if foreign.objects > 0 => Repair::ByHand(format!(
+            "{} stored values are under keys that the former configuration does not have, as {}, and the file may have them",
+            foreign.objects,
+            foreign.examples.first().map_or("", String::as_str)
+        )),
+        Runs::NotTold => Repair::PutBack,
     }
 }
 

@@ -39,7 +39,7 @@ fn loses(known: &[(&str, &str)], now: &[(&str, &str)], values: &[(&str, &str)]) 
 }
 
 fn repaired(known: &[(&str, &str)], now: &[(&str, &str)], values: &[(&str, &str)]) -> Repair {
-    repair(&config(known), Some(&config(now)), &census(values), false)
+    repair(&config(known), Some(&config(now)), &census(values), Runs::NotTold)
 }
 
 /// The bytes of the key `name` changed, its name not.
@@ -141,9 +141,30 @@ fn an_edit_that_only_takes_away_is_put_back_byte_by_byte() {
         repaired(&[("secrets", "aescbc:a,b")], &[("secrets", "aescbc:b")], &values),
         Repair::PutBack
     );
-    let census = census(&values);
+}
+
+#[test]
+fn a_file_that_is_taken_for_no_configuration_goes_only_if_the_server_cannot_have_written_with_its_keys() {
     let known = config(&[("secrets", "aescbc:a")]);
-    assert_eq!(repair(&known, None, &census, false), Repair::PutBack);
+    let ours = census(&[("secrets", "aescbc:a")]);
+    assert_eq!(repair(&known, None, &ours, Runs::NotTold), Repair::PutBack);
+    assert_eq!(repair(&known, None, &ours, Runs::Former), Repair::PutBack);
+    assert!(matches!(
+        repair(&known, None, &ours, Runs::Edit),
+        Repair::ByHand(_)
+    ));
+    let mut foreign = census(&[("secrets", "aescbc:a")]);
+    let paths = crate::census::Paths::new("/registry").unwrap();
+    let held = Held::UnknownKey {
+        provider: crate::domain::Provider::Aescbc,
+        name: "n".to_owned(),
+    };
+    foreign.add(&paths, b"/registry/secrets/a/foreign", 100, 90, held);
+    let Repair::ByHand(why) = repair(&known, None, &foreign, Runs::NotTold) else {
+        panic!("the file may have the key")
+    };
+    assert!(why.contains("/registry/secrets/a/foreign"), "{why}");
+    assert_eq!(repair(&known, None, &foreign, Runs::Former), Repair::PutBack);
 }
 
 #[test]
@@ -194,9 +215,9 @@ fn an_edit_that_moves_to_other_resources_goes_only_while_the_server_runs_as_befo
     let known = config(&[("secrets", "aescbc:a")]);
     let now = config(&[("configmaps", "aescbc:n")]);
     let census = census(&[("secrets", "aescbc:a")]);
-    assert_eq!(repair(&known, Some(&now), &census, true), Repair::PutBack);
+    assert_eq!(repair(&known, Some(&now), &census, Runs::Former), Repair::PutBack);
     assert!(matches!(
-        repair(&known, Some(&now), &census, false),
+        repair(&known, Some(&now), &census, Runs::Edit),
         Repair::ByHand(_)
     ));
 }
@@ -236,9 +257,9 @@ fn other_bytes_under_the_same_name_go_only_if_the_server_cannot_have_written_wit
     let now = with_other_bytes("aescbc:a", "a", "b");
     let census = census(&[("secrets", "aescbc:a")]);
     assert_eq!(lost(&known, Some(&now), &census).len(), 1);
-    assert_eq!(repair(&known, Some(&now), &census, true), Repair::PutBack);
+    assert_eq!(repair(&known, Some(&now), &census, Runs::Former), Repair::PutBack);
     assert!(matches!(
-        repair(&known, Some(&now), &census, false),
+        repair(&known, Some(&now), &census, Runs::Edit),
         Repair::ByHand(_)
     ));
 }

@@ -32,6 +32,7 @@ pub(super) fn follow(walk: &Walk<'_>) -> Result<Option<ExitClass>, CliError> {
         let request = Request {
             rotation: rotation.id.clone(),
             any_time: walk.any_time,
+            since_boot_ms: begun,
         };
         Ok(status::ask(node, held, &request).map_err(Box::new)?)
     })?;

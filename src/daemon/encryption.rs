@@ -29,6 +29,8 @@ pub(super) const POLL: Duration = Duration::from_secs(1);
 pub(super) const PARKED_POLL: Duration = Duration::from_secs(15);
 /// What could not be begun is tried again after so long.
 pub(super) const RETRY_MS: u64 = 3_600_000;
+/// And so soon where only time stands against it.
+const SOON_MS: u64 = 5 * 60_000;
 const DID_NOT_BEAR: &str = "the API server did not become healthy with it";
 /// How often a long step is told.
 const TELL_EVERY_MS: u64 = 30_000;
@@ -52,6 +54,8 @@ pub(super) struct Keeper<'a> {
     restarted_for: Option<Digest>,
     /// Which way the rotation went at the last look.
     way: Option<(String, Direction)>,
+    /// When somebody asked for it last.
+    asked_at: Option<u64>,
     /// Until when nothing is begun.
     not_before: u64,
     /// Until when plaintext that nobody rewrites is not counted again.
@@ -95,6 +99,7 @@ impl<'a> Keeper<'a> {
             brake: give_back::brake(),
             restarted_for: None,
             way: None,
+            asked_at: None,
             not_before: 0,
             not_counted_before: 0,
         })
@@ -335,9 +340,11 @@ impl<'a> Keeper<'a> {
         let begun = match begun {
             Ok(begun) => begun,
             Err(RotateError::RestartFirst(digest)) => {
-                let (_, what, remedy, _) = self.restart(held, journal, config, digest)?;
+                let (state, what, remedy, _) = self.restart(held, journal, config, digest)?;
                 if journal.state().in_flight.is_none() {
-                    self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
+                    // A window for restarts may be shorter than an hour.
+                    let wait = if state == State::Waiting { SOON_MS } else { RETRY_MS };
+                    self.not_before = self.node.clock.now().since_boot_ms + wait;
                 }
                 self.tell(&format!("{why}; before a rotation: {what} {remedy}"), |what| {
                     info!(MESSAGE_ID = news::ROTATION, "{what}");
@@ -362,9 +369,11 @@ impl<'a> Keeper<'a> {
         rotation: &Rotation,
     ) -> Result<Option<Duration>, RotateError> {
         let way = Some((rotation.id.clone(), rotation.direction));
-        if self.way != way {
+        let asked_at = status::asked(self.node, rotation).map(|request| request.since_boot_ms);
+        if self.way != way || self.asked_at != asked_at {
             self.rotator.forget();
             self.way = way;
+            self.asked_at = asked_at;
         }
         // Who restarted the API server may have been killed before it put the former configuration back.
         let told = if journal.state().load_refused {

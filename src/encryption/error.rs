@@ -30,7 +30,7 @@ pub enum ParseErrorKind {
     Syntax,
     /// A YAML tag, which readers take differently.
     #[error(
-        "a word that begins with '!' may be a YAML tag, which changes what stands behind it; remove it, in comments too"
+        "a word that begins with '!' may be a YAML tag, which changes what stands behind it; remove it, or give a comment a line to itself"
     )]
     Tag,
     /// The API server would read the first document only.

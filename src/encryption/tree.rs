@@ -97,8 +97,14 @@ pub(super) fn document_of(text: &str) -> Result<Node<'_>, ParseError> {
 }
 
 /// The first word that may be a tag, but for `!!str`. The parser passes over `!!binary`, which go-yaml decodes: a secret would be
-/// another one here than there. Comments are not told from the rest, since a `#` may stand in quotes.
+/// another one here than there. A comment is one only where it has a line to itself, since a `#` may stand in quotes.
 fn tag(text: &str) -> Option<usize> {
+    let is_in_comment = |at| {
+        let before = text.get(..at).unwrap_or_default();
+        let breaks = |c| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let line = before.rsplit(breaks).next().unwrap_or_default();
+        line.trim_start().starts_with('#')
+    };
     let begins_word = |at| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
         before.is_none_or(|c| c.is_whitespace() || matches!(c, ',' | '[' | '{'))
@@ -108,7 +114,7 @@ fn tag(text: &str) -> Option<usize> {
         rest.is_some_and(|rest| rest.starts_with([' ', '\n']))
     };
     let mut marks = text.match_indices('!').map(|(at, _)| at);
-    marks.find(|at| begins_word(*at) && !is_str(*at))
+    marks.find(|at| begins_word(*at) && !is_str(*at) && !is_in_comment(*at))
 }
 
 const fn null() -> Node<'static> {
@@ -312,6 +318,9 @@ mod tests {
             ("a: !!strange x", Some(3)),
             ("a: !!str x", None),
             ("a: b! # what a secret!", None),
+            ("# !!! keep out !!!\n  # !\na: x", None),
+            ("# keep out\ra: !!binary eA==", Some(14)),
+            ("a: x # !!! keep out", Some(7)),
         ] {
             assert_eq!(tag(text), at, "{text}");
         }

@@ -17,13 +17,21 @@ use crate::manifest::{CommandLine, Mounted, command_line, flags_of_process, moun
 /// etcd and the API server are given that long for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const NO_MANIFEST: &str =
+    "the manifest of kube-apiserver is not there; `holdfast recover` puts back one that is out of its folder";
+
 /// One look. With `thorough`, each encrypted value is decrypted.
 ///
 /// Runs a runtime of its own: never call it inside another one.
 #[must_use]
 pub fn look(node: &Node, thorough: bool) -> AtRest {
     let manifest = manifest(node);
-    let configured = manifest.as_ref().and_then(|manifest| configured(node, manifest));
+    let configured = match &manifest {
+        Fact::Known(manifest) => configured(node, manifest),
+        // It may be out of its folder for a moment.
+        Fact::Absent => Fact::unknown(NO_MANIFEST),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+    };
     let nothing = |why: &Reason| AtRest {
         configured: configured.clone(),
         loaded: Fact::Unknown(why.clone()),
@@ -33,7 +41,7 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
     };
     let manifest = match &manifest {
         Fact::Known(manifest) => manifest,
-        Fact::Absent => return nothing(&Reason::new("kube-apiserver has no manifest here")),
+        Fact::Absent => return nothing(&Reason::new(NO_MANIFEST)),
         Fact::Unknown(why) => return nothing(why),
     };
     let api = client(node, manifest);
@@ -154,11 +162,14 @@ pub(crate) fn stale_tokens(node: &Node, manifest: &Manifest) -> Fact<u64> {
     })
 }
 
-/// The configuration that the manifest names, as the node has it; `Absent` when it names none, or one that is not there.
+/// The configuration that the manifest names, as the node has it; `Absent` when it names none.
 pub(crate) fn configured(node: &Node, manifest: &Manifest) -> Fact<Configured> {
     match present(node, manifest) {
         Present::As(configured) => Fact::Known(*configured),
-        Present::NoFlag | Present::NoFile { .. } => Fact::Absent,
+        Present::NoFlag => Fact::Absent,
+        Present::NoFile { file } => Fact::unknown(format!(
+            "{file}, which --encryption-provider-config names, is not there: put it back; `holdfast encryption keys` lists what is kept"
+        )),
         Present::NotMounted { inside } => Fact::unknown(format!(
             "--encryption-provider-config={inside} is not mounted from the node"
         )),

@@ -70,6 +70,8 @@ pub enum Cause {
     TooLarge,
     /// The stored value cannot be read: decrypted or decoded.
     Unreadable,
+    /// Its namespace was removed from under it, and no admission passes a write of an object without one.
+    NamespaceGone,
     /// No version of the group serves the resource, or none that can be patched.
     NotServed,
     /// Anything else, by status code and the reason that the server gives it.
@@ -105,6 +107,7 @@ struct Status {
 #[serde(default, rename_all = "camelCase")]
 struct Details {
     name: String,
+    kind: String,
     causes: Option<Vec<StatusCause>>,
     retry_after_seconds: u64,
 }
@@ -140,6 +143,9 @@ pub fn read_answer(code: u16, retry_after: Option<u64>, body: &[u8], seen_at: u6
         };
     }
     match code {
+        // NamespaceLifecycle looks for the namespace of what is updated (plugin/pkg/admission/namespace/lifecycle). For a namespace itself
+        // the answer is the same, and means that it is gone: who asked for one knows.
+        404 if details.is_some_and(|details| details.kind == "namespaces") => refused(Cause::NamespaceGone),
         // Only the absence of an object names one; that of an API does not.
         404 if details.is_some_and(|details| !details.name.is_empty()) => Outcome::Gone,
         404 => refused(Cause::NotServed),
@@ -275,6 +281,9 @@ impl fmt::Display for Cause {
             Self::Admission => f.write_str("an admission plug-in of the API server denies it"),
             Self::TooLarge => f.write_str("its value is too large for etcd"),
             Self::Unreadable => f.write_str("the API server cannot read its stored value"),
+            Self::NamespaceGone => f.write_str(
+                "its namespace is not there, without which nothing of it can be written: make the namespace again, or delete the object",
+            ),
             Self::NotServed => f.write_str("no API serves it, or none that it can be patched by"),
             Self::Other { code, reason } if reason.is_empty() => write!(f, "the API server answers {code}"),
             Self::Other { code, reason } => write!(f, "the API server answers {code} ({reason})"),
@@ -327,6 +336,13 @@ mod tests {
             r#"{"name":"a","kind":"secrets"}"#,
         );
         assert_eq!(gone, Outcome::Gone);
+        let orphan = status(
+            404,
+            "NotFound",
+            "namespaces \"x\" not found",
+            r#"{"name":"x","kind":"namespaces"}"#,
+        );
+        assert_eq!(cause(orphan), Cause::NamespaceGone);
         assert_eq!(
             cause(read_answer(404, None, b"404 page not found\n", 10)),
             Cause::NotServed

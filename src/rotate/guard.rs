@@ -13,7 +13,9 @@ use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
-use crate::at_rest::{Configured, Lost, Present, Repair, both, differences, lost, may_be_written, repair};
+use crate::at_rest::{
+    Configured, Lost, Present, Repair, Runs, both, differences, lost, may_be_written, repair,
+};
 use crate::census::{Census, Held as Stored, Resource};
 use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, Reason};
 use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
@@ -187,7 +189,7 @@ impl<'a> Guard<'a> {
         (present, since): (&Present, &Instant),
         acts: Result<(), String>,
     ) -> Result<Guarded, RotateError> {
-        let former = match (self.former(known), present) {
+        let former = match (former(self.node, known), present) {
             (Ok(former), _) => former,
             // Nothing can be put back; what is there is watched from now on.
             (Err(why @ RotateError::Keys(_)), Present::As(configured)) => {
@@ -270,24 +272,6 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The configuration as it was last in order.
-    fn former(&self, known: &KnownEncryption) -> Result<Configured, RotateError> {
-        let bytes = key_store::config(self.node, known.digest)?;
-        let config = parse(&bytes).map_err(|error| {
-            RotateError::Unknown(Reason::new(format!(
-                "the kept configuration {}: {error}",
-                known.digest
-            )))
-        })?;
-        Ok(Configured {
-            file: known.file.clone(),
-            mounted_alone: known.mounted_alone,
-            reload: known.reload,
-            digest: known.digest,
-            config,
-        })
-    }
-
     fn census(&self, manifest: &Manifest, former: &Configured, present: &Present) -> Result<Census, Reason> {
         let access = at_rest::access(self.node, manifest)?;
         let all = Configured {
@@ -364,13 +348,14 @@ impl<'a> Guard<'a> {
 
     /// True when the API server says that it runs with that configuration.
     pub fn runs(&self, digest: Digest) -> bool {
-        let Fact::Known(manifest) = at_rest::manifest(self.node) else {
-            return false;
-        };
-        let Ok(api) = at_rest::client(self.node, &manifest) else {
-            return false;
-        };
-        self.runtime.block_on(at_rest::loaded(&api)) == Fact::Known(digest)
+        self.loaded() == Some(digest)
+    }
+
+    /// The configuration that the API server says it runs with.
+    fn loaded(&self) -> Option<Digest> {
+        let manifest = at_rest::manifest(self.node).known()?.clone();
+        let api = at_rest::client(self.node, &manifest).ok()?;
+        self.runtime.block_on(at_rest::loaded(&api)).known().copied()
     }
 
     /// Writes what makes the values readable again; what was there is kept.
@@ -382,8 +367,9 @@ impl<'a> Guard<'a> {
         present: &Present,
         census: &Census,
     ) -> Result<Answer, RotateError> {
-        let runs_former = self.runs(former.digest);
-        let (bytes, how) = match repair(&former.config, present.config(), census, runs_former) {
+        let runs = runs(self.loaded(), former.digest, present);
+        let runs_former = runs == Runs::Former;
+        let (bytes, how) = match repair(&former.config, present.config(), census, runs) {
             Repair::PutBack => (
                 key_store::config(self.node, former.digest)?,
                 "the former configuration was put back",
@@ -416,10 +402,13 @@ impl<'a> Guard<'a> {
                 let content = files.read(file, MAX_BYTES).known().cloned();
                 if let Some(content) = content.filter(|content| Digest::of(&content.bytes) == digest) {
                     let bytes = Zeroizing::new(content.bytes);
-                    // The API server cannot have loaded what is no configuration: it goes even if no copy can be made.
                     if present.config().is_some() {
                         key_store::keep_config(self.node, held, &bytes)?;
                     } else if let Err(why) = key_store::keep_refused(self.node, held, &bytes) {
+                        // What the API server has not loaded goes even if no copy can be made.
+                        if !runs_former {
+                            return Err(why);
+                        }
                         note += &format!("; no copy of what was there could be kept: {why}");
                     }
                 }
@@ -451,6 +440,24 @@ impl<'a> Guard<'a> {
     fn record(&self, held: &Held, journal: &mut JournalStore, record: Record) -> Result<(), RotateError> {
         Ok(journal.append(held, self.node.clock.now(), record)?)
     }
+}
+
+/// The configuration as it was last in order.
+pub(super) fn former(node: &Node, known: &KnownEncryption) -> Result<Configured, RotateError> {
+    let bytes = key_store::config(node, known.digest)?;
+    let config = parse(&bytes).map_err(|error| {
+        RotateError::Unknown(Reason::new(format!(
+            "the kept configuration {}: {error}",
+            known.digest
+        )))
+    })?;
+    Ok(Configured {
+        file: known.file.clone(),
+        mounted_alone: known.mounted_alone,
+        reload: known.reload,
+        digest: known.digest,
+        config,
+    })
 }
 
 /// How many values are in plaintext although a key writes what is stored of their resource.
@@ -523,6 +530,19 @@ fn by_hand(why: &str) -> String {
     )
 }
 
+fn runs(loaded: Option<Digest>, former: Digest, present: &Present) -> Runs {
+    let edit = match present {
+        Present::As(configured) => Some(configured.digest),
+        Present::Refused { digest, .. } => Some(*digest),
+        Present::NoFile { .. } | Present::NoFlag | Present::NotMounted { .. } | Present::Unknown(_) => None,
+    };
+    match loaded {
+        Some(digest) if digest == former => Runs::Former,
+        Some(digest) if Some(digest) == edit => Runs::Edit,
+        Some(_) | None => Runs::NotTold,
+    }
+}
+
 /// True when the API server does not come to what is put back by itself. One that sees the file alone sees the edit if that was made in place, and
 /// never a file that is renamed over it.
 const fn must_restart(former: &Configured, present: &Present, runs_former: bool) -> bool {
@@ -549,7 +569,7 @@ fn is_as_known(known: &KnownEncryption, present: &Present) -> bool {
 
 /// True for a configuration that the rotation has set out for, and not for one of before that somebody put back: the API server could not read
 /// what was written since. After a load that was refused, the one of before is put back by the rotation itself.
-fn is_at_hand(rotation: Option<&Rotation>, digest: Digest, load_refused: bool) -> bool {
+pub(super) fn is_at_hand(rotation: Option<&Rotation>, digest: Digest, load_refused: bool) -> bool {
     rotation.is_some_and(|rotation| {
         rotation
             .place(Generation::File(digest))

@@ -88,7 +88,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
         etcd: store,
         census: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.census.clone())),
         watch: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.seen())),
-        stuck: rotator.stuck.clone(),
+        stuck: rotator.refusals.stuck(),
         keys: key_store::list(node, &configured.config),
     };
     Ok(Seen {

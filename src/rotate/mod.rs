@@ -2,6 +2,7 @@
 //! so that a pass may end anywhere and the next one, of whatever process, goes on.
 
 mod brake;
+mod danger;
 mod doubts;
 mod enable;
 mod evidence;
@@ -11,7 +12,9 @@ mod key_store;
 mod look;
 mod mending;
 mod put_back;
+mod quota;
 mod reencrypt;
+mod refusals;
 mod render;
 pub mod status;
 mod upgrade;
@@ -33,9 +36,10 @@ use crate::encryption::{self, is_name_free, new_key_name};
 use crate::journal::{JournalState, Record};
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
-    Stuck, Words,
+    Words,
 };
 pub use brake::Brake;
+pub use danger::danger;
 pub use enable::{Prepared, prepare, put_in_place};
 pub use forget::{Forgetting, NotForgotten, forget, look_for_forgetting};
 pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
@@ -46,6 +50,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
+use refusals::Refusals;
 pub use upgrade::{Upgrade, bring_in_line, upgrade};
 use words::{told, waits};
 
@@ -138,7 +143,7 @@ pub struct Rotator<'a> {
     runtime: tokio::runtime::Runtime,
     etcd: Option<Etcd>,
     proof: Option<Proof>,
-    stuck: Stuck,
+    refusals: Refusals,
     /// Until when nothing is tried again, and what is awaited.
     rest: Option<(u64, Words)>,
     /// What a crash left of drafts, which hold keys, has been removed.
@@ -180,7 +185,7 @@ impl<'a> Rotator<'a> {
                 .map_err(RotateError::Runtime)?,
             etcd: None,
             proof: None,
-            stuck: Stuck::default(),
+            refusals: Refusals::default(),
             rest: None,
             swept: false,
             limits: Limits::default(),
@@ -201,10 +206,12 @@ impl<'a> Rotator<'a> {
         }
     }
 
-    /// Forgets what was counted: another process has walked meanwhile, or the rotation goes another way.
+    /// Forgets what was counted, and what was refused: another process has walked meanwhile, the rotation goes another way, or the operator
+    /// asks once more.
     pub fn forget(&mut self) {
         self.proof = None;
         self.rest = None;
+        self.refusals = Refusals::default();
     }
 
     /// Begins a rotation; its first step is taken by the next pass.
@@ -363,6 +370,7 @@ impl<'a> Rotator<'a> {
         if let Some((_, words)) = self.rest.as_ref().filter(|(until, _)| now < *until) {
             return Ok(Passed::Waits(words.clone()));
         }
+        self.refusals.expire(now);
         let seen = look::look(self, Some(&rotation))?;
         self.sweep(held, &seen.configured)?;
         if let Some(event) = mending::unrecorded(self.node, journal.state(), seen.configured.digest)? {

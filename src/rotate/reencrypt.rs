@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::look::Seen;
-use super::{PATIENCE, Passed, RotateError, Rotator, waits};
+use super::{PATIENCE, Passed, RotateError, Rotator, quota, waits};
 use crate::adapters::api::{self, Ending, Job, Orders};
 use crate::adapters::etcd::{Etcd, EtcdError, stale_chunk};
 use crate::adapters::wakeups::{HintSender, asked_to_end};
@@ -36,8 +36,6 @@ impl Default for Pace {
     }
 }
 
-/// etcd's default quota (`--quota-backend-bytes`), where it does not tell (before 3.6).
-const DEFAULT_QUOTA: u64 = 2 << 30;
 const CHUNK: usize = 500;
 const TICK: Duration = Duration::from_secs(1);
 const AWAY_AFTER: u32 = 8;
@@ -47,6 +45,9 @@ const SLICE: u32 = 60;
 const STALLED: u32 = 10;
 /// After a run that could write nothing the next one waits.
 const REST_MS: u64 = 15_000;
+
+/// A write is waited for longer than an admission webhook may take (30 s), so that the API server's answer names it.
+const WRITE_PATIENCE: Duration = Duration::from_secs(35);
 
 /// Why a run was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,14 @@ struct Run {
     stop: Option<Stop>,
     /// Stale values that no request rewrites.
     beyond_reach: BeyondReach,
+}
+
+/// What a run is held against.
+struct Guarding<'a> {
+    /// etcd's quota, where it does not tell it (before 3.6).
+    by_flag: u64,
+    /// Whether files have changed.
+    hints: Option<&'a HintSender>,
 }
 
 /// Stale values that no request rewrites.
@@ -91,20 +100,25 @@ impl Rotator<'_> {
             under.map(|(_, tally)| tally.count).sum()
         });
         let seen_at = census.as_ref().map_or(0, |census| census.first.0);
+        let by_flag = quota::by_flag(&at_rest::manifests(self.node));
+        let guarding = Guarding {
+            by_flag,
+            hints: self.hints.as_ref(),
+        };
         let run = self
             .runtime
-            .block_on(run(seen, keys, total, seen_at, pace, self.hints.as_ref(), tell))?;
+            .block_on(run(seen, keys, total, seen_at, pace, &guarding, tell))?;
         let progress = run.report.tally.progress();
-        self.stuck = stuck(&run);
         for revision in run.report.tally.written() {
             self.comparison.wrote(*revision);
         }
         let moved = progress.rewritten + progress.gone > 0;
+        let now = self.node.clock.now().since_boot_ms;
+        self.refusals.found(stuck(&run), moved, now);
         let passed = came_to(&run, &progress);
         if let Passed::Waits(words) = &passed
             && !moved
         {
-            let now = self.node.clock.now().since_boot_ms;
             self.rest = Some((now + REST_MS, words.clone()));
         }
         Ok(passed)
@@ -172,13 +186,13 @@ async fn run(
     total: Option<u64>,
     seen_at: u64,
     pace: Pace,
-    hints: Option<&HintSender>,
+    guarding: &Guarding<'_>,
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Run, RotateError> {
     let etcd = Etcd::connect(&seen.access, PATIENCE).await?;
     let (served, beyond_reach) = served(seen, &etcd, keys).await?;
     let job = Job {
-        api: seen.api.clone(),
+        api: seen.api.clone().waiting(WRITE_PATIENCE),
         served,
         seen_at,
         total,
@@ -190,7 +204,7 @@ async fn run(
     };
     let (targets, coming) = mpsc::channel(CHUNK);
     let first = Orders {
-        brake: brake(&etcd, 0).await?,
+        brake: brake(&etcd, guarding.by_flag, 0).await?,
         stop: false,
     };
     let (orders, ordered) = watch::channel(first);
@@ -204,7 +218,7 @@ async fn run(
     let mut stop = None;
     tokio::select! {
         report = &mut work => return Ok(Run { report: report?, stop, beyond_reach }),
-        why = guard(&etcd, &orders, progress, hints, tell) => stop = Some(why?),
+        why = guard(&etcd, &orders, progress, guarding, tell) => stop = Some(why?),
     }
     // What is in flight comes to its end, by the deadline of its request.
     orders.send_modify(|orders| orders.stop = true);
@@ -267,12 +281,12 @@ async fn guard(
     etcd: &Etcd,
     orders: &watch::Sender<Orders>,
     mut progress: watch::Receiver<Progress>,
-    hints: Option<&HintSender>,
+    guarding: &Guarding<'_>,
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Stop, RotateError> {
     let mut asked = pin!(asked_to_end());
     let mut hinted = pin!(async {
-        match hints {
+        match guarding.hints {
             Some(hints) => hints.pending().await,
             None => std::future::pending().await,
         }
@@ -291,7 +305,7 @@ async fn guard(
         // What was written up to a tick ago is in the size that etcd tells, which lags by its commit interval of 100 ms. An etcd that
         // does not say how full it is gets nothing more to store.
         let before = std::mem::replace(&mut written, now.bytes);
-        let brake = brake(etcd, before).await.unwrap_or(Brake::Hold);
+        let brake = brake(etcd, guarding.by_flag, before).await.unwrap_or(Brake::Hold);
         let is_held = brake == Brake::Hold || now.waiting == Some(Waiting::Quota);
         stalled = if is_held { stalled + 1 } else { 0 };
         if stalled >= STALLED {
@@ -302,12 +316,12 @@ async fn guard(
     Ok(Stop::Slice)
 }
 
-async fn brake(etcd: &Etcd, written: u64) -> Result<Brake, EtcdError> {
+async fn brake(etcd: &Etcd, by_flag: u64, written: u64) -> Result<Brake, EtcdError> {
     let status = etcd.status().await?;
     Ok(Brake::Within(Room {
         db_size: status.db_size,
         in_use: status.db_size_in_use,
-        quota: status.db_size_quota.unwrap_or(DEFAULT_QUOTA),
+        quota: status.db_size_quota.unwrap_or(by_flag),
         written,
     }))
 }

@@ -73,6 +73,9 @@ pub struct Request {
     pub rotation: String,
     /// Restarts may happen outside the disruption window.
     pub any_time: bool,
+    /// When it was asked, by the clock since boot: who asks once more wants what was refused to be tried again.
+    #[serde(default)]
+    pub since_boot_ms: u64,
 }
 
 impl Status {

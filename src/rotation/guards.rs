@@ -317,7 +317,7 @@ pub(super) fn movable(leftover: &BTreeMap<KeyId, Tally>, stuck: &Stuck) -> Resul
                 .collect();
             Err(Hold::park(
                 format!("{left} values cannot be re-encrypted; {}", named.join("; ")),
-                "mend what refuses the write, or delete the objects; both keys stay readable meanwhile",
+                "mend what refuses the write, or delete the objects: they are tried again by themselves, and both keys stay readable meanwhile",
             ))
         }
         Some(_) | None => Ok(()),

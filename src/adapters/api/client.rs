@@ -133,6 +133,12 @@ impl Api {
         self.passes_flow_control
     }
 
+    /// The same, with another deadline for each answer.
+    #[must_use]
+    pub fn waiting(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     fn read(
         text: &[u8],
         kubeconfig: &NodePath,

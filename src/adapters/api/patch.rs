@@ -50,7 +50,16 @@ pub async fn patch(
     } = api.call(&mut open, call, MAX_ANSWER).await?;
     Act::new(Kind::Patch).pass(Side::After);
     *connection = Some(open);
-    Ok(read_answer(code, retry_after, &body, seen_at))
+    Ok(match read_answer(code, retry_after, &body, seen_at) {
+        Outcome::Refused {
+            cause: Cause::NamespaceGone,
+        } if is_a_namespace(target) => Outcome::Gone,
+        outcome => outcome,
+    })
+}
+
+fn is_a_namespace(target: &Target) -> bool {
+    target.resource.group.is_empty() && target.resource.resource == "namespaces"
 }
 
 /// Nothing, or what must be as it was seen: the server answers 409 where it is not.
