@@ -18,6 +18,7 @@ use holdfast::adapters::api::{
     self, Address, Api, ApiError, Ending, Job, Lease, ObjectMeta, Orders, Readiness, Report, Served,
 };
 use holdfast::adapters::files::Files;
+use holdfast::census::Scope;
 use holdfast::domain::{Fact, GroupResource, NodePath, Owner};
 use holdfast::rewrite::{Bounds, Brake, Cause, Outcome, Progress, Room, Target, Waiting};
 use tokio::sync::{mpsc, watch};
@@ -332,6 +333,38 @@ fn resources_are_served_by_the_preferred_version_or_by_one_that_can_patch_them()
     ]
     .into();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_resources_of_a_newer_server_are_listed_and_a_group_that_is_broken_is_left_out() {
+    let server = ApiServer::start();
+    server.document(
+        "/apis",
+        200,
+        r#"{"kind":"APIGroupList","groups":[{"name":"new.k8s.io"},{"name":"custom.example.org"},{"name":"broken.k8s.io"}]}"#,
+    );
+    server.document("/apis/new.k8s.io", 200, r#"{"versions":[{"version":"v1"}]}"#);
+    server.document(
+        "/apis/new.k8s.io/v1",
+        200,
+        r#"{"resources":[{"name":"newthings","namespaced":false,"verbs":["patch"]}]}"#,
+    );
+    server.document("/apis/broken.k8s.io", 503, TOP_SECRET);
+    let api = client(&server);
+    let core = [
+        (resource("bindings", ""), Scope::Namespaced),
+        (resource("secrets", ""), Scope::Namespaced),
+    ];
+    let new = (resource("newthings", "new.k8s.io"), Scope::Cluster);
+    let all: BTreeSet<_> = core.iter().cloned().chain([new.clone()]).collect();
+    assert_eq!(block_on(api::listed(&api, None)), all);
+    let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let listed = |names: &[&str]| block_on(api::listed(&api, Some(&groups(names))));
+    assert_eq!(listed(&["new.k8s.io", "broken.k8s.io", "apps"]), [new].into());
+    assert_eq!(listed(&[""]), core.into());
+    let asked = server.requests();
+    assert_eq!(listed(&[]), BTreeSet::new());
+    assert_eq!(server.requests(), asked);
 }
 
 #[test]

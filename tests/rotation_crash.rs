@@ -9,6 +9,7 @@ mod rotating;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use holdfast::domain::Component;
@@ -17,7 +18,7 @@ use rotating::{
     side_by_side,
 };
 use world::at_rest::AtRest;
-use world::encrypted::{Cluster, Loads};
+use world::encrypted::{CONFIG, Cluster, Loads};
 
 /// Every kind of point that a rotation passes.
 const KINDS: [&str; 11] = [
@@ -342,6 +343,67 @@ fn another_host_of_the_same_name_is_noticed_and_nothing_is_cut_beside_it() {
     cluster.has_twin(false);
     assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
     is_done(&cluster, Writes::NewKey, &secrets, "the twin is gone");
+}
+
+/// `--etcd-compaction-interval=0`: the API server notes no compaction, and etcd is asked itself.
+#[test]
+fn a_key_is_cut_where_etcd_compacts_by_itself() {
+    let cluster = Cluster::new(Loads::ByItself, &SECRETS, None);
+    cluster.compacts_by_itself();
+    cluster.serving();
+    let secrets = cluster.secrets();
+    assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+    is_done(&cluster, Writes::NewKey, &secrets, "compacted by itself");
+}
+
+/// The pattern of Kubernetes' own documents: events are not worth a key, and everything else is.
+#[test]
+fn events_that_are_left_in_plaintext_hold_no_rotation_of_everything_else() {
+    const EVENT: &str = "/registry/events/default/e";
+    let mut contents = cluster(Loads::ByItself).contents();
+    let (_, bytes) = contents
+        .files
+        .get_mut(Path::new(CONFIG))
+        .expect("the configuration");
+    let text = String::from_utf8(std::mem::take(bytes)).expect("a text");
+    let wide = "- resources: [events]\n  providers:\n  - identity: {}\n- resources: ['*.*']";
+    *bytes = text.replace("- resources: [secrets]", wide).into_bytes();
+    contents.etcd.put(EVENT.as_bytes(), Some(br#"{"kind":"Event"}"#));
+    let cluster = Cluster::of(Loads::ByItself, contents, None);
+    cluster.serving();
+    let secrets = cluster.secrets();
+    assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+    is_done(&cluster, Writes::NewKey, &secrets, "beside events");
+    let event = cluster.etcd().store().newest(EVENT.as_bytes());
+    assert_eq!(event.expect("it is there").1, &br#"{"kind":"Event"}"#[..]);
+}
+
+/// A resource that Holdfast does not know, as of a newer API server: nobody looks for its values where they are.
+const ELSEWHERE: &str = "/registry/newthings/a";
+
+/// A value of an unknown place is under the old key: it is named before the start, and it is named before the cut.
+#[test]
+fn a_value_under_the_old_key_outside_of_what_is_known_to_be_covered_holds_the_cut() {
+    for is_begun in [false, true] {
+        let cluster = cluster(Loads::ByItself);
+        let secrets = cluster.secrets();
+        let value = cluster
+            .on_disk()
+            .seal(br#"{"kind":"NewThing","metadata":{"name":"a"}}"#);
+        if is_begun {
+            rewriting(&cluster);
+        }
+        cluster.etcd().put(ELSEWHERE, &value);
+        assert_ne!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+        let told = said(&cluster);
+        assert!(told.contains(ELSEWHERE), "{told}");
+        assert!(cluster.on_disk().names().contains(&"old"), "{told}");
+        assert_eq!(history(&cluster).rotation.is_some(), is_begun, "{told}");
+        holds(&cluster, ELSEWHERE);
+        cluster.etcd().delete(ELSEWHERE);
+        assert_eq!(run(ROTATE).on(&cluster), Ended::Code(0), "{}", said(&cluster));
+        is_done(&cluster, Writes::NewKey, &secrets, ELSEWHERE);
+    }
 }
 
 /// A restart may pass a point less on a busy machine, and the whole command then ends before that number: it is tried anew.

@@ -207,7 +207,7 @@ fn of_loaded(at_rest: &AtRest, configured: &Configured) -> Remark {
 fn is_exemption(config: &EncryptionConfig, index: usize) -> bool {
     let is_plain = |entry: &Entry| entry.links().all(|link| matches!(link, Link::Identity));
     let is_minor = |pattern: &ResourcePattern| match pattern {
-        ResourcePattern::Exact(resource) => resource.group != "" || resource.resource != "secrets",
+        ResourcePattern::Exact(resource) => !resource.group.is_empty() || resource.resource != "secrets",
         ResourcePattern::Group(_) | ResourcePattern::All => false,
     };
     let entry = config.entries.get(index);

@@ -84,7 +84,9 @@ pub struct Census {
     pub counts: BTreeMap<Resource, BTreeMap<Held, Tally>>,
     /// Values that were counted with others, because there are too many different keys or resources.
     pub lumped: u64,
-    /// Values that a write could push over etcd's request limit: how many, and the first of them.
+    /// The largest request that etcd takes, in bytes.
+    pub max_request_bytes: u64,
+    /// Values that a write could push over that limit: how many, and the first of them.
     pub oversized: (u64, Vec<Value>),
 }
 
@@ -97,7 +99,17 @@ impl Census {
             complete: false,
             counts: BTreeMap::new(),
             lumped: 0,
+            max_request_bytes: MAX_REQUEST_BYTES,
             oversized: (0, Vec::new()),
+        }
+    }
+
+    /// The same, where etcd takes requests of another size than by default.
+    #[must_use]
+    pub fn with_limit(self, max_request_bytes: u64) -> Self {
+        Self {
+            max_request_bytes,
+            ..self
         }
     }
 
@@ -107,7 +119,7 @@ impl Census {
             key: String::from_utf8_lossy(key).into_owned(),
             bytes,
         };
-        if needs_too_much(key, bytes) {
+        if needs_too_much(key, bytes, self.max_request_bytes) {
             let (count, named) = &mut self.oversized;
             *count += 1;
             if named.len() < MAX_OVERSIZED {
@@ -190,12 +202,12 @@ impl Census {
 }
 
 /// Whether a rewrite of the value could pass etcd's request limit.
-fn needs_too_much(key: &[u8], bytes: u64) -> bool {
+fn needs_too_much(key: &[u8], bytes: u64, max_request_bytes: u64) -> bool {
     let key = u64::try_from(key.len()).unwrap_or(u64::MAX);
     bytes
         .saturating_add(key.saturating_mul(3))
         .saturating_add(REQUEST_MARGIN)
-        > MAX_REQUEST_BYTES
+        > max_request_bytes
 }
 
 impl From<Place> for Resource {

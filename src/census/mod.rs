@@ -10,4 +10,4 @@ mod table;
 
 pub use chunk::{Chunk, Stale};
 pub use count::{Census, Held, MAX_REQUEST_BYTES, Resource, Tally, Value};
-pub use path::{InvalidPrefix, NoEndpoint, ObjectRef, Paths, Place, Scope, Span};
+pub use path::{InvalidPrefix, NoEndpoint, ObjectRef, Paths, Place, Scope, Span, is_kubernetes_own};

@@ -1,6 +1,6 @@
 //! What an etcd key stands for, and where in etcd the values of a resource lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::table::BUILT_IN;
@@ -85,6 +85,38 @@ impl Span {
             *last = last.saturating_add(1);
         }
         Self { start, end }
+    }
+
+    /// All keys below a path that ends with a slash; else the one key.
+    fn path(path: &str) -> Self {
+        if path.ends_with('/') {
+            return Self::prefix(path);
+        }
+        Self {
+            start: path.as_bytes().to_vec(),
+            end: format!("{path}\0").into_bytes(),
+        }
+    }
+
+    /// What of `spans` no span of `others` has; both are disjoint and in order, as [`Paths::spans`] gives them.
+    #[must_use]
+    pub fn without(spans: &[Self], others: &[Self]) -> Vec<Self> {
+        others.iter().fold(spans.to_vec(), |left, hole| {
+            left.into_iter().flat_map(|span| span.around(hole)).collect()
+        })
+    }
+
+    /// What lies before and behind a hole in it.
+    fn around(self, hole: &Self) -> impl Iterator<Item = Self> {
+        let before = Self {
+            start: self.start.clone(),
+            end: self.end.clone().min(hole.start.clone()),
+        };
+        let behind = Self {
+            start: self.start.max(hole.end.clone()),
+            end: self.end,
+        };
+        [before, behind].into_iter().filter(|span| span.start < span.end)
     }
 
     /// Whether a key lies in it.
@@ -193,6 +225,24 @@ impl Paths {
         &self.prefix
     }
 
+    /// The groups of the patterns whose resources the table may lack, since the server may be newer; `None` for all groups.
+    ///
+    /// A custom resource lies below its group, which has a dot, whatever the table says; only Kubernetes' own have none, or end so.
+    #[must_use]
+    pub fn to_learn(&self, patterns: &[ResourcePattern]) -> Option<BTreeSet<String>> {
+        let mut groups = BTreeSet::new();
+        for pattern in patterns {
+            match pattern {
+                ResourcePattern::All => return None,
+                ResourcePattern::Group(group) => groups.insert(group.clone()),
+                ResourcePattern::Exact(exact) if is_in_table(exact) => false,
+                ResourcePattern::Exact(exact) => groups.insert(exact.group.clone()),
+            };
+        }
+        groups.retain(|group| is_kubernetes_own(group));
+        Some(groups)
+    }
+
     /// Adds a built-in resource that the server serves and the table does not know, because the server is newer. A custom resource
     /// needs none of this, and what the table says stays.
     pub fn learn(&mut self, resource: GroupResource, scope: Scope) {
@@ -256,28 +306,36 @@ impl Paths {
     /// Where the values of these resources lie: disjoint and in order, so that no value is seen twice.
     #[must_use]
     pub fn spans(&self, patterns: &[ResourcePattern]) -> Vec<Span> {
-        let mut spans: Vec<Span> = patterns
-            .iter()
-            .flat_map(|pattern| self.prefixes_for(pattern))
-            .map(|path| {
-                if path.ends_with('/') {
-                    Span::prefix(&path)
-                } else {
-                    let start = path.clone().into_bytes();
-                    let end = format!("{path}\0").into_bytes();
-                    Span { start, end }
-                }
-            })
-            .collect();
-        spans.sort();
-        let mut merged: Vec<Span> = Vec::new();
-        for span in spans {
-            match merged.last_mut() {
-                Some(last) if span.start < last.end => last.end = last.end.clone().max(span.end),
-                _ => merged.push(span),
-            }
+        let paths = patterns.iter().flat_map(|pattern| self.prefixes_for(pattern));
+        merged(paths.map(|path| Span::path(&path)).collect())
+    }
+
+    /// The same without what a more exact one of the `others` takes from a pattern: the API server looks for a resource by its name, then by
+    /// its group, and then in `*.*`.
+    #[must_use]
+    pub fn spans_beside(&self, patterns: &[ResourcePattern], others: &[ResourcePattern]) -> Vec<Span> {
+        let of_pattern = |pattern: &ResourcePattern| {
+            let taken = others.iter().filter(|other| is_more_exact(other, pattern));
+            let taken: Vec<String> = taken.flat_map(|other| self.certain_prefixes(other)).collect();
+            let taken = merged(taken.iter().map(|path| Span::path(path)).collect());
+            Span::without(&self.spans(std::slice::from_ref(pattern)), &taken)
+        };
+        merged(patterns.iter().flat_map(of_pattern).collect())
+    }
+
+    /// As [`Self::prefixes_for`], without the places that could be those of another resource.
+    fn certain_prefixes(&self, pattern: &ResourcePattern) -> Vec<String> {
+        let ResourcePattern::Exact(exact) = pattern else {
+            return self.prefixes_for(pattern);
+        };
+        let mut paths = self.built_in(|resource| resource == exact);
+        if exact.group.contains('.') {
+            paths.push(format!("{}/{}/", exact.group, exact.resource));
         }
-        merged
+        paths
+            .iter()
+            .map(|path| format!("{}{path}", self.prefix))
+            .collect()
     }
 
     /// The paths, prefix included, below which the values of these resources lie; one without a slash at its end is one key.
@@ -289,8 +347,11 @@ impl Paths {
         let mut paths: Vec<String> = match pattern {
             ResourcePattern::All => vec![String::new()],
             ResourcePattern::Exact(exact) => {
-                let known: Vec<String> = self.built_in(|resource| resource == exact);
-                if known.is_empty() { guesses(exact) } else { known }
+                if is_in_table(exact) {
+                    self.built_in(|resource| resource == exact)
+                } else {
+                    guesses(exact)
+                }
             }
             ResourcePattern::Group(group) => {
                 let mut paths = self.built_in(|resource| resource.group == *group);
@@ -322,6 +383,42 @@ impl Paths {
             .map(|(path, _)| format!("{path}/"))
             .collect()
     }
+}
+
+/// Spans in order, those that overlap made one.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort();
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.start < last.end => last.end = last.end.clone().max(span.end),
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+/// Whether the API server finds a resource that both cover by `one`.
+const fn is_more_exact(one: &ResourcePattern, other: &ResourcePattern) -> bool {
+    match (one, other) {
+        (ResourcePattern::Exact(_), ResourcePattern::Group(_) | ResourcePattern::All)
+        | (ResourcePattern::Group(_), ResourcePattern::All) => true,
+        (ResourcePattern::Exact(_), ResourcePattern::Exact(_))
+        | (ResourcePattern::Group(_), ResourcePattern::Exact(_) | ResourcePattern::Group(_))
+        | (ResourcePattern::All, _) => false,
+    }
+}
+
+/// Whether resources of the group may be built in.
+#[must_use]
+pub fn is_kubernetes_own(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+fn is_in_table(resource: &GroupResource) -> bool {
+    BUILT_IN
+        .iter()
+        .any(|row| row.group == resource.group && row.resource == resource.resource)
 }
 
 /// A custom resource lies below its group, and a group of one has a dot in it.

@@ -11,10 +11,11 @@ use super::setup::{self, CliError, Setup};
 use super::{colour, heading, intent, locked, recover, say, warn_in_journal};
 use crate::adapters::wakeups::Wake;
 use crate::apply::Outcome;
-use crate::domain::Digest;
+use crate::domain::{Component, Digest};
 use crate::plan::WithheldReason;
 use crate::reconcile::{self, Intent, Looked, Passed};
 use crate::report::{self, ExitClass};
+use crate::rotate::danger;
 
 /// A restart of ours may cost another component its lease: it is looked at this often before it is given up on, 2 s apart.
 const RECOVERY_LOOKS: u32 = 30;
@@ -24,12 +25,19 @@ pub(super) fn apply(arguments: &Arguments, how: &args::Apply) -> Result<ExitClas
     setup::require_root()?;
     warn_in_journal();
     let setup = Setup::new(&arguments.global).map_err(recover::before_giving_up)?;
-    let intent = intent(how.scope);
+    let mut intent = intent(how.scope);
     recover::first(&setup.node, &locked::peek(&setup.node)?)?;
-    let shown = past_kubelet_start(
+    let mut shown = past_kubelet_start(
         || shown_plan(&setup, &intent),
         |shown| shown.as_ref().ok().and_then(kubelet_starts),
     )?;
+    if restarts_the_api_server(&shown)
+        && let Some(why) = danger(&setup.node, &locked::peek(&setup.node)?)
+    {
+        super::complain(&format!("holdfast: nothing is restarted: {why}"));
+        intent.endangered = true;
+        shown = shown_plan(&setup, &intent)?;
+    }
     if arguments.global.output == Output::Text {
         let plan = report::plan_text(&shown.plan, &shown.findings, &heading(&shown), colour(arguments));
         let told = say(&plan);
@@ -66,6 +74,11 @@ fn shown_plan(setup: &Setup, intent: &Intent) -> Result<Looked, CliError> {
         &journal,
         intent,
     ))
+}
+
+fn restarts_the_api_server(looked: &Looked) -> bool {
+    let mut changes = looked.plan.changes.iter();
+    looked.plan.in_flight.is_none() && changes.any(|change| change.restarts() == Some(Component::ApiServer))
 }
 
 /// What a start of the kubelet holds back.

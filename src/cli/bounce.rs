@@ -6,22 +6,17 @@ use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
 use super::{apply, colour, complain, locked, peek, recover, say, warn_in_journal};
 use crate::domain::Component;
-use crate::journal::Act;
+use crate::journal::{Act, JournalState};
 use crate::plan::{BouncePlan, WithheldReason};
 use crate::reconcile;
 use crate::report::{self, BounceReport, ExitClass};
+use crate::rotate::danger;
 
 /// Bounces a component, after saying what that does and asking.
 pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitClass, CliError> {
     if how.dry_run {
         let setup = Setup::new(&arguments.global)?;
-        let plan = reconcile::look_for_bounce(
-            &setup.node,
-            &setup.settings.config,
-            &peek(&setup.node)?,
-            how.component,
-            how.any_time,
-        );
+        let plan = look(&setup, &peek(&setup.node)?, how);
         return show(arguments, how.component, &plan);
     }
     setup::require_root()?;
@@ -38,11 +33,7 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
         }
     }
     let journal = locked::peek(&setup.node)?;
-    let (config, node) = (&setup.settings.config, &setup.node);
-    let shown = past_kubelet_start(
-        || reconcile::look_for_bounce(node, config, &journal, how.component, how.any_time),
-        |plan| plan.as_ref().err(),
-    );
+    let shown = past_kubelet_start(|| look(&setup, &journal, how), |plan| plan.as_ref().err());
     let Ok(plan) = &shown else {
         return show(arguments, how.component, &shown);
     };
@@ -56,19 +47,23 @@ pub(super) fn bounce(arguments: &Arguments, how: &args::Bounce) -> Result<ExitCl
         return Ok(ExitClass::Failed);
     }
     let mut following = Following::open(arguments, &setup, how.component)?;
-    let again = reconcile::look_for_bounce(
-        node,
-        config,
-        following.journal_state(),
-        how.component,
-        how.any_time,
-    );
-    if again != shown {
+    if look(&setup, following.journal_state(), how) != shown {
         return Err(CliError::PlanChanged);
     }
     following.begin(&plan.change)?;
     let followed = following.follow()?;
     tell_end(arguments, how.component, Some(plan), &followed)
+}
+
+/// What would be done, or why it is not. An API server that runs well is not restarted into what it does not start with.
+fn look(setup: &Setup, journal: &JournalState, how: &args::Bounce) -> Result<BouncePlan, WithheldReason> {
+    let (config, node) = (&setup.settings.config, &setup.node);
+    let plan = reconcile::look_for_bounce(node, config, journal, how.component, how.any_time)?;
+    let danger = match how.component {
+        Component::ApiServer => danger(node, journal),
+        Component::Scheduler | Component::ControllerManager | Component::Etcd => None,
+    };
+    danger.map_or(Ok(plan), |why| Err(WithheldReason::NotReady(why)))
 }
 
 /// Before anything is done: to standard error where standard output is for a program.

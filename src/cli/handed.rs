@@ -11,11 +11,25 @@ use crate::daemon;
 use crate::report::ExitClass;
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, Request, State, Status};
+use crate::rotation::Rotation;
 
 /// How often the status is looked at.
 const POLL: Duration = Duration::from_millis(250);
 /// A daemon that says nothing for so long has something else to do first: it mends what endangers values, or restarts the API server.
 const SILENCE_MS: u64 = 60_000;
+
+/// Hands the rotation over.
+fn ask(walk: &Walk<'_>, rotation: &Rotation, now_ms: u64) -> Result<(), CliError> {
+    let node = &walk.setup.node;
+    with_journal(node, |held, _| {
+        let request = Request {
+            rotation: rotation.id.clone(),
+            any_time: walk.any_time,
+            since_boot_ms: now_ms,
+        };
+        Ok(status::ask(node, held, &request).map_err(Box::new)?)
+    })
+}
 
 /// Follows the daemon until the rotation is over or stands still; `None` when no daemon walks it.
 pub(super) fn follow(walk: &Walk<'_>) -> Result<Option<ExitClass>, CliError> {
@@ -28,14 +42,7 @@ pub(super) fn follow(walk: &Walk<'_>) -> Result<Option<ExitClass>, CliError> {
         return Ok(None);
     }
     let begun = node.clock.now().since_boot_ms;
-    with_journal(node, |held, _| {
-        let request = Request {
-            rotation: rotation.id.clone(),
-            any_time: walk.any_time,
-            since_boot_ms: begun,
-        };
-        Ok(status::ask(node, held, &request).map_err(Box::new)?)
-    })?;
+    ask(walk, &rotation, begun)?;
     say("The daemon walks it; this command only follows.\n")?;
     let mut once = Once::default();
     let mut meter = Meter::new();

@@ -343,7 +343,11 @@ impl<'a> Keeper<'a> {
                 let (state, what, remedy, _) = self.restart(held, journal, config, digest)?;
                 if journal.state().in_flight.is_none() {
                     // A window for restarts may be shorter than an hour.
-                    let wait = if state == State::Waiting { SOON_MS } else { RETRY_MS };
+                    let wait = if state == State::Waiting {
+                        SOON_MS
+                    } else {
+                        RETRY_MS
+                    };
                     self.not_before = self.node.clock.now().since_boot_ms + wait;
                 }
                 self.tell(&format!("{why}; before a rotation: {what} {remedy}"), |what| {

@@ -91,7 +91,7 @@ pub enum Link<'c> {
 /// Whether one chain of keys serves everything that Holdfast may touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SharedChain {
-    /// All entries without KMS have these keys, the write key first.
+    /// All entries that a rotation may edit have these keys, the write key first.
     Shared(Vec<KeyId>),
     /// Their chains differ.
     Differing,
@@ -172,10 +172,23 @@ impl Entry {
         })
     }
 
-    /// The same as ids, without KMS.
+    /// The same as ids, without KMS. What is repeated counts where it stands first: there the API server finds it.
     #[must_use]
     pub fn chain(&self) -> Vec<KeyId> {
-        self.links().filter_map(|link| link.id()).collect()
+        let mut chain = Vec::new();
+        for id in self.links().filter_map(|link| link.id()) {
+            if !chain.contains(&id) {
+                chain.push(id);
+            }
+        }
+        chain
+    }
+
+    /// True when the entry stores plaintext and nothing else.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let mut providers = self.providers.iter();
+        providers.all(|element| *element == ProviderEntry::Identity)
     }
 
     /// True when a key management service serves the entry, which Holdfast then leaves alone.
@@ -203,41 +216,91 @@ impl EncryptionConfig {
     /// that name the same resource append. None when nothing covers it: then it is plaintext.
     #[must_use]
     pub fn providers_for(&self, resource: &GroupResource) -> Option<Vec<Link<'_>>> {
+        let mut entries = self.entries_for(resource).peekable();
+        entries.peek()?;
+        Some(entries.flat_map(|(_, entry)| entry.links()).collect())
+    }
+
+    /// The entries that serve a resource, with their indexes.
+    fn entries_for(&self, resource: &GroupResource) -> impl Iterator<Item = (usize, &Entry)> {
         let candidates = [
             ResourcePattern::Exact(resource.clone()),
             ResourcePattern::Group(resource.group.clone()),
             ResourcePattern::All,
         ];
-        candidates.iter().find_map(|pattern| {
-            let mut entries = self
-                .entries
-                .iter()
-                .filter(|entry| entry.resources.contains(pattern))
-                .peekable();
-            entries.peek()?;
-            Some(entries.flat_map(Entry::links).collect())
+        let is_named = |pattern: &ResourcePattern| {
+            let mut entries = self.entries.iter();
+            entries.any(|entry| entry.resources.contains(pattern))
+        };
+        let pattern = candidates.into_iter().find(is_named);
+        let entries = self.entries.iter().enumerate();
+        entries.filter(move |(_, entry)| {
+            pattern
+                .as_ref()
+                .is_some_and(|pattern| entry.resources.contains(pattern))
         })
     }
 
-    /// The indexes of the entries without KMS: those that a rotation may edit.
+    /// True when values of the resource can be read with the key whatever a rotation makes of the other entries: one that is left alone
+    /// serves the resource and has the key.
     #[must_use]
-    pub fn static_entries(&self) -> BTreeSet<usize> {
-        let without_kms = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| !entry.has_kms());
-        without_kms.map(|(index, _)| index).collect()
+    pub fn keeps(&self, resource: &GroupResource, key: &KeyId) -> bool {
+        let rotated = self.static_entries();
+        self.entries_for(resource)
+            .filter(|(index, _)| !rotated.contains(index))
+            .any(|(_, entry)| entry.chain().contains(key))
     }
 
-    /// Whether all entries without KMS have the same keys in the same order.
+    /// The indexes of the entries that a rotation may edit: those without KMS; and where any of them has a key, those of plaintext alone
+    /// are left as they are, as for `events` that need no encryption before a `*.*` that has it.
+    #[must_use]
+    pub fn static_entries(&self) -> BTreeSet<usize> {
+        let without_kms = || {
+            let entries = self.entries.iter().enumerate();
+            entries.filter(|(_, entry)| !entry.has_kms())
+        };
+        let only_plain = without_kms().all(|(_, entry)| entry.is_plain());
+        without_kms()
+            .filter(|(_, entry)| only_plain || !entry.is_plain())
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// What the entries cover that a rotation edits, and what those cover that it leaves alone.
+    #[must_use]
+    pub fn rotated_and_left(&self) -> (Vec<ResourcePattern>, Vec<ResourcePattern>) {
+        let rotated = self.static_entries();
+        let (mut edited, mut left) = (Vec::new(), Vec::new());
+        for (index, entry) in self.entries.iter().enumerate() {
+            let patterns = if rotated.contains(&index) {
+                &mut edited
+            } else {
+                &mut left
+            };
+            patterns.extend(entry.resources.iter().cloned());
+        }
+        (edited, left)
+    }
+
+    /// What stays in plaintext because its entry is left as it is.
+    #[must_use]
+    pub fn left_plain(&self) -> Vec<ResourcePattern> {
+        let rotated = self.static_entries();
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(|(index, entry)| entry.is_plain() && !rotated.contains(index))
+            .flat_map(|(_, entry)| entry.resources.iter().cloned())
+            .collect()
+    }
+
+    /// Whether all entries that a rotation may edit have the same keys in the same order.
     #[must_use]
     pub fn shared_chain(&self) -> SharedChain {
-        let mut chains = self
-            .entries
-            .iter()
-            .filter(|entry| !entry.has_kms())
-            .map(Entry::chain);
+        let rotated = self.static_entries();
+        let entries = self.entries.iter().enumerate();
+        let mut chains = entries
+            .filter(|(index, _)| rotated.contains(index))
+            .map(|(_, entry)| entry.chain());
         let Some(first) = chains.next() else {
             return SharedChain::NoEntry;
         };
@@ -357,6 +420,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_left_alone_keeps_its_keys_for_what_it_serves() {
+        let config = config(&[
+            ("secrets", "kms:k aescbc:a"),
+            ("*.apps", "aescbc:a"),
+            ("*.*", "aescbc:a"),
+        ]);
+        let a = &chain_of("aescbc:a")[0];
+        assert!(config.keeps(&resource("secrets", ""), a));
+        assert!(!config.keeps(&resource("secrets", ""), &KeyId::Identity));
+        assert!(!config.keeps(&resource("deployments", "apps"), a));
+        assert!(!config.keeps(&resource("configmaps", ""), a));
+    }
+
+    #[test]
     fn entries_share_a_chain_only_if_keys_and_order_are_the_same() {
         for (entries, expected) in [
             (
@@ -368,14 +445,50 @@ mod tests {
                 SharedChain::Shared(chain_of("aescbc:1,2")),
             ),
             (
+                &[
+                    ("a", "aescbc:1,2,1 identity identity"),
+                    ("b", "aescbc:1,2 identity"),
+                ],
+                SharedChain::Shared(chain_of("aescbc:1,2 identity")),
+            ),
+            (
                 &[("a", "aescbc:1,2"), ("b", "aescbc:2,1")],
                 SharedChain::Differing,
             ),
             (&[("a", "aescbc:1"), ("b", "aesgcm:1")], SharedChain::Differing),
             (&[("a", "kms:k")], SharedChain::NoEntry),
+            (
+                &[("events", "identity"), ("*.*", "aescbc:1 identity")],
+                SharedChain::Shared(chain_of("aescbc:1 identity")),
+            ),
+            (
+                &[("events", "identity"), ("*.*", "identity")],
+                SharedChain::Shared(vec![KeyId::Identity]),
+            ),
         ] {
             assert_eq!(config(entries).shared_chain(), expected, "{entries:?}");
         }
+    }
+
+    #[test]
+    fn plaintext_is_left_as_it_is_beside_keys() {
+        let patterns = |texts: &[&str]| {
+            let all = texts.iter().map(|text| ResourcePattern::parse(text).unwrap());
+            all.collect::<Vec<_>>()
+        };
+        let mixed = config(&[
+            ("events leases.coordination.k8s.io", "identity"),
+            ("secrets", "kms:k"),
+            ("*.*", "aescbc:1"),
+        ]);
+        assert_eq!(mixed.static_entries(), [2].into());
+        let plain = patterns(&["events", "leases.coordination.k8s.io"]);
+        let left = patterns(&["events", "leases.coordination.k8s.io", "secrets"]);
+        assert_eq!(mixed.rotated_and_left(), (patterns(&["*.*"]), left));
+        assert_eq!(mixed.left_plain(), plain);
+        let all = config(&[("events", "identity"), ("*.*", "identity")]);
+        assert_eq!(all.static_entries(), [0, 1].into());
+        assert_eq!(all.left_plain(), []);
     }
 
     #[test]

@@ -29,6 +29,6 @@ pub use config_parse::{MAX_BYTES, parse};
 pub use decrypt::{Undecryptable, decrypt, looks_like_object};
 pub use envelope::{HEAD_BYTES, Malformed, Stored, head_bytes, prefix};
 pub use error::{ParseError, ParseErrorKind, ResourceProblem};
-pub use new_key::{is_name_free, new_key_name};
+pub use new_key::{are_distinct, is_name_free, new_key_name};
 pub use resources::ResourcePattern;
 pub use writer::{token, write};

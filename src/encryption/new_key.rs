@@ -23,11 +23,15 @@ pub fn is_name_free<'n>(
     config: &EncryptionConfig,
     seen: impl IntoIterator<Item = &'n KeyName>,
 ) -> bool {
-    let differs = |other: &KeyName| are_distinct(name.as_str(), other.as_str());
+    let differs = |other: &KeyName| are_distinct(name, other);
     config.keys().all(|(_, key)| differs(&key.name)) && seen.into_iter().all(differs)
 }
 
-fn are_distinct(one: &str, other: &str) -> bool {
+/// True when stored values tell which of two keys of one provider they are under: what stands before them is the name and a colon
+/// (`k8s:enc:aescbc:v1:NAME:`), so `h` is told from `h2`, and not from `h:2`.
+#[must_use]
+pub fn are_distinct(one: &KeyName, other: &KeyName) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
     let begins = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with(':'));
     one != other && !begins(one, other) && !begins(other, one)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::folder;
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
-use crate::adapters::etcd::{self, Access, Entry, Etcd, count_entries};
+use crate::adapters::etcd::{self, Access, Entry, Etcd, EtcdError, count_entries, look_over};
 use crate::at_rest::{AtRest, Configured, Present, extras};
-use crate::census::{Census, Held};
+use crate::census::{Census, Held, MAX_REQUEST_BYTES, Paths, Place, Scope, Span};
 use crate::cluster::ClusterObjects;
 use crate::domain::{Component, Digest, Fact, FlagName, GroupResource, KeyId, Manifest, NodePath, Reason};
 use crate::encryption::{self, EncryptionConfig, ResourcePattern, Stored, decrypt, looks_like_object};
@@ -56,7 +56,8 @@ pub fn look(node: &Node, thorough: bool) -> AtRest {
                 Err(why) => (Fact::Unknown(why.clone()), Fact::Unknown(why.clone())),
             }
         };
-        tokio::join!(loaded, count(node, manifest, configured.known(), thorough))
+        let count = count(node, manifest, api.as_ref().ok(), configured.known(), thorough);
+        tokio::join!(loaded, count)
     });
     runtime.shutdown_background();
     AtRest {
@@ -336,6 +337,16 @@ pub(crate) fn access(node: &Node, manifest: &Manifest) -> Result<Access, Reason>
     Ok(access)
 }
 
+/// The largest request that this node's etcd takes, by its manifest; etcd's default where that does not say.
+pub(crate) fn max_request_bytes(node: &Node) -> u64 {
+    let manifest = folder::manifest(Component::Etcd, node, &folder::entries(node));
+    let line = manifest
+        .known()
+        .and_then(|manifest| command_line(Component::Etcd, &manifest.pod).ok());
+    line.and_then(|line| scalar(&line, "max-request-bytes")?.parse().ok())
+        .unwrap_or(MAX_REQUEST_BYTES)
+}
+
 /// The first of the flags that say where values are kept in which the two command lines differ.
 fn differing(written: &[(&str, &str)], running: &[(&str, &str)]) -> Option<&'static str> {
     let values = |line: &[(&str, &str)], flag: &str| -> Vec<String> {
@@ -350,13 +361,18 @@ fn differing(written: &[(&str, &str)], running: &[(&str, &str)]) -> Option<&'sta
 async fn count(
     node: &Node,
     manifest: &Manifest,
+    api: Option<&Api>,
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Fact<Census> {
-    let access = match access(node, manifest) {
+    let mut access = match access(node, manifest) {
         Ok(access) => access,
         Err(why) => return Fact::Unknown(why),
     };
+    if let Some(api) = api {
+        let learnt = learnt(&access.paths, api, configured).await;
+        learn(&mut access.paths, &learnt);
+    }
     let etcd = match Etcd::connect(&access, PATIENCE).await {
         Ok(etcd) => etcd,
         Err(error) => return Fact::unknown(format!("{error}; {}", error.advice())),
@@ -364,6 +380,24 @@ async fn count(
     match census(&etcd, &access, configured, thorough).await {
         Ok(census) => Fact::Known(census),
         Err(why) => Fact::Unknown(why),
+    }
+}
+
+/// What the API server serves of the groups that the configuration covers: one that is newer than the table has more. What it does not
+/// answer stays unknown; whatever lies there is seen all the same before a key is cut.
+pub(crate) async fn learnt(
+    paths: &Paths,
+    api: &Api,
+    configured: Option<&Configured>,
+) -> BTreeSet<(GroupResource, Scope)> {
+    let groups = paths.to_learn(&patterns(configured));
+    api::listed(api, groups.as_ref()).await
+}
+
+/// Adds what was learnt.
+pub(crate) fn learn(paths: &mut Paths, learnt: &BTreeSet<(GroupResource, Scope)>) {
+    for (resource, scope) in learnt {
+        paths.learn(resource.clone(), *scope);
     }
 }
 
@@ -377,13 +411,13 @@ pub(crate) async fn census(
     configured: Option<&Configured>,
     thorough: bool,
 ) -> Result<Census, Reason> {
-    let patterns = patterns(configured);
+    let spans = access.paths.spans(&patterns(configured));
     let known = BTreeSet::new();
     counted(
         etcd,
         access,
         configured,
-        &patterns,
+        &spans,
         &known,
         thorough,
         &mut |_, _, _| {},
@@ -391,7 +425,7 @@ pub(crate) async fn census(
     .await
 }
 
-/// The same, thorough, where `see` is given each value that can be read, under what it is held, and its plaintext.
+/// The same of what a rotation answers for, thorough, where `see` is given each value that can be read, under what it is held, and its plaintext.
 ///
 /// # Errors
 /// When etcd does not answer to the end.
@@ -401,12 +435,12 @@ pub(crate) async fn census_seeing(
     configured: &Configured,
     see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
 ) -> Result<Census, Reason> {
-    let patterns = patterns(Some(configured));
+    let spans = rotated_spans(access, configured);
     counted(
         etcd,
         access,
         Some(configured),
-        &patterns,
+        &spans,
         &BTreeSet::new(),
         true,
         see,
@@ -424,7 +458,7 @@ pub(crate) async fn census_of_all(
     configured: Option<&Configured>,
     also: &BTreeSet<KeyId>,
 ) -> Result<Census, Reason> {
-    let all = [ResourcePattern::All];
+    let all = [Span::prefix(access.paths.prefix())];
     counted(etcd, access, configured, &all, also, false, &mut |_, _, _| {}).await
 }
 
@@ -432,7 +466,7 @@ async fn counted(
     etcd: &Etcd,
     access: &Access,
     configured: Option<&Configured>,
-    patterns: &[ResourcePattern],
+    spans: &[Span],
     also: &BTreeSet<KeyId>,
     thorough: bool,
     see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
@@ -441,13 +475,13 @@ async fn counted(
     let config = configured.map_or(&empty, |configured| &configured.config);
     let mut known = config.key_ids();
     known.extend(also.iter().cloned());
-    let spans = access.paths.spans(patterns);
     let mut tries = TRIES;
     loop {
         let counted = count_entries(
             etcd,
             &access.paths,
-            &spans,
+            spans,
+            access.max_request_bytes,
             |entry| {
                 look_into(
                     config,
@@ -468,6 +502,54 @@ async fn counted(
             Err(error) => return Err(Reason::new(format!("{error}; {}", error.advice()))),
         }
     }
+}
+
+/// Where the values lie that a rotation answers for: what the entries cover that it edits, without what others serve.
+pub(crate) fn rotated_spans(access: &Access, configured: &Configured) -> Vec<Span> {
+    let (rotated, left) = configured.config.rotated_and_left();
+    access.paths.spans_beside(&rotated, &left)
+}
+
+/// Tells `see` of each value elsewhere that a rotation would take the key from, at a revision or later.
+///
+/// # Errors
+/// When etcd does not answer to the end.
+pub(crate) async fn look_elsewhere(
+    etcd: &Etcd,
+    access: &Access,
+    configured: &Configured,
+    revision: i64,
+    see: &mut dyn FnMut(KeyId, &[u8]),
+) -> Result<(), EtcdError> {
+    let whole = [Span::prefix(access.paths.prefix())];
+    let elsewhere = Span::without(&whole, &rotated_spans(access, configured));
+    let known = configured.config.key_ids();
+    look_over(etcd, &elsewhere, revision, |entry| {
+        if let Some(key) = needed_elsewhere(access, configured, &known, &entry.key, &entry.value) {
+            see(key, &entry.key);
+        }
+    })
+    .await
+}
+
+/// The key that a value outside of [`rotated_spans`] would lose. Plaintext needs none, and an entry that is left alone keeps its own.
+pub(crate) fn needed_elsewhere(
+    access: &Access,
+    configured: &Configured,
+    known: &[KeyId],
+    etcd_key: &[u8],
+    value: &[u8],
+) -> Option<KeyId> {
+    let config = &configured.config;
+    let Held::Under(key @ KeyId::Key { .. }) = held(config, known, etcd_key, value, false) else {
+        return None;
+    };
+    let is_kept = match access.paths.place(etcd_key) {
+        Place::Object(object) => config.keeps(&object.resource, &key),
+        Place::NoEndpoint(kind) => config.keeps(&kind.resource(), &key),
+        Place::Unmapped(_) => false,
+    };
+    (!is_kept).then_some(key)
 }
 
 /// What is encrypted with keys that Holdfast knows; secrets, where nothing is.

@@ -6,23 +6,26 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::evidence::{self, Silent};
-use super::{PATIENCE, Proof, RotateError, Rotator, key_store};
+use super::{PATIENCE, Proof, RotateError, Rotator, Watched, key_store};
 use crate::adapters::Node;
 use crate::adapters::api::{self, Api};
 use crate::adapters::etcd::{Access, Entry, Etcd, EtcdError, Watch};
 use crate::at_rest::Configured;
-use crate::census::{Census, Held, Place, Span};
+use crate::census::{self, Census, Held, Place, Resource, Span};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, Manifest, NodePath, Owner, Reason};
-use crate::encryption::SharedChain;
+use crate::encryption::{EncryptionConfig, Link, SharedChain};
 use crate::manifest::{command_line, flags_of_process, parse_go_duration};
 use crate::observe::at_rest;
 use crate::rewrite::Difference;
 use crate::rotation::{
-    self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Rotation, Tally, World,
+    self, Chain, Generation, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Rotation, Sighting,
+    Tally, World,
 };
 
 /// How often a census is taken anew that no watch can follow.
 pub(super) const TRIES: usize = 3;
+/// So many values that are too large are named.
+const NAMED: usize = 5;
 const CHANGED_BY_NO_OP: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b21";
 
 /// What one look gave.
@@ -43,7 +46,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
     let api = at_rest::client(node, &manifest).map_err(RotateError::Unknown)?;
-    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
+    let access = access(rotator, &manifest)?;
     let name = one_node(rotator)?;
     let chain = chain(&configured)?;
     let own_host = node.processes.host_name();
@@ -61,7 +64,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
         runtime.block_on(async {
             let before = members(&api, &name, &own_host, &mut of_two).await;
             let reported = at_rest::reported_with_failures(&api).await;
-            let store = store(etcd, &access).await;
+            let store = store(etcd, &access, rotation).await;
             let watched = watched(proof, &store, &configured, &access).await;
             let after = members(&api, &name, &own_host, &mut of_two).await;
             (before, reported, store, watched, after)
@@ -87,7 +90,7 @@ pub(super) fn look(rotator: &mut Rotator<'_>, rotation: Option<&Rotation>) -> Re
         members_after: after,
         etcd: store,
         census: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.census.clone())),
-        watch: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.seen())),
+        watch: proof.map_or(Fact::Absent, |proof| Fact::Known(proof.watched.seen())),
         stuck: rotator.refusals.stuck(),
         keys: key_store::list(node, &configured.config),
     };
@@ -160,11 +163,11 @@ fn drain(node: &Node, manifest: &Manifest) -> Result<Duration, RotateError> {
     Ok(drain)
 }
 
-impl Proof {
-    /// What the watch has seen since the census.
+impl Watched {
+    /// What the watch has seen.
     fn seen(&self) -> rotation::Watch {
         rotation::Watch {
-            from: self.census.first,
+            from: self.from,
             writes: self.writes.clone(),
         }
     }
@@ -182,17 +185,17 @@ pub(super) fn configuration(node: &Node, manifest: &Manifest) -> Result<Configur
     }
 }
 
-/// Takes a census, decrypting every value, and watches from its revision on.
+/// Takes a census, decrypting every value, and watches from its revision on. A watch that is open already goes on: it goes back further.
 pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
-    rotator.proof = None;
+    let former = rotator.proof.take().map(|proof| proof.watched);
     let node = rotator.node;
     let manifest = known(at_rest::manifest(node))?;
     let configured = configuration(node, &manifest)?;
-    let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
-    let writes = match configured.config.shared_chain() {
-        SharedChain::Shared(keys) => keys.into_iter().next(),
-        SharedChain::Differing | SharedChain::NoEntry => None,
-    };
+    // What is not rotated need not be counted.
+    let writes = chain(&configured)?.write_key().clone();
+    let (access, is_wider) = wider_access(rotator, &manifest, &configured)?;
+    // What has been learnt lies where it has not looked.
+    let mut former = former.filter(|_| !is_wider);
     let Rotator {
         runtime,
         etcd,
@@ -200,37 +203,92 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
         ..
     } = &mut *rotator;
     let mut see = |entry: &Entry, key: &KeyId, plain: &[u8]| {
-        if Some(key) != writes.as_ref() {
+        if *key != writes {
             comparison.remember(&entry.key, plain);
         } else if let Some(difference) = comparison.compare(&entry.key, at(entry.mod_revision).0, plain) {
             warn_of(&access, &entry.key, &difference);
         }
     };
+    let mut elsewhere = BTreeMap::new();
     let mut tries = TRIES;
-    let (census, watch) = runtime.block_on(async {
+    let (census, watched) = runtime.block_on(async {
         let etcd = connected(etcd, &access).await?;
         loop {
             let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see)
                 .await
                 .map_err(RotateError::Unknown)?;
-            // The whole prefix: the API server's leases keep the watch's progress going.
-            let span = Span::prefix(access.paths.prefix());
             tries -= 1;
-            match Watch::open(&etcd, &span, census.revision + 1).await {
-                Ok(watch) => return Ok::<_, RotateError>((census, watch)),
+            let watched = match former.take() {
+                Some(watched) => Ok(watched),
+                None => watch_from(&etcd, &access, census.revision).await,
+            };
+            let watched = match watched {
+                Ok(watched) => watched,
                 // History went away between the two.
-                Err(error) if error.is_compacted() && tries > 0 => {}
+                Err(error) if error.is_compacted() && tries > 0 => continue,
                 Err(error) => return Err(error.into()),
-            }
+            };
+            let mut see = |key, path: &[u8]| sighted(&mut elsewhere, key, path);
+            at_rest::look_elsewhere(&etcd, &access, &configured, census.revision, &mut see).await?;
+            return Ok::<_, RotateError>((census, watched));
         }
     })?;
-    let census = counted(&census, node.clock.now());
-    rotator.proof = Some(Proof {
-        census,
-        watch,
-        writes: BTreeMap::new(),
-    });
+    rotator.oversized = oversized(&census);
+    let census = counted(&census, elsewhere, &configured.config, node.clock.now());
+    rotator.proof = Some(Proof { census, watched });
     Ok(())
+}
+
+/// How etcd is reached, with what was learnt of the API server.
+fn access(rotator: &Rotator<'_>, manifest: &Manifest) -> Result<Access, RotateError> {
+    let mut access = at_rest::access(rotator.node, manifest).map_err(RotateError::Unknown)?;
+    at_rest::learn(&mut access.paths, &rotator.learnt);
+    Ok(access)
+}
+
+/// The same, with what the API server serves now, and what etcd takes; true when that is more than was known.
+fn wider_access(
+    rotator: &mut Rotator<'_>,
+    manifest: &Manifest,
+    configured: &Configured,
+) -> Result<(Access, bool), RotateError> {
+    let mut access = access(rotator, manifest)?;
+    access.max_request_bytes = at_rest::max_request_bytes(rotator.node);
+    let known = rotator.learnt.len();
+    if let Ok(api) = at_rest::client(rotator.node, manifest) {
+        let learnt = at_rest::learnt(&access.paths, &api, Some(configured));
+        rotator.learnt.extend(rotator.runtime.block_on(learnt));
+    }
+    at_rest::learn(&mut access.paths, &rotator.learnt);
+    Ok((access, rotator.learnt.len() > known))
+}
+
+/// Watches the whole prefix behind a revision: the API server's leases keep the watch's progress going.
+async fn watch_from(etcd: &Etcd, access: &Access, revision: i64) -> Result<Watched, EtcdError> {
+    let span = Span::prefix(access.paths.prefix());
+    Ok(Watched {
+        watch: Watch::open(etcd, &span, revision + 1).await?,
+        from: at(revision),
+        writes: BTreeMap::new(),
+    })
+}
+
+/// The values that etcd might not take when they are written anew, for the operator.
+fn oversized(census: &Census) -> Option<String> {
+    let (count, named) = &census.oversized;
+    let named: Vec<String> = named
+        .iter()
+        .take(NAMED)
+        .map(|value| format!("{} ({} bytes)", value.key, value.bytes))
+        .collect();
+    (*count > 0).then(|| {
+        format!(
+            "{count} value(s) are so large that etcd, which takes requests of {} bytes (--max-request-bytes), may refuse them when they are \
+             written anew: {}. The old key could not go as long as they are under it; raise the limit, or make them smaller",
+            census.max_request_bytes,
+            named.join(", ")
+        )
+    })
 }
 
 /// An object that is not what it was before our write, for its owner.
@@ -295,7 +353,8 @@ pub(super) fn chain(configured: &Configured) -> Result<Chain, RotateError> {
             Chain::new(keys).map_err(|error| RotateError::NotHere(format!("{file}: {error}")))
         }
         SharedChain::Differing => Err(RotateError::NotHere(format!(
-            "{file}: its entries have different keys; give all of them the same list first, each key that any of them has"
+            "{file}: its entries have different keys; give all of them the same list first, each key that any of them has (one of identity alone \
+             may stay as it is)"
         ))),
         SharedChain::NoEntry => Err(RotateError::NotHere(format!(
             "{file}: every entry is under a key management service"
@@ -360,18 +419,28 @@ async fn connected(kept: &mut Option<Etcd>, access: &Access) -> Result<Etcd, Etc
     Ok(etcd)
 }
 
-/// etcd's revision, and up to where it has itself said that history is gone.
-async fn store(kept: &mut Option<Etcd>, access: &Access) -> Fact<rotation::Etcd> {
+/// etcd's revision, and up to where it has itself said that history is gone. The API server's note says where it may be; etcd is asked for
+/// the revision that is awaited, too, since others than the API server may let it compact.
+async fn store(
+    kept: &mut Option<Etcd>,
+    access: &Access,
+    rotation: Option<&Rotation>,
+) -> Fact<rotation::Etcd> {
+    let awaited = rotation
+        .and_then(|rotation| rotation.barrier.as_ref()?.verified)
+        .and_then(|verified| i64::try_from(verified.0).ok());
     let asked = async {
         let etcd = connected(kept, access).await?;
         let revision = etcd.revision().await?;
         let noted = etcd.compacted_revision().await?.unwrap_or(0);
-        // The API server's note is believed only once etcd refuses the revision before it.
-        let compacted = if noted > 1 && etcd.is_compacted(noted - 1).await? {
-            noted
-        } else {
-            0
-        };
+        let mut compacted = 0;
+        for asked in [noted, awaited.unwrap_or(0)] {
+            // A compaction keeps its own revision, so the one before tells. One that is in the future was never there.
+            let is_new = asked > compacted.max(1) && asked <= revision;
+            if is_new && etcd.is_compacted(asked - 1).await? {
+                compacted = asked;
+            }
+        }
         Ok::<_, EtcdError>(rotation::Etcd {
             revision: at(revision),
             compacted: at(compacted),
@@ -390,19 +459,25 @@ async fn watched(
     configured: &Configured,
     access: &Access,
 ) -> Result<(), EtcdError> {
-    let spans = access.paths.spans(&at_rest::patterns(Some(configured)));
-    let (Some(Proof { watch, writes, .. }), Fact::Known(store)) = (proof.as_mut(), store) else {
+    let spans = at_rest::rotated_spans(access, configured);
+    let (Some(proof), Fact::Known(store)) = (proof.as_mut(), store) else {
         return Ok(());
     };
+    let Watched { watch, writes, .. } = &mut proof.watched;
     let known = configured.config.key_ids();
     let revision = i64::try_from(store.revision.0).unwrap_or(i64::MAX);
     watch
         .up_to(revision, |event| {
             let Some(value) = &event.value else { return };
-            if !spans.iter().any(|span| span.contains(&event.key)) {
-                return;
-            }
-            if let Held::Under(key) = at_rest::held(&configured.config, &known, &event.key, value, false) {
+            let key = if spans.iter().any(|span| span.contains(&event.key)) {
+                match at_rest::held(&configured.config, &known, &event.key, value, false) {
+                    Held::Under(key) => Some(key),
+                    Held::UnknownKey { .. } | Held::Kms | Held::Malformed => None,
+                }
+            } else {
+                at_rest::needed_elsewhere(access, configured, &known, &event.key, value)
+            };
+            if let Some(key) = key {
                 writes.insert(key, at(event.mod_revision));
             }
         })
@@ -414,12 +489,29 @@ fn at(revision: i64) -> Revision {
     Revision(u64::try_from(revision).unwrap_or(0))
 }
 
+fn sighted(elsewhere: &mut BTreeMap<KeyId, Sighting>, key: KeyId, path: &[u8]) {
+    let before = elsewhere.remove(&key);
+    let example = || String::from_utf8_lossy(path).into_owned();
+    elsewhere.insert(key, Sighting::and(before, 1, example));
+}
+
+fn example(resource: &Resource, tally: &census::Tally) -> String {
+    let first = tally.examples.first().cloned();
+    first.unwrap_or_else(|| resource.to_string())
+}
+
 /// The census as the rotation looks at it.
-fn counted(census: &Census, now: crate::domain::Instant) -> rotation::Census {
+fn counted(
+    census: &Census,
+    elsewhere: BTreeMap<KeyId, Sighting>,
+    config: &EncryptionConfig,
+    now: Instant,
+) -> rotation::Census {
     let mut values: BTreeMap<KeyId, Tally> = BTreeMap::new();
     let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
-    let mut undecryptable = Vec::new();
-    for (_, held, tally) in census.iter() {
+    let (mut foreign_kms, mut undecryptable) = (None, None);
+    for (resource, held, tally) in census.iter() {
+        let example = || example(resource, tally);
         match held {
             Held::Under(key) => {
                 let sum = values.entry(key.clone()).or_insert(Tally {
@@ -432,8 +524,11 @@ fn counted(census: &Census, now: crate::domain::Instant) -> rotation::Census {
             Held::UnknownKey { provider, name } => {
                 *unknown.entry(format!("{provider}:{name}")).or_insert(0) += tally.objects;
             }
-            Held::Kms => *unknown.entry("kms".to_owned()).or_insert(0) += tally.objects,
-            Held::Malformed => undecryptable.extend(tally.examples.iter().cloned()),
+            Held::Kms if has_kms(config, resource) => {}
+            Held::Kms => foreign_kms = Some(Sighting::and(foreign_kms.take(), tally.objects, example)),
+            Held::Malformed => {
+                undecryptable = Some(Sighting::and(undecryptable.take(), tally.objects, example));
+            }
         }
     }
     rotation::Census {
@@ -442,13 +537,96 @@ fn counted(census: &Census, now: crate::domain::Instant) -> rotation::Census {
         at: now,
         values,
         unknown,
+        foreign_kms,
         undecryptable,
+        elsewhere,
     }
+}
+
+/// Whether a key management service serves the resource: its values are its own affair, and stay as they are.
+fn has_kms(config: &EncryptionConfig, resource: &Resource) -> bool {
+    let resource = match resource {
+        Resource::Api(resource) => resource.clone(),
+        Resource::NoEndpoint(kind) => kind.resource(),
+        Resource::Unmapped(_) => return false,
+    };
+    let links = config.providers_for(&resource).unwrap_or_default();
+    links.iter().any(|link| matches!(link, Link::Kms(_)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::census::Paths;
+    use crate::encryption::testing::config_text;
+
+    fn of_counted(census: &Census, config: &[(&str, &str)]) -> rotation::Census {
+        let config = crate::encryption::parse(config_text(config).as_bytes()).unwrap();
+        let now = Instant {
+            wall: jiff::Timestamp::UNIX_EPOCH,
+            boot: crate::domain::BootId("boot".to_owned()),
+            since_boot_ms: 0,
+        };
+        counted(census, BTreeMap::new(), &config, now)
+    }
+
+    #[test]
+    fn values_of_a_key_management_service_are_in_order_where_the_configuration_has_one_for_them() {
+        let paths = Paths::new("/registry").unwrap();
+        let mut census = Census::at(7);
+        for key in ["secrets/a/x", "secrets/a/y", "configmaps/a/z"] {
+            let key = format!("/registry/{key}");
+            census.add(&paths, key.as_bytes(), 10, 3, Held::Kms);
+        }
+        let found = of_counted(&census, &[("secrets", "kms:k identity"), ("*.*", "aescbc:a")]);
+        let expected = Sighting {
+            count: 1,
+            example: "/registry/configmaps/a/z".to_owned(),
+        };
+        assert_eq!(
+            (found.foreign_kms, found.unknown),
+            (Some(expected), BTreeMap::new())
+        );
+        let found = of_counted(&census, &[("*.*", "kms:k")]);
+        assert_eq!(found.foreign_kms, None);
+    }
+
+    #[test]
+    fn values_that_etcd_may_not_take_anew_are_named_by_its_limit() {
+        let paths = Paths::new("/registry").unwrap();
+        let of = |limit| {
+            let mut census = Census::at(7).with_limit(limit);
+            for (key, bytes) in [("a", 1_000), ("b", 1_571_000), ("c", 3_000_000)] {
+                let key = format!("/registry/secrets/x/{key}");
+                census.add(&paths, key.as_bytes(), bytes, 3, Held::Kms);
+            }
+            oversized(&census)
+        };
+        let told = of(census::MAX_REQUEST_BYTES).unwrap();
+        assert!(
+            told.starts_with("2 value(s)") && told.contains("/registry/secrets/x/b (1571000 bytes)"),
+            "{told}"
+        );
+        assert!(of(2 << 20).unwrap().starts_with("1 value(s)"));
+        assert_eq!(of(10 << 20), None);
+    }
+
+    #[test]
+    fn values_that_do_not_decrypt_are_all_counted_and_one_is_named() {
+        let paths = Paths::new("/registry").unwrap();
+        let mut census = Census::at(7);
+        for number in 0..12 {
+            let key = format!("/registry/secrets/a/{number:02}");
+            census.add(&paths, key.as_bytes(), 10, 3, Held::Malformed);
+        }
+        census.add(&paths, b"/registry/configmaps/a/x", 10, 3, Held::Malformed);
+        let found = of_counted(&census, &[("secrets configmaps", "aescbc:a")]);
+        let expected = Sighting {
+            count: 13,
+            example: "/registry/configmaps/a/x".to_owned(),
+        };
+        assert_eq!(found.undecryptable, Some(expected));
+    }
 
     fn lease(host: Option<&str>, holder: &str) -> api::Lease {
         api::Lease {

@@ -30,7 +30,8 @@ use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::HintSender;
 use crate::at_rest::Configured;
-use crate::domain::{Digest, Fact, Instant, KeyId, KeyName, Mode, Provider, Reason};
+use crate::census::Scope;
+use crate::domain::{Digest, Fact, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
 use crate::journal::{JournalState, Record};
@@ -46,7 +47,7 @@ pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 pub use mending::lost;
-use tracing::warn;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
@@ -154,6 +155,10 @@ pub struct Rotator<'a> {
     /// The configuration that lies on the disk, since when this process has seen it there.
     first_seen: Option<(Instant, Generation)>,
     comparison: crate::rewrite::Comparison,
+    /// Values of the last census that etcd might not take when they are written anew.
+    oversized: Option<String>,
+    /// What the API server was seen to serve, of which the built-in table may lack some.
+    learnt: BTreeSet<(GroupResource, Scope)>,
     failed_reloads: doubts::FailedReloads,
     renewals: doubts::Renewals,
 }
@@ -164,10 +169,18 @@ pub struct Beginning {
     configured: Configured,
 }
 
-/// A census, and what was written since.
+/// A census, and what was written since it, or since an earlier one.
 struct Proof {
     census: rotation::Census,
+    watched: Watched,
+}
+
+/// A watch of all that is stored.
+struct Watched {
     watch: Watch,
+    /// It has seen every write after this revision.
+    from: Revision,
+    /// The last one by key.
     writes: BTreeMap<KeyId, Revision>,
 }
 
@@ -192,6 +205,8 @@ impl<'a> Rotator<'a> {
             hints: None,
             first_seen: None,
             comparison: crate::rewrite::Comparison::default(),
+            oversized: None,
+            learnt: BTreeSet::new(),
             failed_reloads: doubts::FailedReloads::default(),
             renewals: doubts::Renewals::default(),
         })
@@ -255,6 +270,7 @@ impl<'a> Rotator<'a> {
             }
         }
         look::only_roots(self.node, &seen.configured.file)?;
+        self.tell_beforehand(&seen.configured);
         let history = &journal.rotations;
         let number = history.burnt.len() + 1;
         let request = match to {
@@ -295,6 +311,22 @@ impl<'a> Rotator<'a> {
             .rotation
             .clone()
             .ok_or_else(|| RotateError::NotHere("the journal did not take the beginning".to_owned()))
+    }
+
+    /// What the operator should know before the start, and nothing stands against.
+    fn tell_beforehand(&self, configured: &Configured) {
+        let plain = configured.config.left_plain();
+        if !plain.is_empty() {
+            let plain: Vec<String> = plain.iter().map(ToString::to_string).collect();
+            info!(
+                "{} stays in plaintext: its entry in {} has identity alone, and is left as it is",
+                plain.join(", "),
+                configured.file
+            );
+        }
+        if let Some(why) = &self.oversized {
+            warn!("{why}");
+        }
     }
 
     /// Counts, and looks with that count. A watch that breaks off between the two, as on a busy machine, costs another count.
@@ -340,6 +372,20 @@ impl<'a> Rotator<'a> {
         self.record(held, journal, Event::CutAllowed)
     }
 
+    /// What comes before any step.
+    fn stands_still(&self, journal: &JournalStore) -> Option<Passed> {
+        if journal.state().in_flight.is_some() {
+            return Some(waits(
+                "another change is in flight",
+                "nothing: `holdfast plan` shows it",
+            ));
+        }
+        if let Some(why) = crate::reconcile::paused(self.node, self.node.clock.now().wall) {
+            return Some(waits(format!("Holdfast is paused: {why}"), "`holdfast resume`"));
+        }
+        self.held_off()
+    }
+
     /// Takes one step; `tell` hears how a long one goes.
     ///
     /// # Errors
@@ -354,17 +400,8 @@ impl<'a> Rotator<'a> {
         let Some(rotation) = journal.state().rotations.rotation.clone() else {
             return Ok(Passed::Idle);
         };
-        if journal.state().in_flight.is_some() {
-            return Ok(waits(
-                "another change is in flight",
-                "nothing: `holdfast plan` shows it",
-            ));
-        }
-        if let Some(why) = crate::reconcile::paused(self.node, self.node.clock.now().wall) {
-            return Ok(waits(format!("Holdfast is paused: {why}"), "`holdfast resume`"));
-        }
-        if let Some(held_off) = self.held_off() {
-            return Ok(held_off);
+        if let Some(waits) = self.stands_still(journal) {
+            return Ok(waits);
         }
         let now = self.node.clock.now().since_boot_ms;
         if let Some((_, words)) = self.rest.as_ref().filter(|(until, _)| now < *until) {

@@ -236,8 +236,7 @@ async fn name_stale(
     keys: &BTreeSet<KeyId>,
     targets: mpsc::Sender<Target>,
 ) -> Result<(), EtcdError> {
-    let patterns = at_rest::patterns(Some(&seen.configured));
-    let spans = seen.access.paths.spans(&patterns);
+    let spans = at_rest::rotated_spans(&seen.access, &seen.configured);
     let config = &seen.configured.config;
     let known = config.key_ids();
     let is_stale = |key: &[u8], value: &[u8]| {

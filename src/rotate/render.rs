@@ -104,6 +104,25 @@ mod tests {
     }
 
     #[test]
+    fn the_same_key_twice_is_one_on_the_whole_walk() {
+        let mut configured = configured();
+        let mut repeated = configured.config.clone();
+        let providers = &mut repeated.entries[0].providers;
+        let again = providers.clone();
+        providers.extend(again);
+        configured.config = parse(&write(&repeated)).unwrap();
+        let old = Chain::new(vec![id("key1"), KeyId::Identity]).unwrap();
+        let found = configured.config.shared_chain();
+        assert_eq!(found, SharedChain::Shared(old.keys().cloned().collect()));
+        let second = old.also_reading(&id("new"));
+        for wanted in [second.clone(), second.writing(&id("new")), Chain::of(id("new"))] {
+            let bytes = to_chain(&configured, &wanted, Some(&new())).unwrap();
+            configured.config = parse(&bytes).unwrap();
+        }
+        assert_eq!(configured.config.entries[0].links().count(), 1);
+    }
+
+    #[test]
     fn keys_that_cannot_be_had_are_refused_and_nothing_is_rendered() {
         let lost = Chain::new(vec![id("key1"), id("lost")]).unwrap();
         assert!(matches!(

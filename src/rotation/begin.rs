@@ -1,7 +1,8 @@
 //! The guards of a beginning and of a way back: what an operator asks for, and why it is refused.
 
 use super::{Census, Consent, Event, History, Hold, OnDisk, Stage, World, guards};
-use crate::domain::{Fact, KeyId, KeyName};
+use crate::domain::{Fact, KeyId};
+use crate::encryption::are_distinct;
 
 /// What is asked for. A change of provider, enabling (from plaintext) and disabling (to plaintext) are the same walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub enum Refusal {
     UsedName(KeyId),
     /// Values under the two could not be told apart (F46).
     #[error(
-        "values under {0} and {1} cannot be told apart: one name begins with the other, or contains a colon"
+        "values under {0} and {1} cannot be told apart: one name begins with the other and a colon, or the new one contains a colon"
     )]
     AmbiguousName(KeyId, KeyId),
 }
@@ -151,6 +152,7 @@ fn clean_census<'a>(found: &OnDisk, world: &'a World) -> Result<&'a Census, Refu
         }
     };
     guards::readable(&found.chain, census)?;
+    guards::nowhere_else(census, found.chain.keys())?;
     Ok(census)
 }
 
@@ -174,7 +176,7 @@ fn unused_name(history: &History, found: &OnDisk, census: &Census, new: &KeyId) 
         KeyId::Key {
             provider: of,
             name: other,
-        } => of == provider && is_prefix(name, other),
+        } => of == provider && !are_distinct(name, other),
     };
     if name.as_str().contains(':') {
         return Err(Refusal::AmbiguousName(new.clone(), new.clone()));
@@ -183,10 +185,6 @@ fn unused_name(history: &History, found: &OnDisk, census: &Census, new: &KeyId) 
         Some(other) => Err(Refusal::AmbiguousName(new.clone(), other.clone())),
         None => Ok(()),
     }
-}
-
-fn is_prefix(one: &KeyName, other: &KeyName) -> bool {
-    one.as_str().starts_with(other.as_str()) || other.as_str().starts_with(one.as_str())
 }
 
 #[cfg(test)]
@@ -277,6 +275,13 @@ mod tests {
         );
     }
 
+    fn sighting(example: &str) -> crate::rotation::Sighting {
+        crate::rotation::Sighting {
+            count: 1,
+            example: example.to_owned(),
+        }
+    }
+
     #[test]
     fn values_that_cannot_be_read_or_counted_stand_against_it() {
         let of = |census| refused(key(NEW), |world| world.census = census).to_string();
@@ -286,8 +291,12 @@ mod tests {
             of(Fact::Known(census(20, &[(key("lost"), 1)]))).starts_with("1 values are under aescbc:lost")
         );
         let mut broken = census(20, &[]);
-        broken.undecryptable = vec!["/registry/secrets/x".to_owned()];
+        broken.undecryptable = Some(sighting("/registry/secrets/x"));
         assert!(of(Fact::Known(broken)).starts_with("1 value(s) do not decrypt"));
+        let mut elsewhere = census(20, &[]);
+        let newer = sighting("/registry/newthings/a");
+        elsewhere.elsewhere.insert(key(OLD), newer);
+        assert!(of(Fact::Known(elsewhere)).starts_with("1 value(s) outside of what"));
     }
 
     #[test]
@@ -309,10 +318,24 @@ mod tests {
             begin(&older, &request(key(NEW)), &before()),
             Err(Refusal::UsedName(key(NEW)))
         );
+        let with_colon = |world: &mut World| {
+            let disk = Fact::Known(OnDisk {
+                generation: generation(Stage::Old),
+                chain: crate::rotation::fixtures::chain(&[OLD, "key1:x"]),
+            });
+            world.nodes.get_mut(&node("a")).unwrap().disk = disk;
+        };
         assert_eq!(
-            refused(key("old2"), |_| {}),
-            Refusal::AmbiguousName(key("old2"), key(OLD))
+            refused(key("key1"), with_colon),
+            Refusal::AmbiguousName(key("key1"), key("key1:x"))
         );
+        // What is stored has a colon behind the name.
+        for told in ["ol", "old2"] {
+            assert!(
+                begin(&History::default(), &request(key(told)), &before()).is_ok(),
+                "{told}"
+            );
+        }
         assert_eq!(
             refused(key("a:b"), |_| {}),
             Refusal::AmbiguousName(key("a:b"), key("a:b"))

@@ -18,8 +18,8 @@ pub enum InvalidChain {
     /// There is no key that writes.
     #[error("a configuration names at least one key, or identity")]
     Empty,
-    /// Two keys cannot be told apart in stored values.
-    #[error("{0} stands twice in the configuration: stored values do not tell which of the two wrote them")]
+    /// One key stands twice: what an entry repeats is dropped before.
+    #[error("{0} stands twice in a list of keys")]
     Repeated(KeyId),
 }
 

@@ -127,7 +127,9 @@ pub fn census(revision: u64, values: &[(KeyId, u64)]) -> Census {
             .map(|(key, count)| (key.clone(), tally(*count)))
             .collect(),
         unknown: BTreeMap::new(),
-        undecryptable: vec![],
+        foreign_kms: None,
+        undecryptable: None,
+        elsewhere: BTreeMap::new(),
     }
 }
 

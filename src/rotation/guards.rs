@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Barrier, Census, Chain, Consent, Direction, Etcd, Generation, Hold, Limits, Membership, NodeName,
-    NodeView, OnDisk, Rotation, Stage, Stuck, Tally, Watch, World,
+    NodeView, OnDisk, Revision, Rotation, Sighting, Stage, Stuck, Tally, Watch, World,
 };
 use crate::domain::{Fact, Instant, KeyId};
 
@@ -250,7 +250,7 @@ pub(super) fn drain(barrier: &Barrier, now: &Instant, limits: &Limits) -> Drain 
 }
 
 /// The census, if it can prove something: complete, at one revision, of after the drain, and young (I3; F33, F52).
-pub(super) fn usable<'a>(world: &'a World, drained: super::Revision, limits: &Limits) -> Option<&'a Census> {
+pub(super) fn usable<'a>(world: &'a World, drained: Revision, limits: &Limits) -> Option<&'a Census> {
     world.census.known().filter(|census| {
         let is_young = world
             .now
@@ -264,11 +264,19 @@ pub(super) fn usable<'a>(world: &'a World, drained: super::Revision, limits: &Li
 pub(super) fn readable(chain: &Chain, census: &Census) -> Result<(), Hold> {
     let remedy =
         "put the key back as a read key, or delete the objects; `holdfast encryption verify` names them";
-    if let Some(object) = census.undecryptable.first() {
-        let count = census.undecryptable.len();
+    if let Some(Sighting { count, example }) = &census.undecryptable {
         return Err(Hold::park(
-            format!("{count} value(s) do not decrypt, {object} among them"),
+            format!("{count} value(s) do not decrypt, {example} among them"),
             remedy,
+        ));
+    }
+    if let Some(Sighting { count, example }) = &census.foreign_kms {
+        return Err(Hold::park(
+            format!(
+                "{count} value(s) are under a key management service that the configuration does not have for their resource, {example} \
+                 among them"
+            ),
+            "put its provider back into the entry of their resource; whether it can read them is the service's own affair",
         ));
     }
     if let Some((prefix, count)) = census.unknown.first_key_value() {
@@ -295,6 +303,29 @@ pub(super) fn leftover(census: &Census, retiring: &BTreeSet<KeyId>) -> BTreeMap<
         .filter(|(key, _)| retiring.contains(key))
         .map(|(key, tally)| (key.clone(), *tally))
         .collect()
+}
+
+/// No value outside of what the configuration is known to cover needs a retiring key: a server that is newer than what is known of it may
+/// keep a covered resource where nobody looks for it.
+pub(super) fn nowhere_else<'a>(
+    census: &Census,
+    retiring: impl IntoIterator<Item = &'a KeyId>,
+) -> Result<(), Hold> {
+    let found = retiring.into_iter().find_map(|key| {
+        let sighting = census.elsewhere.get(key)?;
+        Some((key, sighting))
+    });
+    match found {
+        Some((key, Sighting { count, example })) => Err(Hold::park(
+            format!(
+                "{count} value(s) outside of what the configuration is known to encrypt are under {key}, {example} among them: without \
+                 the key nobody could read them"
+            ),
+            "name their resource in the configuration (`holdfast encryption abort` turns a rotation that is under way back first), or, if \
+             nobody needs them, delete them; the key stays readable meanwhile",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn held(census: &Census) -> impl Iterator<Item = (&KeyId, &Tally)> {
@@ -324,28 +355,29 @@ pub(super) fn movable(leftover: &BTreeMap<KeyId, Tally>, stuck: &Stuck) -> Resul
     }
 }
 
-/// Since the census the watch saw every write, and none under a retiring key (F38).
-pub(super) fn watched(watch: &Fact<Watch>, census: &Census, retiring: &BTreeSet<KeyId>) -> bool {
+/// Since a revision the watch saw every write, and none under a retiring key (F38).
+pub(super) fn watched(watch: &Fact<Watch>, since: Revision, retiring: &BTreeSet<KeyId>) -> bool {
     watch.known().is_some_and(|watch| {
-        watch.from <= census.first
+        watch.from <= since
             && watch
                 .writes
                 .iter()
-                .all(|(key, revision)| *revision <= census.first || !retiring.contains(key))
+                .all(|(key, revision)| *revision <= since || !retiring.contains(key))
     })
 }
 
-/// No revision that can still be read holds a value under a retiring key (I4; F42).
-pub(super) fn compacted(etcd: Etcd, census: &Census) -> Result<(), Hold> {
-    if etcd.compacted >= census.first {
+/// No revision that can still be read holds a value under a retiring key (I4; F42): from `verified` on there was none.
+pub(super) fn compacted(etcd: Etcd, verified: Revision) -> Result<(), Hold> {
+    if etcd.compacted >= verified {
         return Ok(());
     }
     Err(Hold::wait(
         format!(
-            "etcd's history still holds values under the old key: it is compacted up to revision {}, and must be to {}",
-            etcd.compacted, census.first
+            "etcd's history still holds values under the old key: it is compacted up to revision {}, and must be to {verified}",
+            etcd.compacted
         ),
-        "wait for the API server's compaction, every 5 minutes unless --etcd-compaction-interval says otherwise",
+        "wait for the API server's compaction, every 5 minutes unless --etcd-compaction-interval says otherwise; with 0 there, etcd must \
+         compact by itself (--auto-compaction-retention), or you (`etcdctl compact`)",
     ))
 }
 

@@ -253,18 +253,32 @@ fn a_value_that_cannot_be_read_parks() {
     );
     let plain = census(20, &[(KeyId::Identity, 2)]);
     let undecryptable = Census {
-        undecryptable: vec!["/registry/secrets/x".to_owned()],
+        undecryptable: Some(Sighting {
+            count: 12,
+            example: "/registry/secrets/x".to_owned(),
+        }),
         ..census(20, &[])
     };
     let unknown = Census {
         unknown: BTreeMap::from([("k8s:enc:aescbc:v1:lost:".to_owned(), 3)]),
         ..census(20, &[])
     };
+    let kms = Census {
+        foreign_kms: Some(Sighting {
+            count: 4,
+            example: "/registry/secrets/x".to_owned(),
+        }),
+        ..census(20, &[])
+    };
+    let Hold::Park(told) = readable(&chain, &kms).unwrap_err() else {
+        panic!("it parks")
+    };
+    assert!(told.why.contains("4 value(s)") && !told.remedy.contains("delete"));
     for (census, words) in [
         (plain, "2 values are under identity"),
         (
             undecryptable,
-            "1 value(s) do not decrypt, /registry/secrets/x among them",
+            "12 value(s) do not decrypt, /registry/secrets/x among them",
         ),
         (
             unknown,
@@ -274,6 +288,24 @@ fn a_value_that_cannot_be_read_parks() {
         let (parks, why) = held(readable(&chain, &census));
         assert!(parks && why.contains(words), "{why}");
     }
+}
+
+#[test]
+fn a_value_that_is_stored_elsewhere_parks_only_when_its_key_retires() {
+    let sighting = Sighting {
+        count: 2,
+        example: "/registry/newthings/a".to_owned(),
+    };
+    let census = Census {
+        elsewhere: BTreeMap::from([(key(OLD), sighting)]),
+        ..census(20, &[])
+    };
+    assert_eq!(nowhere_else(&census, &[key(NEW), KeyId::Identity]), Ok(()));
+    let (parks, why) = held(nowhere_else(&census, &[key(OLD)]));
+    assert!(
+        parks && why.contains("2 value(s)") && why.contains("/registry/newthings/a"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -306,7 +338,7 @@ fn what_is_left_is_counted_by_retiring_key_and_parks_only_when_none_of_it_moves(
 
 #[test]
 fn a_watch_counts_when_it_is_unbroken_and_saw_no_retiring_key() {
-    let census = census(20, &[]);
+    let since = Revision(20);
     let retiring = BTreeSet::from([key(OLD)]);
     let watch = |from, key, revision| {
         Fact::Known(Watch {
@@ -314,28 +346,25 @@ fn a_watch_counts_when_it_is_unbroken_and_saw_no_retiring_key() {
             writes: BTreeMap::from([(key, Revision(revision))]),
         })
     };
-    assert!(watched(&watch(20, key(NEW), 25), &census, &retiring));
+    assert!(watched(&watch(20, key(NEW), 25), since, &retiring));
+    assert!(watched(&watch(10, key(OLD), 20), since, &retiring), "before it");
     assert!(
-        watched(&watch(10, key(OLD), 20), &census, &retiring),
-        "before the census"
-    );
-    assert!(
-        !watched(&watch(20, key(OLD), 21), &census, &retiring),
+        !watched(&watch(20, key(OLD), 21), since, &retiring),
         "a write since"
     );
-    assert!(!watched(&watch(21, key(NEW), 25), &census, &retiring), "a gap");
-    assert!(!watched(&Fact::Absent, &census, &retiring), "broken");
-    assert!(!watched(&Fact::unknown("reset"), &census, &retiring), "unknown");
+    assert!(!watched(&watch(21, key(NEW), 25), since, &retiring), "a gap");
+    assert!(!watched(&Fact::Absent, since, &retiring), "broken");
+    assert!(!watched(&Fact::unknown("reset"), since, &retiring), "unknown");
 }
 
 #[test]
-fn history_is_gone_up_to_the_census_before_the_cut() {
+fn history_is_gone_up_to_the_proof_before_the_cut() {
     let etcd = |compacted| Etcd {
         revision: Revision(30),
         compacted: Revision(compacted),
     };
-    assert_eq!(compacted(etcd(20), &census(20, &[])), Ok(()));
-    assert!(!held(compacted(etcd(19), &census(20, &[]))).0);
+    assert_eq!(compacted(etcd(20), Revision(20)), Ok(()));
+    assert!(!held(compacted(etcd(19), Revision(20))).0);
 }
 
 #[test]

@@ -23,6 +23,6 @@ pub use record::{Event, IllegalTransition, record};
 pub use state::{Barrier, Consent, Edit, Ended, Fenced, History, Outcome, Rotation};
 pub use step::{Hold, Step, Words};
 pub use world::{
-    Census, Etcd, Generation, KeyStore, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Stuck,
-    StuckValue, Tally, Watch, World,
+    Census, Etcd, Generation, KeyStore, Limits, Membership, NodeName, NodeView, OnDisk, Revision, Sighting,
+    Stuck, StuckValue, Tally, Watch, World,
 };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::guards::{self, Drain, Place};
 use super::{
-    Barrier, Direction, Edit, Event, Hold, Limits, NodeName, NodeView, Rotation, Stage, Step, World,
+    Barrier, Direction, Edit, Event, Hold, Limits, NodeName, NodeView, Revision, Rotation, Stage, Step, World,
 };
 
 type Stop = Box<Step>;
@@ -186,22 +186,18 @@ impl<'a> Pass<'a> {
     /// The guard of the one act that cannot be undone: nothing needs the retiring keys, and nothing will (I3, I4, I10, I14).
     fn may_cut(&self, members: &BTreeMap<&'a NodeName, &'a NodeView>) -> Result<(), Stop> {
         let rotation = self.rotation;
-        let census = self.proven(members, rotation.direction.moving())?;
+        let verified = self.proven(members, rotation.direction.moving())?;
         let unretained = guards::unretained(self.world, &rotation.retiring())?;
         if !unretained.is_empty() {
             return Err(Box::new(Step::Retain(unretained)));
         }
-        guards::compacted(guards::etcd(self.world)?, census)?;
+        guards::compacted(guards::etcd(self.world)?, verified)?;
         guards::consented(rotation)?;
         Ok(())
     }
 
-    /// The census which proves that, with all servers at `stage`, nothing is under a retiring key.
-    fn proven(
-        &self,
-        members: &BTreeMap<&'a NodeName, &'a NodeView>,
-        stage: Stage,
-    ) -> Result<&'a super::Census, Stop> {
+    /// Proves that, with all servers at `stage`, nothing is under a retiring key; since which revision nothing was.
+    fn proven(&self, members: &BTreeMap<&'a NodeName, &'a NodeView>, stage: Stage) -> Result<Revision, Stop> {
         let rotation = self.rotation;
         let barrier = self.barrier(members, stage)?;
         let drained = self.drained(barrier)?;
@@ -218,15 +214,18 @@ impl<'a> Pass<'a> {
         if !leftover.is_empty() {
             return Err(self.move_on(leftover.into_keys().collect(), census, stage));
         }
-        if !guards::watched(&self.world.watch, census, &retiring) {
+        guards::nowhere_else(census, &retiring)?;
+        let watched = |since| guards::watched(&self.world.watch, since, &retiring);
+        if !watched(census.first) {
             return Err(Box::new(Step::Verify));
         }
-        if barrier.verified != Some(census.first) {
-            return Err(Box::new(Step::Note(Event::Verified {
+        // A census that takes the place of an aged one proves no less of what was before it, as long as the watch goes back to the first.
+        match barrier.verified {
+            Some(verified) if verified <= census.first && watched(verified) => Ok(verified),
+            Some(_) | None => Err(Box::new(Step::Note(Event::Verified {
                 revision: census.first,
-            })));
+            }))),
         }
-        Ok(census)
     }
 
     fn barrier(
@@ -247,7 +246,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn drained(&self, barrier: &Barrier) -> Result<super::Revision, Stop> {
+    fn drained(&self, barrier: &Barrier) -> Result<Revision, Stop> {
         if let Some(revision) = barrier.drained {
             return Ok(revision);
         }

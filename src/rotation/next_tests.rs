@@ -356,6 +356,47 @@ fn a_cut_waits_for_every_part_of_its_proof() {
     assert!(why(step(&asking, &good)).contains("waits for consent"));
 }
 
+/// An interval of compaction that is longer than a census lives: what must be compacted is what the first one found.
+#[test]
+fn a_newer_census_behind_an_unbroken_watch_leaves_what_must_be_compacted_as_it_was() {
+    let rotation = proven();
+    let mut world = world(&rotation, Stage::WriteNew);
+    world.census = Fact::Known(census(28, &[(key(NEW), 3)]));
+    let compacted = |world: &mut World, compacted| {
+        world.etcd = Fact::Known(crate::rotation::Etcd {
+            revision: Revision(30),
+            compacted: Revision(compacted),
+        });
+    };
+    compacted(&mut world, 20);
+    assert!(matches!(
+        step(&rotation, &world),
+        Step::Intend {
+            stage: Stage::New,
+            ..
+        }
+    ));
+    compacted(&mut world, 19);
+    assert!(why(step(&rotation, &world)).ends_with("up to revision 19, and must be to 20"));
+    // With a gap in the watch, or a write under the old key since, only the newer census counts.
+    compacted(&mut world, 20);
+    let noted = Step::Note(Event::Verified {
+        revision: Revision(28),
+    });
+    let watch = |from, key, revision| {
+        Fact::Known(crate::rotation::Watch {
+            from: Revision(from),
+            writes: BTreeMap::from([(key, Revision(revision))]),
+        })
+    };
+    world.watch = watch(28, key(NEW), 29);
+    assert_eq!(step(&rotation, &world), noted);
+    world.watch = watch(20, key(OLD), 25);
+    assert_eq!(step(&rotation, &world), noted);
+    world.watch = watch(20, key(OLD), 29);
+    assert_eq!(step(&rotation, &world), Step::Verify);
+}
+
 #[test]
 fn an_intended_cut_is_proven_again_before_each_file() {
     let rotation = after(Stage::New, vec![]);

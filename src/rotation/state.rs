@@ -99,7 +99,8 @@ pub struct Barrier {
     pub at: Instant,
     /// etcd's revision when every request of before had ended.
     pub drained: Option<Revision>,
-    /// The census that found nothing under a retiring key.
+    /// The census that found nothing under a retiring key, and since which a watch saw nothing being written under one: later ones, which
+    /// that watch goes on behind, leave it as it is.
     pub verified: Option<Revision>,
 }
 

@@ -82,7 +82,7 @@ pub struct OnDisk {
 pub struct Etcd {
     /// Its revision now.
     pub revision: Revision,
-    /// The revision up to which history is gone.
+    /// The revision up to which history is gone, as far as etcd was asked.
     pub compacted: Revision,
 }
 
@@ -99,8 +99,34 @@ pub struct Census {
     pub values: BTreeMap<KeyId, Tally>,
     /// Values under keys that the configuration does not know: how many, by what their prefix says.
     pub unknown: BTreeMap<String, u64>,
-    /// Values that do not decrypt to an object, by etcd path.
-    pub undecryptable: Vec<String>,
+    /// Values under a key management service that the configuration does not have for them.
+    pub foreign_kms: Option<Sighting>,
+    /// Values that do not decrypt to an object.
+    pub undecryptable: Option<Sighting>,
+    /// Values that are none of the encrypted resources' and yet under a key which the rotation takes away from everything, by key.
+    pub elsewhere: BTreeMap<KeyId, Sighting>,
+}
+
+/// Values that stand in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// How many.
+    pub count: u64,
+    /// The etcd path of one of them.
+    pub example: String,
+}
+
+impl Sighting {
+    /// The same with `count` more, of which `example` is one.
+    #[must_use]
+    pub fn and(seen: Option<Self>, count: u64, example: impl FnOnce() -> String) -> Self {
+        let mut all = seen.unwrap_or_else(|| Self {
+            count: 0,
+            example: example(),
+        });
+        all.count += count;
+        all
+    }
 }
 
 /// The values under one key.

@@ -186,6 +186,9 @@ pub struct Flight {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watching {
     pub from: u8,
+    /// What it saw before the last scan began.
+    pub before: Keys,
+    /// And since.
     pub seen: Keys,
 }
 

@@ -112,7 +112,9 @@ impl Model {
             at: crate::cluster::before(if is_old { 7200 } else { 0 }),
             values: tallies,
             unknown: BTreeMap::new(),
-            undecryptable: vec![],
+            foreign_kms: None,
+            undecryptable: None,
+            elsewhere: BTreeMap::new(),
         })
     }
 
@@ -323,6 +325,7 @@ impl Model {
     fn reencrypt(&self, state: &State, keys: &Keys) -> Vec<State> {
         let mut conflict = state.clone();
         conflict.scan = Scan::None;
+        conflict.watching = None;
         let mut outcomes = vec![conflict.clone()];
         for object in 0..state.values.len() {
             let Some(value) = state.values[object].filter(|value| keys.contains(value.key)) else {
@@ -369,9 +372,18 @@ pub fn begin_scan(state: &mut State) {
         first: state.revision,
         values: state.values,
     };
-    state.watching = Some(Watching {
-        from: state.revision,
-        seen: Keys::default(),
+    // A watch that is open goes on.
+    state.watching = Some(match state.watching {
+        Some(Watching { from, before, seen }) => Watching {
+            from,
+            before: before.iter().chain(seen.iter()).collect(),
+            seen: Keys::default(),
+        },
+        None => Watching {
+            from: state.revision,
+            before: Keys::default(),
+            seen: Keys::default(),
+        },
     });
 }
 
@@ -379,12 +391,15 @@ fn watch(state: &State) -> Fact<Watch> {
     let Some(watching) = state.watching else {
         return Fact::Absent;
     };
+    let scanned = match state.scan {
+        Scan::None => watching.from,
+        Scan::Begun { first, .. } | Scan::Done { first, .. } => first,
+    };
     Fact::Known(Watch {
         from: revision(watching.from),
-        writes: watching
-            .seen
-            .iter()
-            .map(|key| (key.id(), revision(watching.from + 1)))
+        // When exactly is not kept: at the latest when the scan began, or else behind that.
+        writes: (watching.before.iter().map(|key| (key.id(), revision(scanned))))
+            .chain(watching.seen.iter().map(|key| (key.id(), revision(scanned + 1))))
             .collect(),
     })
 }

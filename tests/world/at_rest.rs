@@ -34,7 +34,15 @@ impl AtRest {
             return Err("it is no EncryptionConfiguration".to_owned());
         }
         let mut providers = Vec::new();
-        for provider in file["resources"][0]["providers"].as_array().into_iter().flatten() {
+        // Of several entries, the one that serves secrets.
+        let covers = |entry: &&serde_json::Value| {
+            let resources = entry["resources"].as_array().into_iter().flatten();
+            let mut names = resources.filter_map(|resource| resource.as_str());
+            names.any(|name| ["secrets", "*.*"].contains(&name))
+        };
+        let entries = file["resources"].as_array().map_or(&[][..], Vec::as_slice);
+        let entry = entries.iter().find(covers).unwrap_or(&file["resources"][0]);
+        for provider in entry["providers"].as_array().into_iter().flatten() {
             if provider.get("identity").is_some() {
                 providers.push(None);
                 continue;

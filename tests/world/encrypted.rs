@@ -83,6 +83,8 @@ struct State {
     twin: bool,
     /// How long a revision outlasts the next compaction, if longer than usual.
     compacts: Option<Duration>,
+    /// etcd compacts of itself: nobody notes down where.
+    unnoted: bool,
     /// How often the lease was looked at.
     leases_asked: u32,
 }
@@ -200,6 +202,11 @@ impl Cluster {
         self.shared.lock().compacts = Some(quiet);
     }
 
+    /// etcd compacts of itself, and not because the API server has it do so.
+    pub fn compacts_by_itself(&self) {
+        self.shared.lock().unnoted = true;
+    }
+
     /// Whether another host of the same name has an API server.
     pub fn has_twin(&self, twin: bool) {
         self.shared.lock().twin = twin;
@@ -300,7 +307,10 @@ impl Shared {
                 (store.revision(), store.compacted())
             };
             // Its note of a compaction is a write, too.
-            let slow = self.lock().compacts;
+            let (slow, unnoted) = {
+                let state = self.lock();
+                (state.compacts, state.unnoted)
+            };
             let after = match slow {
                 Some(slow) => slow,
                 None if revision > compacted + 1 => QUIET,
@@ -309,7 +319,11 @@ impl Shared {
             if revision != quiet.0 {
                 quiet = (revision, Instant::now());
             } else if quiet.1.elapsed() >= after && self.listens() {
-                self.etcd.compact(revision);
+                if unnoted {
+                    self.etcd.store().compact(revision);
+                } else {
+                    self.etcd.compact(revision);
+                }
             }
             std::thread::sleep(TICK);
         }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use holdfast::adapters::etcd::Access;
-use holdfast::census::Paths;
+use holdfast::census::{MAX_REQUEST_BYTES, Paths};
 use tokio::sync::watch;
 
 pub use pki::Pki;
@@ -118,6 +118,7 @@ impl Etcd {
             endpoints: vec![self.endpoint()],
             tls: self.pki.as_ref().map(Pki::client),
             paths: Paths::new("/registry").expect("kubeadm's prefix"),
+            max_request_bytes: MAX_REQUEST_BYTES,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::client::Answer;
+use crate::census::{Scope, is_kubernetes_own};
 use crate::domain::{Fact, GroupResource, Reason};
 
 /// The list of a group's resources has some 10 kB, with hundreds of custom resources some 100.
@@ -21,6 +22,16 @@ pub struct Served {
     pub namespaced: bool,
     /// True when its verbs include `patch`.
     pub patchable: bool,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<NamedGroup>,
+}
+
+#[derive(Deserialize)]
+struct NamedGroup {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +80,30 @@ pub async fn served(api: &Api, asked: &BTreeSet<GroupResource>) -> BTreeMap<Grou
     answers
 }
 
+/// All resources of these groups, `None` meaning those of all groups that may have built-in ones, each with its scope. A group that cannot
+/// be asked, as that of a broken aggregated API, is left out.
+pub async fn listed(api: &Api, groups: Option<&BTreeSet<String>>) -> BTreeSet<(GroupResource, Scope)> {
+    let all: BTreeSet<String> = match groups {
+        Some(groups) => groups.clone(),
+        None => match json::<Groups>(api, "/apis").await {
+            Ok(found) => found.into_iter().flat_map(Groups::own).collect(),
+            Err(_) => BTreeSet::new(),
+        },
+    };
+    let mut found = BTreeSet::new();
+    for group in all {
+        for (resource, served) in group_resources(api, &group).await.unwrap_or_default() {
+            let scope = match served.namespaced {
+                true => Scope::Namespaced,
+                false => Scope::Cluster,
+            };
+            let group = group.clone();
+            found.insert((GroupResource { resource, group }, scope));
+        }
+    }
+    found
+}
+
 /// The resources of a group. A version that patches a resource goes before one that only serves it.
 async fn group_resources(api: &Api, group: &str) -> Result<BTreeMap<String, Served>, Reason> {
     let mut found: BTreeMap<String, Served> = BTreeMap::new();
@@ -107,6 +142,16 @@ async fn group_resources(api: &Api, group: &str) -> Result<BTreeMap<String, Serv
         }
     }
     Ok(found)
+}
+
+impl Groups {
+    /// Those that may have built-in resources, the core group included, which is not among them.
+    fn own(self) -> impl Iterator<Item = String> {
+        let names = self.groups.into_iter().map(|group| group.name);
+        names
+            .filter(|name| is_kubernetes_own(name))
+            .chain([String::new()])
+    }
 }
 
 impl Group {

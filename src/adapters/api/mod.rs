@@ -21,7 +21,7 @@ mod patch;
 pub use address::{Address, local_address};
 pub use admission::{namespaces_beyond_baseline, services_with_external_ips};
 pub use client::{Api, ApiError, CallError, Connection};
-pub use discovery::{Served, served};
+pub use discovery::{Served, listed, served};
 pub use engine::{Ending, Job, Orders, Report, rewrite};
 pub use grants::grants_to_the_anonymous;
 pub use kubeadm_config::{KubeadmConfig, KubeadmWriteError, kubeadm_config, write_kubeadm_config};

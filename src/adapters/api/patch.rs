@@ -50,12 +50,12 @@ pub async fn patch(
     } = api.call(&mut open, call, MAX_ANSWER).await?;
     Act::new(Kind::Patch).pass(Side::After);
     *connection = Some(open);
-    Ok(match read_answer(code, retry_after, &body, seen_at) {
-        Outcome::Refused {
-            cause: Cause::NamespaceGone,
-        } if is_a_namespace(target) => Outcome::Gone,
-        outcome => outcome,
-    })
+    let outcome = read_answer(code, retry_after, &body, seen_at);
+    let cause = Cause::NamespaceGone;
+    if is_a_namespace(target) && outcome == (Outcome::Refused { cause }) {
+        return Ok(Outcome::Gone);
+    }
+    Ok(outcome)
 }
 
 fn is_a_namespace(target: &Target) -> bool {

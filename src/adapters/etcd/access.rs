@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::adapters::files::Files;
-use crate::census::{InvalidPrefix, Paths};
+use crate::census::{InvalidPrefix, MAX_REQUEST_BYTES, Paths};
 use crate::domain::{Component, Fact, FlagName, Manifest, NodePath};
 use crate::manifest::{self, CommandLine, Mounted};
 
@@ -24,6 +24,8 @@ pub struct Access {
     pub tls: Option<Tls>,
     /// The layout below `--etcd-prefix`.
     pub paths: Paths,
+    /// The largest request that it takes, in bytes; its default, where its own manifest is not at hand.
+    pub max_request_bytes: u64,
 }
 
 /// An authority, and the certificate and key of a client; all as PEM.
@@ -114,6 +116,7 @@ pub fn access(files: &Files, api_server: &Manifest) -> Result<Access, AccessErro
         endpoints,
         tls,
         paths,
+        max_request_bytes: MAX_REQUEST_BYTES,
     })
 }
 

@@ -20,5 +20,5 @@ pub(in crate::adapters) use messages::Member;
 #[cfg(test)]
 pub(in crate::adapters) use messages::MemberListResponse;
 pub use range::{Entry, Page, Scan};
-pub use survey::{count_entries, stale_chunk, take_census};
+pub use survey::{count_entries, look_over, stale_chunk, take_census};
 pub use watch::{Batch, Event, Watch};

@@ -3,7 +3,7 @@
 use super::client::Etcd;
 use super::error::EtcdError;
 use super::range::{Entry, Scan};
-use crate::census::{Census, Chunk, Held, Paths, Span};
+use crate::census::{Census, Chunk, Held, MAX_REQUEST_BYTES, Paths, Span};
 
 /// So many pages are looked through for one chunk, so that a call ends even where nothing is stale.
 const CHUNK_PAGES: usize = 64;
@@ -24,13 +24,14 @@ pub async fn take_census(
         etcd,
         paths,
         spans,
+        MAX_REQUEST_BYTES,
         |entry| classify(&entry.key, &entry.value),
         progress,
     )
     .await
 }
 
-/// The same, where `classify` wants to know the revision, too.
+/// The same, where `classify` wants to know the revision, too, and etcd takes requests of `max_request_bytes`.
 ///
 /// # Errors
 /// As [`take_census`].
@@ -38,13 +39,14 @@ pub async fn count_entries(
     etcd: &Etcd,
     paths: &Paths,
     spans: &[Span],
+    max_request_bytes: u64,
     mut classify: impl FnMut(&Entry) -> Held,
     mut progress: impl FnMut(&Census),
 ) -> Result<Census, EtcdError> {
     let mut scan = Scan::new(spans);
     let mut census: Option<Census> = None;
     while let Some(page) = scan.next(etcd).await? {
-        let counted = census.get_or_insert_with(|| Census::at(page.revision));
+        let counted = census.get_or_insert_with(|| Census::at(page.revision).with_limit(max_request_bytes));
         for entry in page.entries {
             let held = classify(&entry);
             counted.add(paths, &entry.key, size(&entry.value), entry.mod_revision, held);
@@ -95,6 +97,37 @@ pub async fn stale_chunk(
         tokio::task::yield_now().await;
     }
     Ok(chunk.unwrap_or_else(|| Chunk::at(0, room)))
+}
+
+/// Tells `see` each value of the spans at a revision. Where etcd gives that revision up meanwhile, the rest is read at the newest: a value
+/// that is there all the time is seen in any case.
+///
+/// # Errors
+/// When etcd does not answer or refuses.
+pub async fn look_over(
+    etcd: &Etcd,
+    spans: &[Span],
+    revision: i64,
+    mut see: impl FnMut(&Entry),
+) -> Result<(), EtcdError> {
+    let mut scan = Scan::after(spans, None, revision);
+    let mut cursor: Option<Vec<u8>> = None;
+    loop {
+        let page = match scan.next(etcd).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_compacted() => {
+                scan = Scan::after(spans, cursor.as_deref(), 0);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        page.entries.iter().for_each(&mut see);
+        if let Some(last) = page.entries.last() {
+            cursor = Some(last.key.to_vec());
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 fn size(value: &[u8]) -> u64 {

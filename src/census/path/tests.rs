@@ -196,6 +196,38 @@ fn a_resource_of_a_newer_server_is_learnt_and_the_table_stays() {
         paths.place("/registry/secrets/ns/a"),
         object("secrets", "ns", "a")
     );
+    let prefixes = |text: &str| paths.prefixes_for(&ResourcePattern::parse(text).unwrap());
+    assert!(prefixes("*.new.k8s.io").contains(&"/registry/widgets/".to_owned()));
+    // It may be a custom one all the same.
+    assert_eq!(
+        prefixes("widgets.new.k8s.io"),
+        ["/registry/new.k8s.io/widgets/", "/registry/widgets/"]
+    );
+}
+
+#[test]
+fn a_server_is_asked_for_what_the_table_may_lack() {
+    let groups = |texts: &[&str]| {
+        let patterns: Vec<ResourcePattern> = texts
+            .iter()
+            .map(|text| ResourcePattern::parse(text).unwrap())
+            .collect();
+        let groups = paths().to_learn(&patterns);
+        groups.map(|groups| groups.into_iter().collect::<Vec<_>>())
+    };
+    let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(groups(&["secrets", "configmaps", "deployments.apps"]), some(&[]));
+    assert_eq!(
+        groups(&[
+            "*.",
+            "*.apps",
+            "*.cr.bar.com",
+            "widgets.new.k8s.io",
+            "foos.bar.com"
+        ]),
+        some(&["", "apps", "new.k8s.io"])
+    );
+    assert_eq!(groups(&["secrets", "*.*"]), None);
 }
 
 #[test]
@@ -278,6 +310,63 @@ fn every_known_place_lies_in_the_spans_of_what_covers_it() {
             );
         }
     }
+}
+
+#[test]
+fn what_is_left_of_spans_has_no_key_of_the_others() {
+    let of = |texts: &[&str]| texts.iter().map(|text| Span::prefix(text)).collect::<Vec<_>>();
+    let whole = of(&["/registry/"]);
+    assert_eq!(Span::without(&whole, &[]), whole);
+    assert_eq!(Span::without(&whole, &whole), []);
+    assert_eq!(Span::without(&whole, &of(&["/other/", "/zzz/"])), whole);
+    let holes = of(&["/registry/configmaps/", "/registry/secrets/"]);
+    let left = Span::without(&whole, &holes);
+    assert_eq!(left.len(), 3);
+    for (key, is_left) in [
+        ("/registry/apps", true),
+        ("/registry/configmaps/a/b", false),
+        ("/registry/configmaps0", true),
+        ("/registry/pods/a/b", true),
+        ("/registry/secrets/a/b", false),
+        ("/registry/widgets/a", true),
+        ("/registry0", false),
+    ] {
+        let found = left.iter().any(|span| span.contains(key.as_bytes()));
+        assert_eq!(found, is_left, "{key}");
+    }
+    assert_eq!(Span::without(&holes, &whole), []);
+}
+
+#[test]
+fn what_a_more_exact_pattern_takes_is_not_in_the_spans_of_a_wider_one() {
+    let patterns = |texts: &[&str]| {
+        let all = texts.iter().map(|text| ResourcePattern::parse(text).unwrap());
+        all.collect::<Vec<_>>()
+    };
+    let spans = paths().spans_beside(
+        &patterns(&["*.*", "deployments.apps"]),
+        &patterns(&["events", "*.apps", "foos.cr.bar.com", "widgets.new.k8s.io"]),
+    );
+    for (key, is_in) in [
+        ("/registry/secrets/a/b", true),
+        ("/registry/events/a/b", false),
+        ("/registry/events0", true),
+        ("/registry/deployments/a/b", true),
+        ("/registry/daemonsets/a/b", false),
+        ("/registry/cr.bar.com/foos/a/b", false),
+        ("/registry/cr.bar.com/others/a/b", true),
+        ("/registry/new.k8s.io/widgets/a", false),
+        // It could be another resource's.
+        ("/registry/widgets/a", true),
+    ] {
+        let found = spans.iter().any(|span| span.contains(key.as_bytes()));
+        assert_eq!(found, is_in, "{key}");
+    }
+    for pair in spans.windows(2) {
+        assert!(pair[0].end <= pair[1].start, "{pair:?}");
+    }
+    let same = patterns(&["events", "*."]);
+    assert_eq!(paths().spans_beside(&same[..1], &same), paths().spans(&same[..1]));
 }
 
 #[test]

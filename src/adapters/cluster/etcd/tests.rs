@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::adapters::etcd::{MemberListResponse, Tls};
-use crate::census::Paths;
+use crate::census::{MAX_REQUEST_BYTES, Paths};
 
 fn member(id: u64, name: &str) -> Member {
     Member {
@@ -145,6 +145,7 @@ fn asked(server: &Pki, client: &Pki, answer: Result<Vec<Member>, &str>) -> (Fact
             endpoints: vec![endpoint.clone()],
             tls: Some(client.tls()),
             paths: Paths::new("/registry").unwrap(),
+            max_request_bytes: MAX_REQUEST_BYTES,
         };
         let serving = serve(listener, server.server(), answer);
         let asking = members(&access, Duration::from_secs(5));
@@ -203,6 +204,7 @@ fn a_hanging_endpoint_is_given_up_and_the_next_one_asked() {
         endpoints: endpoints.to_vec(),
         tls: Some(Pki::new().tls()),
         paths: Paths::new("/registry").unwrap(),
+        max_request_bytes: MAX_REQUEST_BYTES,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
