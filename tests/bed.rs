@@ -245,7 +245,7 @@ fn in_audit_the_daemon_tells_each_drift_once_and_touches_nothing() {
         told(node, "--profiling=true") > 0
     });
     for _ in 0..2 {
-        node.sh("systemctl kill -s HUP holdfast; sleep 3");
+        node.sh("systemctl kill --kill-whom=main -s HUP holdfast; sleep 3");
     }
     let log = node.log();
     assert_eq!(told(&node, admin), 1, "told once: {log:?}");
@@ -411,7 +411,7 @@ fn the_api_server_verifies_kubelets_once_each_is_verified(node: &Node) {
             .read(&format!("{MANIFESTS}/kube-apiserver.yaml"))
             .contains("kubelet-certificate-authority")
     );
-    node.sh("kubectl delete node other; systemctl stop other-kubelet; systemctl kill -s HUP holdfast");
+    node.sh("kubectl delete node other; systemctl stop other-kubelet; systemctl kill --kill-whom=main -s HUP holdfast");
     let manifest = format!("{MANIFESTS}/kube-apiserver.yaml");
     // While it is restarted its manifest lies elsewhere.
     let verifies =

@@ -93,7 +93,7 @@ fn the_daemon_puts_back_what_stored_values_need_and_walks_rotations() {
 
     // In enforce it is put back, whole where nothing new was brought, and else with what was brought.
     node.configure("mode: enforce\n");
-    node.sh("systemctl kill -s HUP holdfast");
+    node.sh("systemctl kill --kill-whom=main -s HUP holdfast");
     await_words(&node, "is read again, and what the edit brought is kept", SOON);
     let mended = node.read(CONFIG);
     assert!(mended.contains("key1") && mended.contains("key2"), "{mended}");

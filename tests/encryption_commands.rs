@@ -210,3 +210,36 @@ fn what_a_command_warns_of_is_told_somewhere() {
         "{text}"
     );
 }
+
+#[test]
+fn an_api_server_that_runs_is_not_restarted_into_what_it_does_not_read_its_values_with() {
+    let cluster = Cluster::new(Loads::AtStart, &SECRETS, None);
+    cluster.serving();
+    let config = cluster.world.root().join(CONFIG);
+    let former = std::fs::read_to_string(&config).expect("it is there");
+    let other = former.replace(
+        "name: old, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "name: new, secret: ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=",
+    );
+    for (text, part) in [
+        (
+            other.as_str(),
+            "has no key for 2 of the stored values, as /registry/secrets/",
+        ),
+        (
+            "nothing: [of a configuration\n",
+            "it may not start with its --encryption-provider-config",
+        ),
+    ] {
+        std::fs::write(&config, text).expect("a file of ours");
+        for how in ["--dry-run", "--yes"] {
+            let (code, text) = told(&cluster, &format!("bounce kube-apiserver {how}"));
+            assert_eq!(code, 1, "{how}: {text}");
+            assert!(text.contains(part), "{how}: {text}");
+        }
+    }
+    assert!(cluster.loaded().is_some(), "it runs on with what it has loaded");
+    std::fs::write(&config, former).expect("a file of ours");
+    let (code, text) = told(&cluster, "bounce kube-apiserver --dry-run");
+    assert_eq!(code, 0, "{text}");
+}
