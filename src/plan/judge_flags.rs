@@ -251,8 +251,17 @@ fn is_set(name: &FlagName, flags: &Flags) -> Held {
     match flags.value(name) {
         None => Held::new(false, format!("{name} is not given")),
         Some("") => Held::new(false, format!("{name} is given without a value")),
-        Some(value) => Held::new(true, shown(name, value)),
+        Some(value) => Held::new(true, shown(name, value) + kept_where(name, flags)),
     }
+}
+
+/// Whoever takes the node rewrites what is on its disk: an audit log that nobody else receives tells of all but that.
+fn kept_where(name: &FlagName, flags: &Flags) -> &'static str {
+    let sent = "audit-webhook-config-file".parse::<FlagName>();
+    if name.as_str() != "audit-log-path" || sent.is_ok_and(|sent| is_given(&sent, flags)) {
+        return "";
+    }
+    "; the audit is only on this disk, unless something collects it: the API server sends it nowhere (--audit-webhook-config-file)"
 }
 
 fn at_least(name: &FlagName, minimum: i64, text: &str) -> Held {

@@ -47,6 +47,8 @@ fn is(verdict: Verdict, actual: &str, mended: bool) -> (Verdict, String, bool) {
     (verdict, actual.to_owned(), mended)
 }
 
+const ON_THIS_DISK: &str = "; the audit is only on this disk, unless something collects it: the API server sends it nowhere (--audit-webhook-config-file)";
+
 #[test]
 fn a_flag_that_is_not_given_has_its_built_in_value_and_is_mended() {
     let mut expected = piece(
@@ -106,6 +108,10 @@ fn a_flag_that_must_be_given_may_not_be_empty() {
     );
     assert_eq!(
         with_flags(id, &["--audit-log-path=/x"]),
+        is(Pass, &format!("--audit-log-path=/x{ON_THIS_DISK}"), false)
+    );
+    assert_eq!(
+        with_flags(id, &["--audit-log-path=/x", "--audit-webhook-config-file=/w"]),
         is(Pass, "--audit-log-path=/x", false)
     );
 }
