@@ -63,6 +63,45 @@ pub fn pod_security_default(document: &Value) -> Result<&str, String> {
     }
 }
 
+/// Whom a PodSecurityConfiguration spares, whatever level their namespace has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exemptions {
+    /// These namespaces.
+    pub namespaces: Vec<String>,
+    /// These users, in every namespace.
+    pub usernames: Vec<String>,
+    /// Pods of these runtime classes, in every namespace.
+    pub runtime_classes: Vec<String>,
+}
+
+/// Whom a PodSecurityConfiguration spares.
+///
+/// # Errors
+/// When a list of it is none.
+pub fn pod_security_exemptions(document: &Value) -> Result<Exemptions, String> {
+    let list = |key: &str| {
+        let found = document
+            .get("exemptions")
+            .and_then(|exemptions| exemptions.get(key));
+        let items = match found {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(found) => found
+                .as_array()
+                .ok_or_else(|| format!("exemptions.{key} is no list"))?,
+        };
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        items
+            .iter()
+            .map(|item| text(item).ok_or_else(|| format!("exemptions.{key} holds what is no text")))
+            .collect()
+    };
+    Ok(Exemptions {
+        namespaces: list("namespaces")?,
+        usernames: list("usernames")?,
+        runtime_classes: list("runtimeClasses")?,
+    })
+}
+
 /// The names of the plug-ins that a configuration is about.
 ///
 /// # Errors
@@ -168,6 +207,22 @@ mod tests {
         assert_eq!(level(""), Ok("privileged".to_owned()));
         level("defaults: {enforce: strict}").unwrap_err();
         pod_security_default(&of("{}")).unwrap_err();
+    }
+
+    #[test]
+    fn who_is_spared_is_read_from_the_exemptions() {
+        let spared = |text: &str| pod_security_exemptions(&of(text));
+        assert_eq!(spared("{}"), Ok(Exemptions::default()));
+        assert_eq!(
+            spared("exemptions: {namespaces: [a, b], usernames: [u], runtimeClasses: null}"),
+            Ok(Exemptions {
+                namespaces: vec!["a".to_owned(), "b".to_owned()],
+                usernames: vec!["u".to_owned()],
+                runtime_classes: Vec::new(),
+            })
+        );
+        spared("exemptions: {namespaces: a}").unwrap_err();
+        spared("exemptions: {usernames: [{}]}").unwrap_err();
     }
 
     #[test]

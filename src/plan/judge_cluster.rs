@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::finding::{Evidence, Verdict};
 use super::judge::{piece, unknown};
+use super::judge_documents::{pod_security, pod_security_is_off};
+use super::targets::ADMISSION_FILE;
 use crate::cluster::pods;
 use crate::cluster::{
     Binding, ClusterObjects, ClusterRule, Grant, Judge, Meta, Namespace, NetworkPolicy, Pod, PodTrait, Power,
@@ -293,23 +295,30 @@ fn default_account(subject: &Subject) -> Option<String> {
 fn pod_policy(namespaces: &[Namespace], judges: &[Judge], observation: &Observation) -> Vec<Evidence> {
     let expected = "pod-security.kubernetes.io/enforce: baseline or restricted";
     // Its defaults hold for namespaces without a label, and its exemptions for those with one.
-    let why = match api_server_has(observation, "admission-control-config-file", |_| true) {
-        Ok(false) => None,
-        Ok(true) => Some(Reason::new(
-            "kube-apiserver has an --admission-control-config-file, which may set what holds without a label, and exempt namespaces",
-        )),
-        Err(why) => Some(why),
+    if pod_security_is_off(observation) {
+        let actual = "PodSecurity is switched off by kube-apiserver's --disable-admission-plugins: no label does anything";
+        return vec![piece("the cluster", Verdict::Drift, expected, actual)];
+    }
+    let told = api_server_has(observation, ADMISSION_FILE, |_| true).and_then(|_| pod_security(observation));
+    let (default, spared) = match told {
+        Ok(told) => told,
+        Err(why) => return vec![unknown("the cluster", expected, &why)],
     };
-    if let Some(why) = why {
-        return vec![unknown("the cluster", expected, &why)];
+    if let Some(who) = spared.usernames.iter().chain(&spared.runtime_classes).next() {
+        let why = format!("kube-apiserver spares {who} in every namespace, by its --{ADMISSION_FILE}");
+        return vec![unknown("the cluster", expected, &Reason::new(why))];
     }
     let engines = asked_about_pods(judges);
     let lacks = others(namespaces).filter(|space| {
-        let level = space.metadata.labels.get("pod-security.kubernetes.io/enforce");
-        !level.is_some_and(|level| matches!(level.as_str(), "baseline" | "restricted"))
+        let label = space.metadata.labels.get("pod-security.kubernetes.io/enforce");
+        let level = label.map_or(default, String::as_str);
+        spared.namespaces.contains(&space.metadata.name) || !matches!(level, "baseline" | "restricted")
     });
     let lacks: Vec<String> = lacks
-        .map(|space| format!("Namespace {}", space.metadata.name))
+        .map(|space| match spared.namespaces.contains(&space.metadata.name) {
+            true => format!("Namespace {}, which kube-apiserver spares", space.metadata.name),
+            false => format!("Namespace {}", space.metadata.name),
+        })
         .collect();
     if !lacks.is_empty() && !engines.is_empty() {
         let why = format!(

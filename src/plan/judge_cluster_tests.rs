@@ -317,6 +317,50 @@ fn what_the_api_server_is_told_counts_and_flags_that_are_not_understood_prove_no
 }
 
 #[test]
+fn what_the_api_server_keeps_namespaces_to_by_itself_counts_as_their_label() {
+    const UNLABELLED: &str = r#"{"metadata":{"name":"bare"}}"#;
+    let judged = |defaults: &str| {
+        let mut node = fixtures::fresh_node();
+        let text = fixtures::manifest_text(Component::ApiServer).replacen(
+            "    - kube-apiserver\n",
+            "    - kube-apiserver\n    - --admission-control-config-file=/etc/kubernetes/pki/admission.yaml\n",
+            1,
+        );
+        fixtures::replace_manifest(&mut node, Component::ApiServer, &text);
+        let config = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: PodSecurity\n  configuration:\n    \
+             apiVersion: pod-security.admission.config.k8s.io/v1\n    kind: PodSecurityConfiguration\n    {defaults}\n"
+        );
+        let document = serde_yaml::from_str(&config).unwrap();
+        node.documents.insert(
+            fixtures::path("/etc/kubernetes/pki/admission.yaml"),
+            Fact::Known(document),
+        );
+        let mut objects = fresh();
+        add(&mut objects.namespaces, UNLABELLED);
+        let all = judged_on(node, Some(objects), "{}");
+        all.iter()
+            .find(|one| one.id().as_str() == "CIS-5.2.1")
+            .unwrap()
+            .verdict
+    };
+    for (defaults, verdict) in [
+        ("defaults: {enforce: privileged}", Verdict::Drift),
+        ("defaults: {enforce: baseline}", Verdict::Pass),
+        (
+            "defaults: {enforce: baseline}\n    exemptions: {namespaces: [bare]}",
+            Verdict::Drift,
+        ),
+        (
+            "defaults: {enforce: baseline}\n    exemptions: {usernames: [u]}",
+            Verdict::Unknown,
+        ),
+    ] {
+        assert_eq!(judged(defaults), verdict, "{defaults}");
+    }
+}
+
+#[test]
 fn a_pod_of_nobodys_care_is_told_by_what_it_lacks() {
     let bare = r#"{"metadata":{"name":"p","namespace":"default"},"spec":{"containers":[{"name":"c"}]}}"#;
     let found = drifts(|objects| add(&mut objects.pods, bare));

@@ -8,11 +8,11 @@ use super::judge::{piece, unknown};
 use super::targets::{
     ADMISSION_FILE, AUDIT_POLICY, AUTHORIZATION_FILE, flag_file, not_looked_at, plugin_file,
 };
-use crate::admission::{PluginConfig, plugin, pod_security_default};
+use crate::admission::{Exemptions, PluginConfig, plugin, pod_security_default, pod_security_exemptions};
 use crate::audit::{Level, Policy, SENSITIVE};
 use crate::authorization::{Authorizer, authorizers};
 use crate::controls::{ADMISSION, ADMISSION_FLAG, Kit};
-use crate::domain::{Component, Fact, FileFacts, NodePath, Observation, Owner, Reason};
+use crate::domain::{Component, Fact, FileFacts, FlagName, NodePath, Observation, Owner, Reason};
 use crate::manifest::command_line;
 
 /// A structured file: its path, or the flag where there is none; and what it says.
@@ -132,6 +132,47 @@ pub(super) fn pod_security_mend(observation: &Observation) -> Option<Mend> {
     })
 }
 
+/// What an AdmissionConfiguration has for PodSecurity, there or in a file of its own; none when it says nothing of it.
+fn pod_security_of<'a>(
+    document: &'a Value,
+    observation: &'a Observation,
+) -> Result<Option<&'a Value>, Reason> {
+    match plugin(document, "PodSecurity").map_err(Reason::new)? {
+        None => Ok(None),
+        Some(PluginConfig::Here(here)) => Ok(Some(here)),
+        Some(PluginConfig::File(path)) => match plugin_file(path, &observation.manifests) {
+            Fact::Known(path) => document_behind(&path, observation).map(Some),
+            Fact::Absent => Err(Reason::new(format!("{path} is not there"))),
+            Fact::Unknown(why) => Err(why),
+        },
+    }
+}
+
+/// True when the API server is told to leave PodSecurity out: then neither labels nor defaults do anything.
+pub(super) fn pod_security_is_off(observation: &Observation) -> bool {
+    let manifest = observation
+        .manifests
+        .get(&Component::ApiServer)
+        .and_then(Fact::known);
+    let line = manifest.and_then(|manifest| command_line(Component::ApiServer, &manifest.pod).ok());
+    let off = "disable-admission-plugins".parse::<FlagName>().ok();
+    let off = line.zip(off).and_then(|(line, off)| line.list(&off));
+    off.is_some_and(|off| off.iter().any(|plugin| plugin == "PodSecurity"))
+}
+
+/// What the API server keeps namespaces to beside their labels: the level of those without one, and whom it spares.
+pub(super) fn pod_security(observation: &Observation) -> Result<(&str, Exemptions), Reason> {
+    let Some((_, read)) = named(ADMISSION_FILE, observation) else {
+        return Ok(("privileged", Exemptions::default()));
+    };
+    let Some(config) = pod_security_of(read?, observation)? else {
+        return Ok(("privileged", Exemptions::default()));
+    };
+    let level = pod_security_default(config).map_err(Reason::new)?;
+    let spared = pod_security_exemptions(config).map_err(Reason::new)?;
+    Ok((level, spared))
+}
+
 /// The evidence about what a namespace without a label is kept to.
 pub(super) fn pod_security_defaults(observation: &Observation) -> Vec<Evidence> {
     const EXPECTED: &str = "PodSecurity with defaults.enforce baseline or restricted";
@@ -140,21 +181,17 @@ pub(super) fn pod_security_defaults(observation: &Observation) -> Vec<Evidence> 
         Some(Fact::Absent) => return Vec::new(),
         Some(Fact::Known(_) | Fact::Unknown(_)) | None => {}
     }
+    if pod_security_is_off(observation) {
+        let actual = "PodSecurity is switched off by --disable-admission-plugins";
+        return vec![piece("kube-apiserver", Verdict::Drift, EXPECTED, actual)];
+    }
     let Some((object, read)) = named(ADMISSION_FILE, observation) else {
         let actual = format!("--{ADMISSION_FILE} is not given, so that such a namespace is privileged");
         return vec![piece("kube-apiserver", Verdict::Drift, EXPECTED, actual)];
     };
-    let level = read.and_then(|document| {
-        let level = match plugin(document, "PodSecurity").map_err(Reason::new)? {
-            None => return Ok("privileged"),
-            Some(PluginConfig::Here(here)) => pod_security_default(here),
-            Some(PluginConfig::File(path)) => match plugin_file(path, &observation.manifests) {
-                Fact::Known(path) => pod_security_default(document_behind(&path, observation)?),
-                Fact::Absent => Err(format!("{path} is not there")),
-                Fact::Unknown(why) => return Err(why),
-            },
-        };
-        level.map_err(Reason::new)
+    let level = read.and_then(|document| match pod_security_of(document, observation)? {
+        None => Ok("privileged"),
+        Some(config) => pod_security_default(config).map_err(Reason::new),
     });
     match level {
         Ok("privileged") => {

@@ -119,6 +119,15 @@ fn a_namespace_without_a_label_is_kept_to_what_the_admission_configuration_says(
             assert_eq!(verdict(&node), expected, "{named}");
         }
     }
+    let mut off = admission(&here(&level("baseline")), &[]);
+    let text = off.manifests[&Component::ApiServer].known().unwrap().text.clone();
+    let flag = "    - kube-apiserver\n    - --disable-admission-plugins=A,PodSecurity\n";
+    replace_manifest(
+        &mut off,
+        Component::ApiServer,
+        &text.replacen("    - kube-apiserver\n", flag, 1),
+    );
+    assert_eq!(verdict(&off), Verdict::Drift, "it is switched off");
     let nowhere = admission("{name: PodSecurity, path: /nowhere/psa.yaml}", &[]);
     assert_eq!(verdict(&nowhere), Verdict::Unknown, "it is not mounted");
 }
