@@ -34,4 +34,5 @@ pub mod report;
 pub mod rewrite;
 pub mod rotate;
 pub mod rotation;
+pub mod sysctl;
 pub mod unit;

@@ -36,6 +36,8 @@ pub enum Kit {
     KubeletSeccomp,
     /// The kubelet's handlers for profiling and flags are off.
     KubeletHandlers,
+    /// The kubelet sets no kernel parameter.
+    KernelDefaults,
 }
 
 /// What a flag's value needs on the node.
@@ -154,6 +156,10 @@ impl Kit {
             Self::KubeletHandlers => {
                 "`conditional: allow` in the configuration: nobody can profile the kubelet over the network any more"
             }
+            Self::KernelDefaults => {
+                "kernel parameters that the host sets itself at each boot (sysctl.d), as the kubelet wants them, and `conditional: allow` in the \
+                 configuration: with a file less the kubelet does not start after the next boot"
+            }
         }
     }
 
@@ -203,7 +209,8 @@ impl Kit {
             | Self::KubeletSuites
             | Self::KubeletPids
             | Self::KubeletSeccomp
-            | Self::KubeletHandlers => Ok(None),
+            | Self::KubeletHandlers
+            | Self::KernelDefaults => Ok(None),
         }
     }
 }

@@ -68,6 +68,7 @@ fn remedy(row_id: &str, needs: &'static str) -> Remedy {
         "CIS-4.2.13" => Some(Kit::KubeletPids),
         "CIS-4.2.14" => Some(Kit::KubeletSeccomp),
         "X-KUBELET-04" => Some(Kit::KubeletHandlers),
+        "X-KUBELET-01" => Some(Kit::KernelDefaults),
         _ => return Remedy::ReportOnly(needs),
     };
     Remedy::Kubelet { kit, needs }
@@ -270,7 +271,8 @@ fn node() -> Vec<Control> {
             "vm.overcommit_memory=1, vm.panic_on_oom=0, kernel.panic=10, kernel.panic_on_oops=1, kernel.keys.root_maxkeys=1000000 and \
              kernel.keys.root_maxbytes=25000000 set by the host at each boot (/etc/sysctl.d; the running kubelet has set them itself, so that they \
              look right now), or the kubelet does not start after the next one; then `protectKernelDefaults: true` in its \
-             configuration file, and a restart of it",
+             configuration file (and in the ConfigMap kubelet-config, from which kubeadm writes it), no drop-in and no flag that says otherwise, and \
+             a restart of it",
             "It sets parameters of the whole host as it likes, over what the operator has set.",
             "DISA Kubernetes STIG V-242434; kubernetes pkg/kubelet/cm, component-helpers/node/util/sysctl",
         ),
@@ -295,7 +297,7 @@ fn sources() -> Vec<Control> {
             "the kubelet takes static pods from the folder that is guarded",
             KubeletRule::StaticPodPath,
             "`staticPodPath: /etc/kubernetes/manifests` in the kubelet's configuration file, the control plane's manifests there, and a restart of the \
-             kubelet",
+             kubelet; or `paths.manifests` in Holdfast's configuration, where the folder is meant to be another",
             "A second folder of static pods would be one that nobody watches.",
             "kubernetes.io, Kubernetes API Server Bypass Risks; DISA Kubernetes STIG V-242397",
         ),

@@ -196,6 +196,8 @@ pub struct AskedKubelet {
     pub health: Fact<Health>,
     /// The most processes that a pod of the node has.
     pub most_pids: Fact<u64>,
+    /// Which kernel parameters that the kubelet wants the host does not set at boot.
+    pub kernel_defaults: Fact<Vec<String>>,
 }
 
 impl Default for AskedKubelet {
@@ -205,6 +207,7 @@ impl Default for AskedKubelet {
             text: Fact::unknown("it was not asked"),
             health: Fact::unknown("it was not asked"),
             most_pids: Fact::unknown("it was not asked"),
+            kernel_defaults: Fact::unknown("it was not asked"),
         }
     }
 }

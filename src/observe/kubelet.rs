@@ -81,6 +81,7 @@ pub(super) fn ask_of(node: &Node, file: Fact<&NodePath>, observation: &mut Obser
             Fact::unknown("the node does not run here")
         },
         most_pids: node.processes.most_pids_of_a_pod(),
+        kernel_defaults: super::sysctl::kernel_defaults(node),
     };
 }
 

@@ -7,6 +7,7 @@ mod folder;
 mod host;
 mod kubelet;
 mod kubelets;
+mod sysctl;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,11 @@ pub struct Request<'a> {
     pub controls: &'a [&'a Control],
     /// The change that was begun earlier.
     pub in_flight: Option<&'a InFlight>,
+}
+
+/// Where the kubelet of this node runs static pods from.
+pub fn static_pod_path(node: &Node) -> Fact<NodePath> {
+    kubelet::facts(node, &node.processes.look()).static_pod_path
 }
 
 /// The facts of the node. Those that only a restart asks for are left out: see [`ask_for_restart`].

@@ -160,7 +160,8 @@ impl<'a> Needs<'a> {
             | Kit::KubeletSuites
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
-            | Kit::KubeletHandlers => Ok(()),
+            | Kit::KubeletHandlers
+            | Kit::KernelDefaults => Ok(()),
         }
     }
 

@@ -132,6 +132,15 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
             Fact::Absent => Err("the pods' processes are not counted here".to_owned()),
             Fact::Unknown(why) => Err(why.to_string()),
         },
+        Kit::KernelDefaults => match &observation.asked_kubelet.kernel_defaults {
+            Fact::Known(lacks) if lacks.is_empty() => Ok(()),
+            Fact::Known(lacks) => Err(format!(
+                "the host does not set at boot what the kubelet would no longer set: {} (/etc/sysctl.d)",
+                lacks.join("; ")
+            )),
+            Fact::Absent => Err("what the host sets at boot is not known".to_owned()),
+            Fact::Unknown(why) => Err(why.to_string()),
+        },
         Kit::AuditLog
         | Kit::Anonymous
         | Kit::TokenExpiry

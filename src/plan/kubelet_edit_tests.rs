@@ -41,6 +41,7 @@ fn node(text: &str) -> Observation {
         text: Fact::Known(text.to_owned()),
         health: Fact::Known(Health::Ok),
         most_pids: Fact::Known(120),
+        kernel_defaults: Fact::Known(vec!["kernel.panic is 0, and must be 10".to_owned()]),
     };
     node
 }
@@ -161,6 +162,23 @@ fn what_would_be_too_few_is_left_out_of_the_edit() {
         node.asked_kubelet.most_pids = unknown;
         assert!(why_not(&plan(ALLOWED, &node), "CIS-4.2.13").starts_with("not-ready: "));
     }
+}
+
+#[test]
+fn the_kubelet_leaves_kernel_parameters_alone_once_the_host_sets_them() {
+    let mut node = node(TEXT);
+    assert_eq!(
+        why_not(&plan(ALLOWED, &node), "X-KUBELET-01"),
+        "not-ready: the host does not set at boot what the kubelet would no longer set: kernel.panic is 0, and must be 10 (/etc/sysctl.d)"
+    );
+    node.asked_kubelet.kernel_defaults = Fact::Known(Vec::new());
+    let (_, lines) = edited(&plan(ALLOWED, &node));
+    assert!(
+        lines.contains(&"+protectKernelDefaults: true".to_owned()),
+        "{lines:#?}"
+    );
+    node.asked_kubelet.kernel_defaults = Fact::unknown("EIO");
+    assert_eq!(why_not(&plan(ALLOWED, &node), "X-KUBELET-01"), "not-ready: EIO");
 }
 
 /// A kubelet that verifies no client certificate must not be told to refuse the anonymous: the API server would be one of them.

@@ -181,7 +181,8 @@ impl Needs<'_> {
             | Kit::KubeletSuites
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
-            | Kit::KubeletHandlers => Ok(()),
+            | Kit::KubeletHandlers
+            | Kit::KernelDefaults => Ok(()),
         }
     }
 
