@@ -321,9 +321,9 @@ pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
     }
 }
 
-/// `/etc/kubernetes/kube-apiserver.yaml.holdfast-out`, or `-new`.
+/// `/etc/kubernetes/kube-apiserver.yaml.holdfast-out`, or `-new`, on a kubeadm node.
 fn beside(node: &Node, component: Component, what: &str) -> Result<NodePath, FileError> {
-    let folder = &node.layout.kubernetes;
+    let folder = node.layout.beside_manifests();
     folder
         .join(&format!("{}.holdfast-{what}", component.manifest_file()))
         .map_err(|error| FileError::Changed {

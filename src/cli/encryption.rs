@@ -1,7 +1,5 @@
 //! `encryption`: what is configured, loaded and stored; and the change to a new key.
 
-use std::path::Path;
-
 use super::args::{Arguments, EncryptionCommand, Output};
 use super::setup::{self, CliError, Setup};
 use super::{colour, complain, enable, forget, rotate, say};
@@ -49,7 +47,7 @@ pub(super) fn no_core_dumps() -> Result<(), CliError> {
 
 /// The keys in use and in the key store, by fingerprint.
 fn keys(arguments: &Arguments) -> Result<ExitClass, CliError> {
-    let node = setup::node(Path::new("/"))?;
+    let node = setup::node_at_last()?;
     let configured = match at_rest::manifest(&node) {
         // While a manifest is out, what it names is in use all the same.
         Fact::Absent => Fact::unknown("kube-apiserver has no manifest here"),

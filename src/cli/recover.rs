@@ -1,7 +1,5 @@
 //! `recover`: puts back a manifest that is out of its folder, with nothing but the files.
 
-use std::path::Path;
-
 use super::setup::{self, CliError};
 use super::{complain, locked, say, warn_in_journal};
 use crate::adapters::Node;
@@ -14,7 +12,7 @@ use crate::report::ExitClass;
 pub(super) fn recover() -> Result<ExitClass, CliError> {
     setup::require_root()?;
     warn_in_journal();
-    let node = setup::node(Path::new("/"))?;
+    let node = setup::node_at_last()?;
     let held = locked::hold(&node)?;
     let recovered = out::recover(&node, &held);
     let troubles = out::troubles(&node);
@@ -67,7 +65,7 @@ pub(super) fn before_giving_up(error: CliError) -> CliError {
 }
 
 fn put_back_at_last() -> Result<(), CliError> {
-    let node = setup::node(Path::new("/"))?;
+    let node = setup::node_at_last()?;
     if out::lying_out(&node).is_empty() && out::troubles(&node).is_empty() {
         return Ok(());
     }

@@ -19,8 +19,8 @@ use crate::adapters::processes::Processes;
 use crate::adapters::services::{BySystemd, NotRunning};
 use crate::config::{Config, ConfigError, parse_bytes};
 use crate::daemon::{DaemonError, Settings};
-use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner};
-use crate::observe::{Distribution, declined};
+use crate::domain::{Fact, FileFacts, Layout, Mode, NodePath, Owner, Paths};
+use crate::observe::{Distribution, declined, static_pod_path};
 use crate::plan::select;
 use crate::report::{Colour, ExitClass, config_error_text};
 
@@ -122,12 +122,13 @@ pub(super) struct Setup {
 impl Setup {
     /// Opens the node and reads the configuration.
     pub(super) fn new(global: &Global) -> Result<Self, CliError> {
-        let node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
+        let mut node = node(global.root.as_deref().unwrap_or(Path::new("/")))?;
+        let config_file = global.config.clone();
+        let settings = settings(&node, config_file.as_deref())?;
+        lay_out(&mut node, &settings.config.paths);
         if let Some(distribution) = declined(&node) {
             return Err(CliError::Declined(distribution));
         }
-        let config_file = global.config.clone();
-        let settings = settings(&node, config_file.as_deref())?;
         node.kubeconfig.set(settings.config.api.kubeconfig.clone());
         Ok(Self {
             node,
@@ -141,9 +142,39 @@ impl Setup {
     pub(super) fn reload(&self) -> Result<Settings, String> {
         let settings =
             settings(&self.node, self.config_file.as_deref()).map_err(|error| error.to_string())?;
+        if settings.config.paths != self.settings.config.paths {
+            return Err(
+                "`paths` is not what it was, which takes a restart: systemctl restart holdfast".to_owned(),
+            );
+        }
         self.node.kubeconfig.set(settings.config.api.kubeconfig.clone());
         Ok(settings)
     }
+}
+
+/// Tells the node where its things are: what the operator says, and where its kubelet runs static pods from.
+pub(super) fn lay_out(node: &mut Node, paths: &Paths) {
+    node.layout = Layout::of(paths);
+    if paths.manifests.is_some() {
+        return;
+    }
+    // One right below the root has no folder beside it that a manifest could lie in for a moment.
+    if let Fact::Known(manifests) = static_pod_path(node)
+        && manifests.components().count() > 1
+    {
+        node.layout = Layout::of(&Paths {
+            manifests: Some(manifests),
+            ..paths.clone()
+        });
+    }
+}
+
+/// The node for who must go on without a configuration: laid out as that says if it can be read, else as the kubelet says.
+pub(super) fn node_at_last() -> Result<Node, CliError> {
+    let mut node = node(Path::new("/"))?;
+    let paths = settings(&node, None).map_or_else(|_| Paths::default(), |settings| settings.config.paths);
+    lay_out(&mut node, &paths);
+    Ok(node)
 }
 
 /// What gives the simulated node that stands for every node of this process.

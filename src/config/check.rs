@@ -14,7 +14,7 @@ use super::{
     Action, ApiAccess, Conditional, Config, Cut, Disruption, Drain, Encryption, MAX_DEADLINE, MAX_DRAIN,
     ManifestsFolder, Profile, Window,
 };
-use crate::domain::{InvalidPath, NodePath};
+use crate::domain::{InvalidPath, NodePath, Paths};
 
 /// The configuration of a tree.
 pub(super) fn config(root: &Node) -> Result<Config, Problem> {
@@ -53,6 +53,7 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
                 Ok(())
             }),
             ("api", |config, node| api(&mut config.api, node)),
+            ("paths", |config, node| paths(&mut config.paths, node)),
         ],
     )?;
     if let Some(node) = root.get("controls") {
@@ -203,6 +204,51 @@ fn api(api: &mut ApiAccess, node: &Node) -> Result<(), Problem> {
             Ok(())
         })],
     )
+}
+
+fn paths(paths: &mut Paths, node: &Node) -> Result<(), Problem> {
+    fill(
+        paths,
+        node,
+        &[
+            ("manifests", |paths, node| {
+                paths.manifests = folder(node)?;
+                Ok(())
+            }),
+            ("kubernetes", |paths, node| {
+                paths.kubernetes = folder(node)?;
+                Ok(())
+            }),
+            ("pki", |paths, node| {
+                paths.pki = folder(node)?;
+                Ok(())
+            }),
+            ("kubelet", |paths, node| {
+                paths.kubelet = folder(node)?;
+                Ok(())
+            }),
+            ("etcdData", |paths, node| {
+                paths.etcd_data = folder(node)?;
+                Ok(())
+            }),
+        ],
+    )
+}
+
+/// A folder of the node's own: what lies in it may be given another mode or owner, and what lies beside it is Holdfast's for a moment.
+fn folder(node: &Node) -> Result<Option<NodePath>, Problem> {
+    if node.content == Content::Nothing {
+        return Ok(None);
+    }
+    let path = path(node)?;
+    if path.components().count() < 2 {
+        return Err(Problem::at(
+            node.at,
+            format!("{} is a folder of the whole system", quote(path.as_str())),
+        )
+        .hint("name the folder that is Kubernetes' own, like /etc/kubernetes/manifests".to_owned()));
+    }
+    Ok(Some(path))
 }
 
 fn path(node: &Node) -> Result<NodePath, Problem> {

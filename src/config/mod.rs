@@ -26,7 +26,7 @@ pub use profile::Profile;
 pub use raw::{ConfigError, parse, parse_bytes};
 pub use window::{Window, WindowState};
 
-use crate::domain::{Component, ControlId, FlagName, NodePath};
+use crate::domain::{Component, ControlId, FlagName, NodePath, Paths};
 
 /// What is done about a drift without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -83,6 +83,8 @@ pub struct Config {
     pub full_pass: Duration,
     /// How the API is asked.
     pub api: ApiAccess,
+    /// Where things are that are not where kubeadm puts them.
+    pub paths: Paths,
 }
 
 /// How the API is asked.
@@ -199,6 +201,7 @@ impl Default for Config {
             },
             full_pass: Duration::from_secs(180),
             api: ApiAccess::default(),
+            paths: Paths::default(),
         }
     }
 }

@@ -128,6 +128,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 encryption: Config::default().encryption,
                 full_pass: Duration::from_secs(full_pass),
                 api: ApiAccess::default(),
+                paths: crate::domain::Paths::default(),
             }
         },
     )

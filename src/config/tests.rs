@@ -36,7 +36,7 @@ fn nothing_is_the_default() {
         "# nothing\n",
         "---\n",
         "{}\n",
-        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\napi:\n  kubeconfig:\n",
+        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\napi:\n  kubeconfig:\npaths:\n  manifests:\n  pki:\n",
     ] {
         assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
     }
@@ -91,6 +91,7 @@ disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZon
 encryption: { rotateEvery: 90d, cut: auto }
 fullPass: 10m
 api: { kubeconfig: /etc/holdfast/api.conf }
+paths: { manifests: /opt/k8s/pods, etcdData: /data/etcd/ }
 "#;
     let exception = |reason: &str, owner: Option<&str>, until: &str| Exception {
         reason: reason.to_owned(),
@@ -177,6 +178,11 @@ api: { kubeconfig: /etc/holdfast/api.conf }
         api: ApiAccess {
             kubeconfig: Some("/etc/holdfast/api.conf".parse().unwrap()),
         },
+        paths: crate::domain::Paths {
+            manifests: Some("/opt/k8s/pods".parse().unwrap()),
+            etcd_data: Some("/data/etcd".parse().unwrap()),
+            ..crate::domain::Paths::default()
+        },
     };
     assert_eq!(parse(text), Ok(expected.clone()));
     assert_eq!(parse_bytes(text.replace('\n', "\r\n").as_bytes()), Ok(expected));
@@ -227,7 +233,7 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: unknown key \"colour\" | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api, paths"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
@@ -262,6 +268,23 @@ fn a_kubeconfig_is_named_by_its_whole_path() {
     }
     assert!(refusal("api: { kubeconfig: 7 }").starts_with("1:20: expected a text, found"));
     assert!(refusal("api: { kubeConfig: /a }").starts_with("1:8: unknown key \"kubeConfig\""));
+}
+
+#[test]
+fn places_are_whole_paths_of_folders_that_are_kubernetes_own() {
+    assert_eq!(
+        refusal("paths: { manifests: manifests }"),
+        "1:21: \"manifests\" is not an absolute path without \"..\" | write the whole path on the node, like /etc/holdfast/api.conf"
+    );
+    for folder in ["/", "/etc"] {
+        assert_eq!(
+            refusal(&format!("paths: {{ pki: {folder} }}")),
+            format!(
+                "1:15: \"{folder}\" is a folder of the whole system | name the folder that is Kubernetes' own, like /etc/kubernetes/manifests"
+            )
+        );
+    }
+    assert!(refusal("paths: { manifest: /a/b }").starts_with("1:10: unknown key \"manifest\""));
 }
 
 #[test]
@@ -522,7 +545,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api"
+        "1:1: expected keys with values, found a list | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api, paths"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),

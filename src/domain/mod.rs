@@ -29,7 +29,7 @@ pub use flag::{FlagName, InvalidFlagName};
 pub use host::{
     ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, Searched, SignIn, Usage,
 };
-pub use layout::Layout;
+pub use layout::{Layout, Paths};
 pub use mode::{InvalidMode, Mode};
 pub use node_path::{InvalidPath, NodePath, PathPattern};
 pub use observation::{

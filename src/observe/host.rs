@@ -269,7 +269,13 @@ fn held(node: &Node, asked: &AskedPair, certificate: &[u8], key: &[u8]) -> Fact<
 
 fn exposed_keys(node: &Node) -> Fact<BTreeMap<NodePath, Searched>> {
     let mut all = BTreeMap::new();
-    for folder in named(&KEY_FOLDERS) {
+    let mut folders: Vec<NodePath> = named(&KEY_FOLDERS)
+        .map(|folder| node.layout.place(&folder))
+        .collect();
+    if !folders.iter().any(|folder| node.layout.pki.is_within(folder)) {
+        folders.push(node.layout.pki.clone());
+    }
+    for folder in folders {
         let searched = match node.files.facts(&folder) {
             Fact::Known(facts) => {
                 let mut search = Search {

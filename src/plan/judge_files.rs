@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
-use super::targets::{not_looked_at, paths_of};
+use super::targets::{not_looked_at, paths_of, placed, placed_patterns};
 use crate::controls::{Kit, Precondition, Remedy, Target};
 use crate::domain::{
     Account, Component, Fact, FileFacts, FileId, FileKind, Layout, Mode, NodePath, Observation, Owner, Reason,
@@ -318,11 +318,12 @@ impl std::fmt::Display for Wanted<'_> {
 fn name_of(target: &Target, layout: &Layout) -> String {
     match target {
         Target::Manifest(component) => layout.manifest(*component).to_string(),
-        Target::Files(paths) => joined(paths),
-        Target::Matching(patterns) => joined(patterns),
-        Target::Tree(folder) => folder.to_string(),
+        Target::Files(paths) => joined(&placed(paths, layout)),
+        Target::Matching(patterns) => joined(&placed_patterns(patterns, layout)),
+        Target::Tree(folder) => layout.place(folder).to_string(),
         Target::Entries { paths, patterns } => {
-            let names: Vec<String> = [joined(paths), joined(patterns)].into();
+            let (paths, patterns) = (placed(paths, layout), placed_patterns(patterns, layout));
+            let names: Vec<String> = [joined(&paths), joined(&patterns)].into();
             names
                 .into_iter()
                 .filter(|names| !names.is_empty())

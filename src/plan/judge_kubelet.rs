@@ -292,7 +292,8 @@ impl Look<'_> {
 
     fn static_pod_path(&self) -> Evidence {
         let object = format!("kubelet {}", STATIC_POD_PATH.key);
-        let guarded = &self.context.layout.manifests;
+        // Where it is looked for, and not where it is found: whoever moves it must say so.
+        let guarded = Layout::of(&self.context.config.paths).manifests;
         match self.effective(&STATIC_POD_PATH) {
             Err(why) => unknown(object, guarded.as_str(), &why),
             Ok(found) => {

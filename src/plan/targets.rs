@@ -49,15 +49,18 @@ pub fn paths_of(
 ) -> Fact<Asked> {
     match target {
         Target::Manifest(component) => known_files([layout.manifest(*component)]),
-        Target::Files(paths) => known_files(paths.iter().cloned()),
+        Target::Files(paths) => known_files(placed(paths, layout)),
         Target::Matching(patterns) => Fact::Known(Asked {
             files: Vec::new(),
-            patterns: patterns.clone(),
+            patterns: placed_patterns(patterns, layout),
         }),
-        Target::Tree(folder) => parsed([folder.as_str()], [format!("{folder}/**/*")]),
+        Target::Tree(folder) => {
+            let folder = layout.place(folder);
+            parsed([folder.as_str()], [format!("{folder}/**/*")])
+        }
         Target::Entries { paths, patterns } => Fact::Known(Asked {
-            files: paths.clone(),
-            patterns: patterns.clone(),
+            files: placed(paths, layout),
+            patterns: placed_patterns(patterns, layout),
         }),
         Target::FlagFiles { component, flags } => flag_files(*component, flags, manifests),
         Target::EtcdMembers => etcd_members(layout, manifests),
@@ -78,6 +81,19 @@ pub fn paths_of(
             .and_then(|file| known_files([file.clone()])),
         Target::KubeProxyKubeconfig => parsed(KUBE_PROXY_KUBECONFIGS, NOTHING),
     }
+}
+
+/// Where files of a kubeadm node are on this one.
+pub(super) fn placed(paths: &[NodePath], layout: &Layout) -> Vec<NodePath> {
+    paths.iter().map(|path| layout.place(path)).collect()
+}
+
+/// The same of patterns.
+pub(super) fn placed_patterns(patterns: &[PathPattern], layout: &Layout) -> Vec<PathPattern> {
+    patterns
+        .iter()
+        .map(|pattern| layout.place_of_pattern(pattern))
+        .collect()
 }
 
 /// The structured files that hold what a control asks, as paths of the node.

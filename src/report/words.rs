@@ -293,7 +293,7 @@ fn kubelet_rule(rule: &KubeletRule) -> String {
         ),
         KubeletRule::StaticPodPath => {
             format!(
-                "The kubelet's staticPodPath (--pod-manifest-path) is the folder of manifests that Holdfast guards. {OVER}"
+                "The kubelet's staticPodPath (--pod-manifest-path) is /etc/kubernetes/manifests, or what `paths.manifests` of Holdfast's configuration names. {OVER}"
             )
         }
         KubeletRule::HandlersOff => {
