@@ -224,7 +224,7 @@ fn an_api_server_that_runs_is_not_restarted_into_what_it_does_not_read_its_value
     for (text, part) in [
         (
             other.as_str(),
-            "has no key for 2 of the stored values, as /registry/secrets/",
+            "of the stored values, as /registry/secrets/default/a",
         ),
         (
             "nothing: [of a configuration\n",
