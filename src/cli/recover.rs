@@ -3,6 +3,7 @@
 use super::setup::{self, CliError};
 use super::{complain, locked, say, warn_in_journal};
 use crate::adapters::Node;
+use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::apply::out;
 use crate::journal::JournalState;
@@ -50,7 +51,12 @@ pub(super) fn first(node: &Node, journal: &JournalState) -> Result<(), CliError>
     if journal.in_flight.is_some() || out::lying_out(node).is_empty() {
         return Ok(());
     }
-    put_back(node, &locked::hold(node)?);
+    let held = locked::hold(node)?;
+    // Another Holdfast may have begun to take it out between the two looks.
+    let begun = JournalStore::peek(&node.files, &node.layout);
+    if !begun.is_ok_and(|state| state.in_flight.is_some()) {
+        put_back(node, &held);
+    }
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! Whether a restart would make the API server load a configuration that it does not start with, or that does not read what is stored.
 
-use super::{PATIENCE, RotateError, guard};
+use super::guard::{self, Guard};
+use super::{PATIENCE, RotateError};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
 use crate::at_rest::{Configured, Present, both, lost};
 use crate::census::{Census, Held};
-use crate::domain::{Digest, Manifest};
+use crate::domain::Manifest;
 use crate::encryption::EncryptionConfig;
 use crate::journal::JournalState;
 use crate::observe::at_rest;
@@ -32,7 +33,7 @@ pub fn danger(node: &Node, journal: &JournalState) -> Option<String> {
     let rotation = journal.rotations.rotation.as_ref();
     let known = journal.encryption.as_ref();
     let is_known = known.is_some_and(|known| known.digest == digest);
-    let loaded = runs(node, &manifest);
+    let loaded = Guard::new(node).ok().and_then(|guard| guard.loaded());
     if is_known || loaded == Some(digest) || guard::is_at_hand(rotation, digest, journal.load_refused) {
         return None;
     }
@@ -51,15 +52,6 @@ pub fn danger(node: &Node, journal: &JournalState) -> Option<String> {
         )),
         Present::NoFlag | Present::Unknown(_) | Present::NotMounted { .. } | Present::NoFile { .. } => None,
     }
-}
-
-fn runs(node: &Node, manifest: &Manifest) -> Option<Digest> {
-    let api = at_rest::client(node, manifest).ok()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .ok()?;
-    runtime.block_on(at_rest::loaded(&api)).known().copied()
 }
 
 /// What is stored, by the keys of this configuration and of the one that was last in order, if that is known.

@@ -352,7 +352,7 @@ impl<'a> Guard<'a> {
     }
 
     /// The configuration that the API server says it runs with.
-    fn loaded(&self) -> Option<Digest> {
+    pub(super) fn loaded(&self) -> Option<Digest> {
         let manifest = at_rest::manifest(self.node).known()?.clone();
         let api = at_rest::client(self.node, &manifest).ok()?;
         self.runtime.block_on(at_rest::loaded(&api)).known().copied()
