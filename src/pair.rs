@@ -2,11 +2,13 @@
 //! digest of its public half.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
+use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
@@ -42,6 +44,7 @@ pub fn pair(
         fits: Digest::of(leaf.public_key().raw) == private,
         issued,
         lacks: lacks(leaf, wanted)?,
+        names: names(leaf)?,
     })
 }
 
@@ -183,6 +186,32 @@ fn lacks(leaf: &X509Certificate<'_>, wanted: &[Usage]) -> Result<Vec<Usage>, Str
             }
     };
     Ok(wanted.iter().filter(|wanted| !allowed(wanted)).copied().collect())
+}
+
+/// What it is for, as text: DNS names and addresses.
+fn names(leaf: &X509Certificate<'_>) -> Result<Vec<String>, String> {
+    let names = leaf
+        .subject_alternative_name()
+        .map_err(|_| "subjectAltName stands twice in the certificate, or is not understood")?;
+    let Some(names) = names else {
+        return Ok(Vec::new());
+    };
+    let named = |name: &GeneralName<'_>| {
+        if let GeneralName::DNSName(name) = name {
+            return Some((*name).to_owned());
+        }
+        let GeneralName::IPAddress(bytes) = name else {
+            return None;
+        };
+        address(bytes)
+    };
+    Ok(names.value.general_names.iter().filter_map(named).collect())
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let sixteen = <[u8; 16]>::try_from(bytes).map(IpAddr::from);
+    four.or(sixteen).ok().map(|address| address.to_string())
 }
 
 #[cfg(test)]

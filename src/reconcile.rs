@@ -9,15 +9,16 @@ use crate::adapters::lock::Held;
 use crate::apply::{Applier, Outcome, out};
 use crate::config::{Config, Pause};
 use crate::controls::{Control, Kit};
-use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Observation};
+use crate::domain::{Component, ControlId, Digest, Fact, FlagName, NodePath, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
     Request, ask_for_cluster, ask_for_external_ips, ask_for_grants, ask_for_kubelet, ask_for_pod_security,
-    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_values, observe,
+    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_pairs, look_at_values,
+    observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
-    WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
+    WithheldReason, bounce_now, bounce_to_mend, build, client_ca_of, enable_now, judge,
 };
 
 /// How a look at the node is meant.
@@ -113,6 +114,14 @@ pub fn look(
     let wants = Wants::of(&looked.findings, acts);
     look_at_values(node, &wants.values, &mut looked.observation);
     look_at_kits(node, &wants.kits, &mut looked.observation);
+    if wants.client_ca.is_some() || wants.kits.iter().any(|(kit, _, _)| kit.is_about_pairs()) {
+        look_at_pairs(
+            node,
+            &wants.values,
+            wants.client_ca.as_ref(),
+            &mut looked.observation,
+        );
+    }
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         wants.ask(node, &mut looked.observation);
@@ -142,6 +151,8 @@ struct Wants {
     kits: Vec<(Kit, FlagName, String)>,
     /// True when a setting of the kubelet is to change.
     kubelet: bool,
+    /// The file by which the kubelet is to verify its clients.
+    client_ca: Option<NodePath>,
 }
 
 impl Wants {
@@ -190,7 +201,22 @@ impl Wants {
                     self.kits.push((*kit, name, value));
                 }
             }
-            Mend::Kubelet { .. } => self.kubelet = true,
+            Mend::Flags {
+                kit,
+                component,
+                flags,
+            } => {
+                for (name, value) in flags {
+                    self.values.push((*component, name.clone(), value.clone()));
+                    if let Some(kit) = kit {
+                        self.kits.push((*kit, name.clone(), value.clone()));
+                    }
+                }
+            }
+            Mend::Kubelet { setting, .. } => {
+                self.kubelet = true;
+                self.client_ca = client_ca_of(setting).or(self.client_ca.take());
+            }
             Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {}
         }
     }

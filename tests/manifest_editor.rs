@@ -105,6 +105,7 @@ enum Mutation {
     OtherSpelling,
     DocumentMarks,
     NoVolumes,
+    NoProbeHost,
     // These may be refused.
     FlowCommand,
     FlowVolumes,
@@ -125,7 +126,7 @@ enum Mutation {
 }
 
 impl Mutation {
-    const PLAIN: [Self; 18] = [
+    const PLAIN: [Self; 19] = [
         Self::Comments,
         Self::EndOfLineComments,
         Self::Quotes,
@@ -144,6 +145,7 @@ impl Mutation {
         Self::OtherSpelling,
         Self::DocumentMarks,
         Self::NoVolumes,
+        Self::NoProbeHost,
     ];
     const ODD: [Self; 16] = [
         Self::FlowCommand,
@@ -281,6 +283,7 @@ impl Page {
                 }
             }
             Mutation::CarriageReturns => self.ending = "\r\n",
+            Mutation::NoProbeHost => self.lines.retain(|line| !line.trim_start().starts_with("host:")),
             Mutation::IndentedSequences => {
                 let mut inside: Option<usize> = None;
                 for line in &mut self.lines {
@@ -579,7 +582,7 @@ impl Random {
             "/etc/ssl/certs",
             "/a b",
         ]);
-        match self.below(10) {
+        match self.below(11) {
             0..=3 => Edit::SetFlag { name, value },
             4 | 5 => Edit::InsertFlag { name, value },
             6 | 7 => Edit::RemoveFlag { name },
@@ -589,6 +592,9 @@ impl Random {
                     .to_owned(),
                 path: path.parse().unwrap(),
                 kind: self.pick(&["", "DirectoryOrCreate", "File"]).to_owned(),
+            },
+            9 => Edit::SetProbeHost {
+                host: self.pick(&["127.0.0.1", "::1", "192.0.2.1"]).to_owned(),
             },
             _ => Edit::AddMount {
                 volume: self.pick(&["audit", "ca-certs", "on", "123"]).to_owned(),
@@ -678,6 +684,18 @@ fn oracle(mut value: Value, component: Component, edit: &Edit) -> Expected {
                 "mountPath",
             )
             .map_or(Expected::Taken, |()| Expected::Value(value))
+        }
+        Edit::SetProbeHost { host } => {
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                let Some(asks) = value["spec"]["containers"][index]
+                    .get_mut(probe)
+                    .and_then(|probe| probe.get_mut("httpGet"))
+                else {
+                    continue;
+                };
+                asks["host"] = host.as_str().into();
+            }
+            Expected::Value(value)
         }
         Edit::SetFlag { name, value: to } => {
             let words = words_of(&value, index);
@@ -781,7 +799,10 @@ fn touched(edit: &Edit) -> Option<(String, bool)> {
     match edit {
         Edit::SetFlag { name, .. } => Some((name.as_str().to_owned(), false)),
         Edit::RemoveFlag { name } => Some((name.as_str().to_owned(), true)),
-        Edit::InsertFlag { .. } | Edit::AddVolume { .. } | Edit::AddMount { .. } => None,
+        Edit::InsertFlag { .. }
+        | Edit::AddVolume { .. }
+        | Edit::AddMount { .. }
+        | Edit::SetProbeHost { .. } => None,
     }
 }
 
@@ -807,6 +828,9 @@ fn assert_only_meant_lines(before: &str, after: &str, edit: &Edit, context: &str
             .is_some_and(|(name, _)| flag_of(line).as_ref() == Some(name));
         let blank = line.trim().is_empty() || line.trim_start().starts_with('#');
         let value_of_split = after_a_split && !blank;
+        if matches!(edit, Edit::SetProbeHost { .. }) && line.trim_start().starts_with("host:") {
+            continue;
+        }
         if meant || value_of_split {
             let comment = line.find("# note-").map(|at| line[at..].trim_end().to_owned());
             comments.extend(comment);

@@ -24,6 +24,13 @@ pub trait Cluster {
 
     /// How the etcd is, stacked or external, that the API server of these manifests uses. `Unknown` when it does not answer.
     fn etcd(&self, files: &Files, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState>;
+
+    /// The hosts by which the members of that etcd reach each other. `Unknown` when it does not answer.
+    fn etcd_peers(
+        &self,
+        files: &Files,
+        manifests: &BTreeMap<Component, Fact<Manifest>>,
+    ) -> Fact<BTreeSet<String>>;
 }
 
 /// A cluster that kubeadm made, asked with the node's own credentials.
@@ -103,17 +110,37 @@ impl Cluster for KubeadmCluster {
 
     /// Runs a runtime of its own, too.
     fn etcd(&self, files: &Files, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState> {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return Fact::unknown(format!("etcd could not be asked: {error}")),
+        let access = match etcd::any_access(files, manifests) {
+            Ok(access) => access,
+            Err(why) => return Fact::Unknown(why),
         };
-        let state = match etcd::any_access(files, manifests) {
-            Ok(access) => runtime.block_on(etcd::state(&access, self.timeout)),
-            Err(why) => Fact::Unknown(why),
-        };
-        runtime.shutdown_background();
-        state
+        alone(etcd::state(&access, self.timeout))
     }
+
+    /// Runs a runtime of its own, too.
+    fn etcd_peers(
+        &self,
+        files: &Files,
+        manifests: &BTreeMap<Component, Fact<Manifest>>,
+    ) -> Fact<BTreeSet<String>> {
+        let access = match etcd::any_access(files, manifests) {
+            Ok(access) => access,
+            Err(why) => return Fact::Unknown(why),
+        };
+        alone(etcd::peers(&access, self.timeout))
+    }
+}
+
+/// Asks etcd in a runtime of its own.
+fn alone<T>(asked: impl Future<Output = Fact<T>>) -> Fact<T> {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Fact::unknown(format!("etcd could not be asked: {error}")),
+    };
+    let said = runtime.block_on(asked);
+    // A name that is still being looked up must not be waited for.
+    runtime.shutdown_background();
+    said
 }
 
 /// Where the API server of these manifests is.

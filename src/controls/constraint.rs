@@ -5,8 +5,20 @@ use crate::domain::FlagName;
 /// What must hold of a flag, or of several that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Constraint {
-    /// It is given, and so are these: a certificate and its key.
-    GivenWith(Vec<FlagName>),
+    /// The file of a certificate is given, and so is that of its key.
+    Pair {
+        /// The flag of the key.
+        key: FlagName,
+        /// kubeadm's files of both, which the flags should name where they are not given.
+        usual: [&'static str; 2],
+    },
+    /// A switch is on, and the authority by which it verifies is given.
+    Verifies {
+        /// The flag of the authority's file.
+        authority: FlagName,
+        /// kubeadm's file of it, which the flag should name where it is not given.
+        usual: &'static str,
+    },
     /// It is given; where it is not, this file of kubeadm's is what it should name.
     Names(&'static str),
     /// Neither it nor any of these is given.
@@ -89,7 +101,8 @@ impl Constraint {
                 let has = |wanted: &&str| items.iter().any(|item| item == wanted);
                 rule.contains.iter().all(has) && !rule.without.iter().any(has)
             }
-            Self::GivenWith(_)
+            Self::Pair { .. }
+            | Self::Verifies { .. }
             | Self::NotGiven(_)
             | Self::OffOr { .. }
             | Self::Suites { .. }

@@ -1,6 +1,6 @@
 //! What certificates, the encryption configuration and the audit policy of the node say.
 
-use super::{CertificateRule, Control, Remedy, Requirement, id};
+use super::{CertificateRule, Control, Kit, Remedy, Requirement, id};
 
 const CIS: &str = "CIS Kubernetes Benchmark 1.12";
 
@@ -13,7 +13,7 @@ pub(super) fn controls() -> Vec<Control> {
             rule: rule.into(),
             title: title.into(),
             rationale,
-            remedy: Remedy::ReportOnly(remedy),
+            remedy,
             requirement,
             sources,
         };
@@ -23,7 +23,9 @@ pub(super) fn controls() -> Vec<Control> {
             "apiserver.encryption.provider",
             "what encrypts secrets in etcd is strong",
             Requirement::EncryptsSecrets,
-            "`holdfast encryption enable`, or `rotate --provider` for a rotation to another provider",
+            Remedy::ReportOnly(
+                "`holdfast encryption enable`, or `rotate --provider` for a rotation to another provider",
+            ),
             "The first provider of the rule that covers secrets writes them. The nonce of aesgcm is random, so a key must be replaced before \
              some 200,000 writes: encryption.rotateEvery does that. identity is plaintext.",
             CIS,
@@ -33,7 +35,9 @@ pub(super) fn controls() -> Vec<Control> {
             "etcd.separate-ca",
             "etcd trusts an authority of its own",
             Requirement::Certificates(CertificateRule::OwnEtcdAuthority),
-            "an authority for etcd alone, and certificates by it for etcd and the API server: a migration",
+            Remedy::ReportOnly(
+                "an authority for etcd alone, and certificates by it for etcd and the API server: a migration",
+            ),
             "Whoever has a certificate by an authority that etcd trusts reads and writes everything. The cluster's authority signs for every \
              kubelet and every user.",
             CIS,
@@ -43,7 +47,9 @@ pub(super) fn controls() -> Vec<Control> {
             "apiserver.audit.policy-content",
             "the audit policy covers what matters",
             Requirement::AuditPolicy,
-            "a rule for it at level Metadata, before any rule of level None that covers it, and a restart of kube-apiserver",
+            Remedy::ReportOnly(
+                "a rule for it at level Metadata, before any rule of level None that covers it, and a restart of kube-apiserver",
+            ),
             "Access to secrets, configmaps and token reviews, changes of pods and deployments, and connections into pods and services are what \
              an intruder does. The first rule that matches a request decides, so a catch-all before the others hides them all.",
             "CIS Kubernetes Benchmark 1.12; kubernetes apiserver/pkg/audit/policy/checker.go",
@@ -53,7 +59,7 @@ pub(super) fn controls() -> Vec<Control> {
             "flag.duplicates",
             "no flag stands twice that counts once",
             Requirement::FlagsOnce,
-            "all but the last taken out of the manifest, and a restart of the component: which one was meant only a person can tell",
+            Remedy::Conditional(Kit::OneFlag),
             "Of a flag that is given twice the last value counts, and of a list all do. Scanners that read the first are told what does not hold, and so is \
              whoever reads the manifest.",
             "github.com/spf13/pflag; kube-bench 0.15.6, whose patterns take the first",
@@ -63,7 +69,9 @@ pub(super) fn controls() -> Vec<Control> {
             "controlplane.pod-spec-drift",
             "the pods of the control plane were not widened",
             Requirement::NotWidened,
-            "what is more taken out of the manifest, or an exception that says what it is for (a KMS plug-in beside the API server, a volume of yours)",
+            Remedy::ReportOnly(
+                "what is more taken out of the manifest, or an exception that says what it is for (a KMS plug-in beside the API server, a volume of yours)",
+            ),
             "Whoever can write one manifest has the node, and a container that was slipped in beside a component, a capability or a folder of the node is how \
              it is kept. GODEBUG in the environment brings back what Go has switched off.",
             "MITRE ATT&CK T1525 and T1610; kubernetes.io, API server bypass risks; cmd/kubeadm/app/util/staticpod/utils.go",
@@ -76,7 +84,9 @@ pub(super) fn controls() -> Vec<Control> {
                 authorities: false,
                 days: 30,
             }),
-            "`kubeadm certs renew` and a restart of what uses it (the kubelet renews its own)",
+            Remedy::ReportOnly(
+                "`kubeadm certs renew` and a restart of what uses it (the kubelet renews its own)",
+            ),
             "With an expired certificate a component can no longer sign in: the control plane of the node stands still.",
             "kubernetes.io, Certificate Management with kubeadm",
         ),
@@ -88,7 +98,9 @@ pub(super) fn controls() -> Vec<Control> {
                 authorities: true,
                 days: 365,
             }),
-            "a rotation of the authority by hand (kubernetes.io, Manual Rotation of CA Certificates): kubeadm never renews one",
+            Remedy::ReportOnly(
+                "a rotation of the authority by hand (kubernetes.io, Manual Rotation of CA Certificates): kubeadm never renews one",
+            ),
             "When an authority ends, so does every certificate by it, on every node and in every kubeconfig.",
             "kubernetes.io, PKI certificates and requirements",
         ),
@@ -97,7 +109,7 @@ pub(super) fn controls() -> Vec<Control> {
             "cert.weak-key",
             "keys and signatures of certificates are strong",
             Requirement::Certificates(CertificateRule::Strong),
-            "the certificate made anew with a strong key (kubeadm: encryptionAlgorithm)",
+            Remedy::ReportOnly("the certificate made anew with a strong key (kubeadm: encryptionAlgorithm)"),
             "A key below 112 bits of security (RSA 2048) can be computed, and a signature over MD5 or SHA-1 can be moved to another certificate.",
             "NIST SP 800-57 part 1; NIST SP 800-131A",
         ),

@@ -38,6 +38,30 @@ pub enum Kit {
     KubeletHandlers,
     /// The kubelet sets no kernel parameter.
     KernelDefaults,
+    /// The API server shows the kubelets a client certificate.
+    KubeletClient,
+    /// The API server shows etcd a client certificate.
+    EtcdClient,
+    /// The API server serves kubeadm's certificate.
+    ApiServing,
+    /// No file of static tokens is read.
+    StaticTokens,
+    /// Tokens of service accounts are verified with the key that fits the one that signs them.
+    TokenKey,
+    /// What turns on every alpha feature goes.
+    AlphaOff,
+    /// A flag that stands several times stands once, with the value that counts.
+    OneFlag,
+    /// A port of metrics and health is open to the node alone, and the probes ask there.
+    Loopback,
+    /// etcd serves kubeadm's certificate, and none that it makes itself.
+    EtcdServing,
+    /// etcd asks its clients for certificates.
+    EtcdClients,
+    /// etcd's peers show each other certificates that they verify.
+    EtcdPeers,
+    /// etcd offers strong cipher suites only.
+    EtcdSuites,
 }
 
 /// What a flag's value needs on the node.
@@ -91,6 +115,21 @@ const TOO_MUCH: [&str; 7] = [
 ];
 
 impl Kit {
+    /// True when it needs a certificate and a key that belong together, or a key that fits another.
+    #[must_use]
+    pub const fn is_about_pairs(self) -> bool {
+        matches!(
+            self,
+            Self::KubeletClient
+                | Self::EtcdClient
+                | Self::ApiServing
+                | Self::TokenKey
+                | Self::EtcdServing
+                | Self::EtcdClients
+                | Self::EtcdPeers
+        )
+    }
+
     /// What it needs, in words.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a table")]
@@ -160,6 +199,54 @@ impl Kit {
                 "kernel parameters that the host sets itself at each boot (sysctl.d), as the kubelet wants them, and `conditional: allow` in the \
                  configuration: with a file less the kubelet does not start after the next boot"
             }
+            Self::KubeletClient => {
+                "both files there, the key the certificate's, and the certificate by the authority that the kubelet verifies its clients with: \
+                 another one stops exec, logs and metrics"
+            }
+            Self::EtcdClient => {
+                "both files there, the key the certificate's, and the certificate by the authority that etcd verifies its clients with: with \
+                 another one the API server does not start"
+            }
+            Self::ApiServing => {
+                "both files there, the key the certificate's, the certificate by the authority that pods are given, and for the address that the \
+                 API server advertises"
+            }
+            Self::StaticTokens => {
+                "`conditional: allow` in the configuration, and the certainty that no bootstrap or emergency user needs the file: its users \
+                 lose access at once. The file itself stays where it is"
+            }
+            Self::TokenKey => {
+                "`conditional: allow` in the configuration, and a public key that fits the keys which sign, of the API server and of the \
+                 controller manager: a wrong one makes every token void"
+            }
+            Self::AlphaOff => {
+                "`conditional: allow` in the configuration, and the certainty that no object of an alpha API is needed: it can no longer be \
+                 reached. Only the switch that turns on all goes, those of single features stay"
+            }
+            Self::OneFlag => {
+                "`conditional: allow` in the configuration, and a flag of which Holdfast knows what counts where it stands several times: the \
+                 last value, or all of them. That value stays, at the place of the last"
+            }
+            Self::Loopback => {
+                "`conditional: allow` in the configuration, and the certainty that nobody scrapes the port from elsewhere. The probes of the \
+                 manifest are made to ask the same address"
+            }
+            Self::EtcdServing => {
+                "`conditional: allow` in the configuration, both files there, the key the certificate's, and the certificate by the authority that \
+                 the API server verifies etcd with. etcd restarts once, as the only member"
+            }
+            Self::EtcdClients => {
+                "`conditional: allow` in the configuration, and an API server that shows a certificate of the authority which etcd is to verify \
+                 its clients with. Clients that show none (a script of backups) are refused from then on; etcd restarts once, as the only member"
+            }
+            Self::EtcdPeers => {
+                "`conditional: allow` in the configuration, both files there, the key the certificate's, the certificate by the authority of the \
+                 peers, and no other member (--initial-cluster): with others each would need its certificate first"
+            }
+            Self::EtcdSuites => {
+                "`conditional: allow` in the configuration: clients that know other suites only are refused. What is strong in the list stays, \
+                 and the two suites of which HTTP/2 needs one come to it"
+            }
         }
     }
 
@@ -210,7 +297,19 @@ impl Kit {
             | Self::KubeletPids
             | Self::KubeletSeccomp
             | Self::KubeletHandlers
-            | Self::KernelDefaults => Ok(None),
+            | Self::KernelDefaults
+            | Self::KubeletClient
+            | Self::EtcdClient
+            | Self::ApiServing
+            | Self::StaticTokens
+            | Self::TokenKey
+            | Self::AlphaOff
+            | Self::OneFlag
+            | Self::Loopback
+            | Self::EtcdServing
+            | Self::EtcdClients
+            | Self::EtcdPeers
+            | Self::EtcdSuites => Ok(None),
         }
     }
 }

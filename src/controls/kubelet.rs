@@ -61,8 +61,8 @@ fn row(
 /// What is mended in the file. The others need a flag taken away, a node joined anew, or a value that nobody but the operator has.
 fn remedy(row_id: &str, needs: &'static str) -> Remedy {
     let kit = match row_id {
-        "CIS-4.2.1" | "CIS-4.2.2" | "CIS-4.2.4" | "CIS-4.2.6" | "CIS-4.2.10" | "X-KUBELET-02"
-        | "X-KUBELET-03" | "X-KUBELET-05" => None,
+        "CIS-4.2.1" | "CIS-4.2.2" | "CIS-4.2.3" | "CIS-4.2.4" | "CIS-4.2.6" | "CIS-4.2.10" | "X-FILE-04"
+        | "X-KUBELET-02" | "X-KUBELET-03" | "X-KUBELET-05" => None,
         "CIS-4.2.9" | "CIS-4.2.11" => Some(Kit::KubeletServing),
         "CIS-4.2.12" => Some(Kit::KubeletSuites),
         "CIS-4.2.13" => Some(Kit::KubeletPids),

@@ -52,6 +52,8 @@ pub enum Remedy {
     Safe,
     /// It is mended by an edit that restarts one component.
     Restarts,
+    /// It is mended by an edit that restarts one component, when what it needs is there; nobody's consent is asked.
+    RestartsWhen(Kit),
     /// It is mended when its precondition is proven; nothing restarts.
     When(Precondition),
     /// It is mended by an edit that restarts one component, if the operator allows that, when what it needs has been made or is there.
@@ -358,9 +360,10 @@ impl Control {
     #[must_use]
     pub const fn restarts(&self) -> Option<Component> {
         match (&self.remedy, &self.requirement) {
-            (Remedy::Restarts | Remedy::Conditional(_), Requirement::Flag { component, .. }) => {
-                Some(*component)
-            }
+            (
+                Remedy::Restarts | Remedy::RestartsWhen(_) | Remedy::Conditional(_),
+                Requirement::Flag { component, .. },
+            ) => Some(*component),
             (Remedy::Conditional(Kit::PodSecurity), _) => Some(Component::ApiServer),
             _ => None,
         }
@@ -374,6 +377,7 @@ impl Control {
             Remedy::Kubelet { kit, .. } => kit,
             Remedy::Safe
             | Remedy::Restarts
+            | Remedy::RestartsWhen(_)
             | Remedy::When(_)
             | Remedy::Quarantine
             | Remedy::ReportOnly(_) => None,
@@ -471,7 +475,13 @@ mod tests {
             ids.collect::<Vec<_>>()
         };
         let flags = ["1.4.1", "1.4.2", "3.2.1", "3.2.2", "4.3.1", "5.5.1"];
-        let guard = ["HF-FOLDER-1", "HF-FOLDER-2", "HF-CLUSTER-1", "HF-CLUSTER-2"];
+        let guard = [
+            "HF-ETCD-1",
+            "HF-FOLDER-1",
+            "HF-FOLDER-2",
+            "HF-CLUSTER-1",
+            "HF-CLUSTER-2",
+        ];
         let files: Vec<u32> = (1..=19).collect();
         let promised: BTreeSet<String> = cis("1.1", 21)
             .into_iter()

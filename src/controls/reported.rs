@@ -21,6 +21,8 @@ pub enum Reported {
     KubeletUnit,
     /// The control plane listens where it should, and nowhere else.
     Listeners,
+    /// Nobody but the API server and members is connected to etcd.
+    EtcdClients,
     /// sshd does not run on a worker.
     SshOnWorkers,
     /// The versions fit each other, and are maintained.
@@ -119,6 +121,15 @@ pub(super) fn controls() -> Vec<Control> {
             "DISA STIG V-242410 to V-242413; kubernetes.io, Ports and Protocols",
         ),
         row(
+            "HF-ETCD-1",
+            "etcd.clients",
+            "nobody but the API server and etcd's members is connected to etcd",
+            Reported::EtcdClients,
+            "a look at the program; a certificate of its own and a rule of the firewall where it is meant, or an exception that says what it is for",
+            "etcd asks no role what a client may do: whoever is connected with a certificate of its authority reads and writes every object.",
+            "kubernetes.io, Operating etcd clusters for Kubernetes; NSA and CISA Kubernetes Hardening Guidance",
+        ),
+        row(
             "X-NET-02",
             "host.sshd-worker",
             "sshd does not run on a worker",
@@ -186,6 +197,10 @@ impl Reported {
             Self::Listeners => {
                 "kube-apiserver, etcd and the kubelet listen beyond the node on the ports of --secure-port, of etcd's URLs for clients and peers, and of the \
                  kubelet's port; the others, and all else, on addresses of the node itself. None listens on 8080, 10251, 10252, 10255 or 4194."
+            }
+            Self::EtcdClients => {
+                "Every connection to a port that the etcd of this node listens on comes from its API server, from etcd itself, from Holdfast, or from the address \
+                 of a member. A program in a network of its own, as a pod, shows with its address. It is one look: who comes and goes may be missed."
             }
             Self::SshOnWorkers => {
                 "On a node without a control plane, no unit of sshd is started with the system."

@@ -1,7 +1,7 @@
 //! Facts of the host that are only reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Component, Fact, FileFacts, NodePath, Owner, Reason};
 
@@ -14,6 +14,12 @@ pub struct HostFacts {
     pub home_kubeconfigs: Fact<BTreeMap<NodePath, Fact<Vec<HomeKubeconfig>>>>,
     /// Certificates with their keys.
     pub pairs: Fact<Vec<Pair>>,
+    /// Certificates with their keys as they would be with the flags that are wanted.
+    pub pairs_to_be: Fact<Vec<Pair>>,
+    /// Who is connected to etcd and is neither an API server of this node nor etcd itself. `Absent` where no etcd runs here.
+    pub etcd_clients: Fact<Vec<EtcdClient>>,
+    /// The hosts of etcd's members; asked only when somebody from elsewhere is connected.
+    pub etcd_peers: Fact<BTreeSet<String>>,
     /// By folder, the files with a private key that others can read.
     pub exposed_keys: Fact<BTreeMap<NodePath, Searched>>,
     /// The kubelet's unit, its drop-ins and its environment files: their text.
@@ -91,6 +97,8 @@ pub struct PairFacts {
     pub issued: Fact<bool>,
     /// What it must not be used for, of what it is used for (extendedKeyUsage).
     pub lacks: Vec<Usage>,
+    /// The names and addresses that it is for (subjectAltName).
+    pub names: Vec<String>,
 }
 
 /// What a certificate is used for.
@@ -129,6 +137,17 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
+/// Who is connected to etcd.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EtcdClient {
+    /// From where.
+    pub address: IpAddr,
+    /// To which port of etcd's.
+    pub port: u16,
+    /// Which program of this node it is; `None` for one elsewhere, or in a network of its own.
+    pub program: Option<String>,
+}
+
 impl Default for HostFacts {
     /// Nothing was asked.
     fn default() -> Self {
@@ -137,6 +156,9 @@ impl Default for HostFacts {
             kubeconfigs: Fact::unknown(not_asked),
             home_kubeconfigs: Fact::unknown(not_asked),
             pairs: Fact::unknown(not_asked),
+            pairs_to_be: Fact::unknown(not_asked),
+            etcd_clients: Fact::unknown(not_asked),
+            etcd_peers: Fact::unknown(not_asked),
             exposed_keys: Fact::unknown(not_asked),
             kubelet_unit: Fact::unknown(not_asked),
             listeners: Fact::unknown(not_asked),

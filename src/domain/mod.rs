@@ -27,7 +27,8 @@ pub use fact::{Fact, Reason};
 pub use file_facts::{FileFacts, FileId, FileKind};
 pub use flag::{FlagName, InvalidFlagName};
 pub use host::{
-    ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, Searched, SignIn, Usage,
+    EtcdClient, ExposedKey, HomeKubeconfig, HostFacts, Kubeconfig, Listener, Pair, PairFacts, Searched,
+    SignIn, Usage,
 };
 pub use layout::{Layout, Paths};
 pub use mode::{InvalidMode, Mode};

@@ -206,6 +206,8 @@ fn inline(value: &Value) -> Option<String> {
     match value {
         Value::Bool(value) => Some(value.to_string()),
         Value::Number(value) => Some(value.to_string()),
+        // Nothing at all would be null.
+        Value::String(value) if value.is_empty() => Some("\"\"".to_owned()),
         Value::String(value) => Some(value.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
@@ -260,6 +262,7 @@ mod tests {
             new("tlsCipherSuites", json!(["A_B", "C_D"])),
             new("authentication.anonymous.enabled", json!(false)),
             new("rotateCertificates", json!(false)),
+            new("staticPodURL", json!("")),
         ];
         assert_eq!(
             diff(KUBEADM, &settings),
@@ -271,6 +274,7 @@ mod tests {
                 "+tlsCipherSuites:",
                 "+- A_B",
                 "+- C_D",
+                "+staticPodURL: \"\"",
             ]
         );
     }

@@ -48,6 +48,11 @@ pub enum Edit {
         /// True when the container must not write to it.
         read_only: bool,
     },
+    /// The host that the HTTP probes of the component's container ask.
+    SetProbeHost {
+        /// An address, or a name.
+        host: String,
+    },
 }
 
 /// A manifest that is not edited. Nothing was changed.

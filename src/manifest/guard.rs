@@ -6,7 +6,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::edit::{Edit, Refusal};
 use super::flags::{CommandLine, Flag, Form, command_line, escaped};
-use super::splice::Draft;
+use super::splice::{Draft, PROBES, asks_there};
 use super::{view, yaml};
 use crate::domain::{Component, FlagName, NodePath};
 
@@ -52,11 +52,12 @@ pub(super) fn only_announced_lines(before: &str, draft: &Draft) -> Result<(), Re
     let gone_is_announced = old.iter().enumerate().all(|(index, line)| {
         kept.binary_search(&index).is_ok() || draft.removed.iter().any(|removed| removed == line)
     });
-    // Only items of lists are ever taken away or changed, never a comment or a key.
+    // Only items of lists and the host of a probe are ever taken away or changed, never a comment or another key.
     let items = draft
         .removed
         .iter()
-        .all(|line| line.trim_start().starts_with('-'));
+        .map(|line| line.trim_start())
+        .all(|line| line.starts_with('-') || line.starts_with("host:"));
     if survives && in_order && gone_is_announced && items {
         Ok(())
     } else {
@@ -100,6 +101,23 @@ fn apply(document: &mut Value, component: Component, edit: &Edit) -> Result<(), 
             };
             let index = line_of(document, component)?.container();
             push_unless_there(container(document, index)?, "volumeMounts", mount, same)
+        }
+        Edit::SetProbeHost { host } => {
+            let index = line_of(document, component)?.container();
+            let container = container(document, index)?;
+            for probe in PROBES {
+                let asks = container
+                    .get_mut(probe)
+                    .and_then(|probe| probe.get_mut("httpGet"));
+                let Some(asks) = asks.and_then(Value::as_mapping_mut) else {
+                    continue;
+                };
+                let written = asks.get("host").and_then(Value::as_str);
+                if !written.is_some_and(|written| asks_there(written, host)) {
+                    asks.insert("host".into(), host.as_str().into());
+                }
+            }
+            Ok(())
         }
     }
 }

@@ -40,6 +40,15 @@ pub(super) struct Item {
     pub(super) prefix: String,
 }
 
+/// Where an HTTP probe says which host it asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ProbeHost {
+    /// There.
+    At(Item),
+    /// Nowhere: the kubelet asks the pod's address. A key can be added here.
+    Missing(Block),
+}
+
 /// A block collection to which something can be added at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
@@ -175,6 +184,44 @@ impl<'a> Located<'a> {
             indent: range.start - self.line_start(range.start),
             end: self.end_of_content(&range),
         })
+    }
+
+    /// The host that a probe of a container asks; `None` where there is no such probe, or it does not ask by HTTP.
+    pub(super) fn probe_host(&self, container: usize, probe: &str) -> Result<Option<ProbeHost>, Refusal> {
+        let container = self.container(container)?;
+        let Some(asks) = container.get(probe).and_then(|probe| probe.get("httpGet")) else {
+            return Ok(None);
+        };
+        let range = Self::range(&asks);
+        if !matches!(asks, YamlNode::Mapping(_)) || self.slice(range.clone()).starts_with('{') {
+            return self.refuse(
+                &asks,
+                &format!("its {probe} is not written with one key on a line"),
+            );
+        }
+        let Some(host) = asks.get("host") else {
+            return Ok(Some(ProbeHost::Missing(Block {
+                indent: range.start - self.line_start(range.start),
+                end: self.end_of_content(&range),
+            })));
+        };
+        let scalar = Self::range(&host);
+        let (start, end) = (self.line_start(scalar.start), self.line_end(scalar.end));
+        let prefix = self.slice(start..scalar.start);
+        let after = self.slice(scalar.end..end).trim();
+        let alone = prefix.trim() == "host:" && (after.is_empty() || after.starts_with('#'));
+        let one_line = !self.slice(scalar.clone()).contains(['\n', '\r']);
+        if !matches!(host, YamlNode::Scalar(_)) || !alone || !one_line {
+            return self.refuse(
+                &host,
+                &format!("the host of its {probe} does not stand on one line of its own"),
+            );
+        }
+        Ok(Some(ProbeHost::At(Item {
+            scalar,
+            lines: start..end,
+            prefix: prefix.to_owned(),
+        })))
     }
 
     fn holder(&self, container: Option<usize>) -> Result<YamlNode, Refusal> {

@@ -2,7 +2,7 @@
 
 use super::edit::{Edit, Refusal};
 use super::flags::{CommandLine, Flag, Form, command_line, escaped};
-use super::locate::{Block, Item, List, Located};
+use super::locate::{Block, Item, List, Located, ProbeHost};
 use super::view;
 use super::yaml_1_1::is_plain_string;
 use crate::domain::{Component, FlagName, NodePath, StaticPod};
@@ -46,6 +46,7 @@ impl Draft {
                 path,
                 read_only,
             } => self.add_mount(component, volume, path, *read_only),
+            Edit::SetProbeHost { host } => self.set_probe_host(component, host),
         }
     }
 
@@ -217,6 +218,26 @@ impl Draft {
         self.add_item(Some(container), "volumeMounts", &lines)
     }
 
+    fn set_probe_host(&mut self, component: Component, host: &str) -> Result<(), Refusal> {
+        let container = self.parsed(component)?.line.container();
+        for probe in PROBES {
+            match Located::new(&self.text)?.probe_host(container, probe)? {
+                None => {}
+                Some(ProbeHost::At(item)) => {
+                    let old = self.text.get(item.scalar.clone()).unwrap_or("").to_owned();
+                    if !asks_there(old.trim_matches(['"', '\'']), host) {
+                        self.splice_scalar(&item, &scalar_like(&old, host));
+                    }
+                }
+                Some(ProbeHost::Missing(Block { indent, end })) => {
+                    let line = format!("{}host: {}", " ".repeat(indent), scalar_like("", host));
+                    self.insert_lines(end, &[line]);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn add_item(&mut self, container: Option<usize>, key: &str, lines: &[String]) -> Result<(), Refusal> {
         let located = Located::new(&self.text)?;
         let (block, mut all) = match located.sequence(container, key)? {
@@ -301,6 +322,18 @@ impl Draft {
             .trim_end_matches(['\r', '\n'])
             .to_owned()
     }
+}
+
+/// The probes of a container.
+pub(super) const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+
+/// True when a probe that asks `written` asks `host`: the node's own name for itself is good for its loopback address.
+pub(super) fn asks_there(written: &str, host: &str) -> bool {
+    let is_loopback = |host: &str| {
+        host.parse::<std::net::IpAddr>()
+            .is_ok_and(|host| host.is_loopback())
+    };
+    written == host || written == "localhost" && is_loopback(host)
 }
 
 /// `word` as a YAML scalar in the style of `model`: single-quoted, double-quoted, or plain where YAML reads it back.

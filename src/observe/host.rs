@@ -9,12 +9,12 @@ use crate::adapters::files::Entry;
 use crate::certificates::of_kubeconfig;
 use crate::controls::{Reported, Target};
 use crate::domain::{
-    Component, ExposedKey, Fact, FileFacts, FileKind, HomeKubeconfig, Kubeconfig, Listener, NodePath,
-    Observation, Owner, Pair, PairFacts, ProcessId, Reason, Searched,
+    Component, EtcdClient, ExposedKey, Fact, FileFacts, FileKind, FlagName, HomeKubeconfig, Kubeconfig,
+    Listener, NodePath, Observation, Owner, Pair, PairFacts, ProcessId, Reason, Searched,
 };
 use crate::kubeconfig;
 use crate::pair::{pair, verifies};
-use crate::plan::{AskedPair, pairs_of, paths_of};
+use crate::plan::{AskedPair, pairs_of, pairs_with, paths_of};
 use crate::unit::ENVIRONMENT_FILES;
 
 /// A kubeconfig has some kilobytes, a bundle of authorities some 200.
@@ -70,6 +70,14 @@ pub(super) fn look(node: &Node, rule: Reported, observation: &mut Observation) {
         Reported::ExposedKeys => observation.host.exposed_keys = exposed_keys(node),
         Reported::KubeletUnit => observation.host.kubelet_unit = kubelet_unit(node, observation),
         Reported::Listeners => observation.host.listeners = listeners(node, observation),
+        Reported::EtcdClients => {
+            observation.host.etcd_clients = etcd_clients(node, observation);
+            let is_elsewhere = |client: &EtcdClient| client.program.is_none();
+            let clients = observation.host.etcd_clients.known();
+            if clients.is_some_and(|clients| clients.iter().any(is_elsewhere)) {
+                observation.host.etcd_peers = node.cluster.etcd_peers(&node.files, &observation.manifests);
+            }
+        }
         Reported::SshOnWorkers => {
             let links = named(&SSH_LINKS).map(|path| (path.clone(), node.files.facts(&path)));
             observation.host.ssh_links = Fact::Known(links.collect());
@@ -79,6 +87,17 @@ pub(super) fn look(node: &Node, rule: Reported, observation: &mut Observation) {
         | Reported::Versions
         | Reported::Judged => {}
     }
+}
+
+/// Adds the certificates with their keys that these flags, and that authority of the kubelet's, would make of those of the node.
+pub(super) fn look_at_pairs(
+    node: &Node,
+    wanted: &[(Component, FlagName, String)],
+    client_ca: Option<&NodePath>,
+    observation: &mut Observation,
+) {
+    let asked = pairs_with(observation, wanted, client_ca).into_iter();
+    observation.host.pairs_to_be = Fact::Known(asked.map(|asked| found(node, asked)).collect());
 }
 
 fn named<'a>(names: &'a [&'a str]) -> impl Iterator<Item = NodePath> + 'a {
@@ -247,6 +266,7 @@ fn held(node: &Node, asked: &AskedPair, certificate: &[u8], key: &[u8]) -> Fact<
                 fits,
                 issued: Fact::Absent,
                 lacks: Vec::new(),
+                names: Vec::new(),
             }),
             Err(why) => Fact::unknown(why),
         };
@@ -442,6 +462,26 @@ fn kubelet_unit(node: &Node, observation: &Observation) -> Fact<BTreeMap<NodePat
         });
         if text != Fact::Absent {
             all.insert(path, text);
+        }
+    }
+    Fact::Known(all)
+}
+
+fn etcd_clients(node: &Node, observation: &Observation) -> Fact<Vec<EtcdClient>> {
+    let of = |component| observation.processes.get(&component).unwrap_or(&Fact::Absent);
+    let etcd = match of(Component::Etcd) {
+        Fact::Known(processes) if processes.is_empty() => return Fact::Absent,
+        Fact::Known(processes) => processes,
+        Fact::Absent => return Fact::Absent,
+        Fact::Unknown(why) => return Fact::Unknown(why.clone()),
+    };
+    let servers = of(Component::ApiServer).known().into_iter().flatten();
+    let known: Vec<ProcessId> = etcd.iter().chain(servers).map(|process| process.id).collect();
+    let mut all = Vec::new();
+    for process in etcd {
+        match node.processes.clients(process.id, &known) {
+            Ok(clients) => all.extend(clients),
+            Err(why) => return Fact::Unknown(why),
         }
     }
     Fact::Known(all)

@@ -132,6 +132,16 @@ pub fn look_at_values(
     }
 }
 
+/// Adds the certificates with their keys that these flags, and that authority of the kubelet's, would make of those of the node.
+pub fn look_at_pairs(
+    node: &Node,
+    wanted: &[(Component, FlagName, String)],
+    client_ca: Option<&NodePath>,
+    observation: &mut Observation,
+) {
+    host::look_at_pairs(node, wanted, client_ca, observation);
+}
+
 /// Adds what only a change of the kubelet's configuration asks.
 pub fn ask_for_kubelet(node: &Node, observation: &mut Observation) {
     kubelet::ask(node, observation);

@@ -240,6 +240,10 @@ impl<'a> Draft<'a> {
                 let (other, value) = with.as_ref()?;
                 differs(component, other, value).then(|| other.clone())
             }
+            Mend::Flags { component, flags, .. } => {
+                let other = flags.iter().find(|(name, value)| differs(component, name, value));
+                other.map(|(name, _)| name.clone())
+            }
             Mend::Mode { .. }
             | Mend::Owner { .. }
             | Mend::Kubelet { .. }
@@ -275,6 +279,15 @@ impl<'a> Draft<'a> {
                 name,
                 value,
             } => self.want(*component, control, name, value, Some(*kit)),
+            Mend::Flags {
+                kit,
+                component,
+                flags,
+            } => {
+                for (name, value) in flags {
+                    self.want(*component, control.clone(), name, value, *kit);
+                }
+            }
             Mend::Kubelet { kit, setting } => self.kubelet.push(WantedSetting {
                 control,
                 setting: setting.clone(),
@@ -446,7 +459,7 @@ fn what_it_needs(remedy: Remedy) -> String {
             kit: Some(kit),
             needs,
         } => format!("{}; by hand {needs}", kit.needs()),
-        Remedy::Conditional(kit) => kit.needs().to_owned(),
+        Remedy::Conditional(kit) | Remedy::RestartsWhen(kit) => kit.needs().to_owned(),
         Remedy::Safe | Remedy::Restarts | Remedy::When(_) => "a look at the evidence above".to_owned(),
     }
 }

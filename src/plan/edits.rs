@@ -8,6 +8,7 @@ use super::bounce::early_end;
 use super::build::{Circumstances, not_asked, times};
 use super::change::{Change, Deed, ManifestEdit, Withheld, WithheldReason};
 use super::kits::{self, Prepared};
+use super::select::required_flag_id;
 use crate::controls::Kit;
 use crate::domain::{
     Component, ControlId, Digest, Fact, FlagName, Manifest, NodePath, Observation, Process, StaticPod,
@@ -49,6 +50,7 @@ pub(super) fn edit_of(
         Fact::Unknown(why) => return Err(all(WithheldReason::NotEditable(why.to_string()))),
     };
     let image = image_of(component, manifest).unwrap_or_default();
+    let wanted = without_folds_of_others(wanted);
     let (wanted, mut left_out) = without_refused_flags(component, wanted, &image, circumstances);
     let (wanted, prepared, unready) = kits::prepare(component, wanted, observation, circumstances);
     left_out.extend(unready);
@@ -88,9 +90,20 @@ fn change(
     circumstances: &Circumstances<'_>,
 ) -> Result<Change, WithheldReason> {
     let flags = flags_of(wanted);
-    let set = flags.iter().map(|flag| Edit::SetFlag {
-        name: flag.name.clone(),
-        value: flag.value.clone(),
+    // Nothing is as good as no flag, unless it is what the operator wrote down.
+    let is_required = |name: &FlagName| {
+        let id = required_flag_id(component, name);
+        wanted.iter().any(|wanted| wanted.control == id)
+    };
+    let set = flags.iter().map(|flag| {
+        let name = flag.name.clone();
+        if flag.value.is_empty() && !is_required(&name) {
+            return Edit::RemoveFlag { name };
+        }
+        Edit::SetFlag {
+            name,
+            value: flag.value.clone(),
+        }
     });
     let edits: Vec<Edit> = set.chain(prepared.edits.iter().cloned()).collect();
     let after = manifest::edit(&manifest.text, component, &edits).map_err(|refusal| {
@@ -264,11 +277,19 @@ pub(super) fn fault_of<'a>(
         })
 }
 
+/// A flag that another control gives a value stands once anyway.
+fn without_folds_of_others(wanted: &[Wanted]) -> Vec<&Wanted> {
+    let is_fold = |one: &Wanted| one.kit == Some(Kit::OneFlag);
+    let others = |name: &FlagName| wanted.iter().any(|one| one.name == *name && !is_fold(one));
+    let stays = wanted.iter().filter(|one| !is_fold(one) || !others(&one.name));
+    stays.collect()
+}
+
 /// A flag that the component's own log named as being at fault is left out, so that it does not hold up the others: until
 /// its value or the image changes.
 fn without_refused_flags<'a>(
     component: Component,
-    wanted: &'a [Wanted],
+    wanted: Vec<&'a Wanted>,
     image: &str,
     circumstances: &Circumstances<'_>,
 ) -> (Vec<&'a Wanted>, Vec<Withheld>) {
@@ -332,8 +353,9 @@ fn without_missing_files<'a>(
     observation: &Observation,
 ) -> (Vec<&'a Wanted>, Vec<Withheld>) {
     let missing = |flag: &Wanted| {
-        // It has been looked at with what it needs.
-        if flag.kit.is_some() {
+        // What is made with it, or was looked at with what it needs.
+        let provided = |kit: Kit| kit.provision(&flag.name, &flag.value, &BTreeSet::new());
+        if flag.kit.is_some_and(|kit| !matches!(provided(kit), Ok(None))) {
             return None;
         }
         // A command line that is not understood is no matter of files.

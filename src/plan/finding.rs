@@ -100,6 +100,15 @@ pub enum Mend {
         /// The value.
         value: String,
     },
+    /// Set flags that belong together.
+    Flags {
+        /// The remedy that they belong to, if it needs something.
+        kit: Option<Kit>,
+        /// Whose.
+        component: Component,
+        /// Which, with their values; one with nothing is taken away.
+        flags: Vec<(FlagName, String)>,
+    },
     /// Add items to a flag that is a list, and take others out.
     List {
         /// Whose.

@@ -376,6 +376,7 @@ fn host() -> HostFacts {
             fits: true,
             issued: Fact::Absent,
             lacks: Vec::new(),
+            names: Vec::new(),
         }),
     };
     let listener = Listener {
@@ -386,6 +387,9 @@ fn host() -> HostFacts {
         kubeconfigs: Fact::Known([(path("/etc/kubernetes/admin.conf"), Fact::Known(kubeconfig))].into()),
         home_kubeconfigs: Fact::Known(BTreeMap::new()),
         pairs: Fact::Known(vec![pair]),
+        pairs_to_be: Fact::unknown("it was not asked"),
+        etcd_clients: Fact::Known(Vec::new()),
+        etcd_peers: Fact::unknown("it was not asked"),
         exposed_keys: Fact::Known([(path("/tmp"), Searched::default())].into()),
         kubelet_unit: Fact::Known(
             [(

@@ -109,7 +109,7 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             allowed(control, context),
             observation,
         ),
-        Requirement::FlagsOnce => judge_once::flags_once(observation),
+        Requirement::FlagsOnce => judge_once::flags_once(allowed(control, context), observation),
         Requirement::NotWidened => judge_widened::widened(observation),
         Requirement::Cluster(rule) => judge_cluster::cluster(*rule, observation),
     }
@@ -134,6 +134,7 @@ fn allowed(control: &Control, context: &JudgeContext<'_>) -> Remedy {
         Remedy::Conditional(kit) if !context.config.allows(&control.id) => Remedy::ReportOnly(kit.needs()),
         remedy @ (Remedy::Safe
         | Remedy::Restarts
+        | Remedy::RestartsWhen(_)
         | Remedy::When(_)
         | Remedy::Conditional(_)
         | Remedy::Kubelet { .. }

@@ -1,18 +1,23 @@
 //! Flags for which no single value is required: lists, pairs, addresses, switches. Pure.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::finding::{ListMend, Mend, Verdict};
 use super::judge_flags::{Flags, Held, is_given, same, shown};
-use crate::controls::{Constraint, HTTP2_SUITES, ListRule, OFFERED_SUITES, STRONG_SUITES, items_of};
+use crate::controls::{Constraint, HTTP2_SUITES, Kit, ListRule, OFFERED_SUITES, STRONG_SUITES, items_of};
 use crate::domain::{Component, FlagName};
 use crate::manifest::{parse_boolean, parse_go_duration};
+
+/// The node's own address for itself.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What is expected, in words.
 #[must_use]
 pub fn expected(name: &FlagName, constraint: &Constraint) -> String {
     match constraint {
-        Constraint::GivenWith(others) => format!("{} are given", names(name, others, " and ")),
+        Constraint::Pair { key, .. } => format!("{name} and {key} are given"),
+        Constraint::Verifies { authority, .. } => format!("{name}=true, and {authority} is given"),
         Constraint::Names(_) => format!("{name} is given"),
         Constraint::NotGiven(others) => format!("{} not given", names(name, others, ", ")),
         Constraint::OffOr { instead, .. } => format!("{name}=false, or {instead} confines it"),
@@ -59,7 +64,8 @@ pub fn expected(name: &FlagName, constraint: &Constraint) -> String {
 /// What a component's flags come to.
 pub(super) fn judge(name: &FlagName, constraint: &Constraint, flags: &Flags) -> Held {
     match constraint {
-        Constraint::GivenWith(others) => given_with(name, others, flags),
+        Constraint::Pair { key, .. } => given_with(name, std::slice::from_ref(key), flags),
+        Constraint::Verifies { authority, .. } => verifies(name, authority, flags),
         Constraint::Names(_) => given_with(name, &[], flags),
         Constraint::NotGiven(others) => not_given(name, others, flags),
         Constraint::List(rule) => list(name, rule, flags),
@@ -98,35 +104,94 @@ pub(super) fn judge(name: &FlagName, constraint: &Constraint, flags: &Flags) -> 
     }
 }
 
-/// The edit that would mend it; none where only the operator knows what is right.
+/// The edit that would mend it; none where only the operator knows what is right. `kit`: the remedy that it belongs to.
 pub(super) fn mend(
     component: Component,
     name: &FlagName,
     constraint: &Constraint,
+    kit: Option<Kit>,
     flags: &Flags,
 ) -> Option<Mend> {
-    let set = |value: &str| Mend::Flag {
+    let all = |flags: Vec<(FlagName, String)>| Mend::Flags {
+        kit,
         component,
-        name: name.clone(),
-        value: value.to_owned(),
+        flags,
+    };
+    let set = |value: &str| match kit {
+        None => Mend::Flag {
+            component,
+            name: name.clone(),
+            value: value.to_owned(),
+        },
+        Some(_) => all(vec![(name.clone(), value.to_owned())]),
     };
     match constraint {
         Constraint::Names(usual) => Some(set(usual)),
         Constraint::OneOf { values, .. } => values.first().map(|value| set(value)),
+        Constraint::Pair { key, usual } => pair_mend([name, key], *usual, flags).map(all),
+        Constraint::Verifies { authority, usual } => {
+            let on = Some((name.clone(), "true".to_owned()));
+            let by = (!is_given(authority, flags)).then(|| (authority.clone(), (*usual).to_owned()));
+            Some(all(on.into_iter().chain(by).collect()))
+        }
+        Constraint::NotGiven(others) => {
+            let given = std::iter::once(name)
+                .chain(others)
+                .filter(|flag| flags.value(flag).is_some());
+            Some(all(given.map(|flag| (flag.clone(), String::new())).collect()))
+        }
+        Constraint::Loopback { default } => {
+            let host = flags.value(name).unwrap_or(default);
+            Some(set(if host.contains(':') { "::1" } else { LOOPBACK }))
+        }
+        Constraint::Https {
+            with,
+            or_loopback: true,
+        } if with.is_empty() => Some(set(&on_loopback(flags.value(name)?)?)),
+        Constraint::Switches {
+            with,
+            not_on,
+            not_off,
+        } => Some(all(switches_mend(name, with, (not_on, not_off), flags))),
         Constraint::List(rule) => Some(Mend::List {
             component,
             name: name.clone(),
             items: list_mend(name, rule, flags)?,
         }),
-        Constraint::GivenWith(_)
-        | Constraint::NotGiven(_)
-        | Constraint::OffOr { .. }
+        Constraint::OffOr { .. }
         | Constraint::Suites { .. }
-        | Constraint::Loopback { .. }
         | Constraint::Https { .. }
-        | Constraint::Positive { .. }
-        | Constraint::Switches { .. } => None,
+        | Constraint::Positive { .. } => None,
     }
+}
+
+/// Of a pair, the half that is missing, or both. Beside a file of somebody else's making nobody but the operator knows the other.
+fn pair_mend(names: [&FlagName; 2], usual: [&str; 2], flags: &Flags) -> Option<Vec<(FlagName, String)>> {
+    let mut missing = Vec::new();
+    for (name, usual) in names.into_iter().zip(usual) {
+        match flags.value(name).filter(|value| !value.is_empty()) {
+            None => missing.push((name.clone(), usual.to_owned())),
+            Some(given) if given == usual => {}
+            Some(_) => return None,
+        }
+    }
+    Some(missing)
+}
+
+/// The URLs, each at the node's own address for itself where it was plain HTTP for others; nothing where one is not understood.
+fn on_loopback(value: &str) -> Option<String> {
+    let urls = value.split(',').map(str::trim).filter(|url| !url.is_empty());
+    let urls: Option<Vec<String>> = urls
+        .map(|url| match url.strip_prefix("http://") {
+            Some(rest) if !is_loopback(host_of(rest)) => {
+                let (_, port) = rest.trim_end_matches('/').rsplit_once(':')?;
+                port.parse::<u16>().ok()?;
+                Some(format!("http://{LOOPBACK}:{port}"))
+            }
+            Some(_) | None => Some(url.to_owned()),
+        })
+        .collect();
+    urls.map(|urls| urls.join(","))
 }
 
 /// What is to become of a list; none where another list, which only the operator can judge, forbids it.
@@ -148,7 +213,10 @@ pub(super) fn list_mend(name: &FlagName, rule: &ListRule, flags: &Flags) -> Opti
 /// The flags that decide.
 pub(super) fn deciding(name: &FlagName, constraint: &Constraint) -> Vec<FlagName> {
     let others = match constraint {
-        Constraint::GivenWith(others) | Constraint::NotGiven(others) => others.clone(),
+        Constraint::Pair { key: other, .. } | Constraint::Verifies { authority: other, .. } => {
+            vec![other.clone()]
+        }
+        Constraint::NotGiven(others) => others.clone(),
         Constraint::Https { with, .. } | Constraint::Switches { with, .. } => with.clone(),
         Constraint::List(rule) => rule.instead.iter().cloned().collect(),
         Constraint::OffOr { instead, .. } => vec![instead.clone()],
@@ -190,6 +258,18 @@ fn given_with(name: &FlagName, others: &[FlagName], flags: &Flags) -> Held {
     }
     let is = if missing.len() == 1 { "is" } else { "are" };
     Held::new(false, format!("{} {is} not given", missing.join(" and ")))
+}
+
+fn verifies(name: &FlagName, authority: &FlagName, flags: &Flags) -> Held {
+    let is_on = flags.value(name).is_some_and(|value| same(value, "true"));
+    let by = flags.value(authority).map_or_else(
+        || format!("{authority} is not given"),
+        |value| shown(authority, value),
+    );
+    Held::new(
+        is_on && is_given(authority, flags),
+        format!("{}; {by}", actual(name, "false", flags)),
+    )
 }
 
 fn not_given(name: &FlagName, others: &[FlagName], flags: &Flags) -> Held {
@@ -330,22 +410,8 @@ fn switches(
 ) -> Held {
     let mut wrong = Vec::new();
     for flag in std::iter::once(name).chain(with) {
-        let mut last = std::collections::BTreeMap::new();
-        for pair in flags.values(flag).into_iter().flat_map(|value| value.split(',')) {
-            // An API version may stand alone, and is on then.
-            let (switch, value) = pair.split_once('=').unwrap_or((pair, "true"));
-            // Of a gate the component may be named first (component-base `compatibility`, `AddFlags`).
-            let switch = switch.trim();
-            last.insert(switch.strip_prefix("kube:").unwrap_or(switch), value.trim());
-        }
-        for (switch, value) in last {
-            let is_on = parse_boolean(value);
-            let is_wrong = not_on.contains(&switch) && !same(value, "false")
-                || not_off.contains(&switch) && is_on != Some(true);
-            if is_wrong {
-                wrong.push(shown(flag, &format!("{switch}={value}")));
-            }
-        }
+        let switches = wrong_switches(flag, (not_on, not_off), flags).into_iter();
+        wrong.extend(switches.map(|(switch, value)| shown(flag, &format!("{switch}={value}"))));
     }
     if wrong.is_empty() {
         let given: Vec<String> = std::iter::once(name)
@@ -360,6 +426,61 @@ fn switches(
         return Held::new(true, told);
     }
     Held::new(false, wrong.join(" "))
+}
+
+/// What stands in a map of switches, in order.
+fn switches_of<'a>(flag: &FlagName, flags: &'a Flags) -> Vec<(&'a str, &'a str)> {
+    let values = flags.values(flag).into_iter();
+    let pairs = values
+        .flat_map(|value| value.split(','))
+        .filter(|pair| !pair.trim().is_empty());
+    // An API version may stand alone, and is on then.
+    let split = |pair: &'a str| pair.split_once('=').unwrap_or((pair, "true"));
+    pairs
+        .map(split)
+        .map(|(switch, value)| (switch.trim(), value.trim()))
+        .collect()
+}
+
+/// Of a gate the component may be named first (component-base `compatibility`, `AddFlags`).
+fn switch_name(written: &str) -> &str {
+    written.strip_prefix("kube:").unwrap_or(written)
+}
+
+/// The switches that are not as they must be, with their values.
+fn wrong_switches<'a>(
+    flag: &FlagName,
+    (not_on, not_off): (&[&str], &[&str]),
+    flags: &'a Flags,
+) -> BTreeMap<&'a str, &'a str> {
+    let all = switches_of(flag, flags).into_iter();
+    let mut last: BTreeMap<&str, &str> = all.map(|(switch, value)| (switch_name(switch), value)).collect();
+    last.retain(|switch, value| {
+        not_on.contains(switch) && !same(value, "false")
+            || not_off.contains(switch) && parse_boolean(value) != Some(true)
+    });
+    last
+}
+
+/// The maps without those switches: each has its built-in value then.
+fn switches_mend(
+    name: &FlagName,
+    with: &[FlagName],
+    must: (&[&str], &[&str]),
+    flags: &Flags,
+) -> Vec<(FlagName, String)> {
+    let mut mended = Vec::new();
+    for flag in std::iter::once(name).chain(with) {
+        let wrong = wrong_switches(flag, must, flags);
+        if wrong.is_empty() {
+            continue;
+        }
+        let all = switches_of(flag, flags).into_iter();
+        let stay = all.filter(|(switch, _)| !wrong.contains_key(switch_name(switch)));
+        let stay: Vec<String> = stay.map(|(switch, value)| format!("{switch}={value}")).collect();
+        mended.push((flag.clone(), stay.join(",")));
+    }
+    mended
 }
 
 #[cfg(test)]

@@ -387,6 +387,10 @@ fn every_row_is_judged_as_its_table_says_and_mended_where_that_is_certain() {
         assert_eq!(found, *verdict, "{id} {add:?}: {actual}");
         let mended = mend.map(|mend| match mend {
             Mend::Flag { value, .. } | Mend::Conditional { value, .. } => value,
+            Mend::Flags { flags, .. } => {
+                let flags = flags.iter().map(|(name, value)| format!("{name}={value}"));
+                flags.collect::<Vec<_>>().join(" ")
+            }
             Mend::List { items, .. } | Mend::ConditionalList { items, .. } => items.value(),
             Mend::Kubelet { .. } | Mend::Mode { .. } | Mend::Owner { .. } | Mend::Quarantine { .. } => {
                 panic!("{id}")

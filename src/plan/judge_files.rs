@@ -233,6 +233,7 @@ fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) 
         Remedy::Conditional(Kit::EtcdAccount) => etcd_as_another(observation),
         Remedy::Safe
         | Remedy::Restarts
+        | Remedy::RestartsWhen(_)
         | Remedy::Conditional(_)
         | Remedy::Kubelet { .. }
         | Remedy::Quarantine
@@ -287,7 +288,11 @@ impl Evidence {
     fn mended_by(mut self, mend: Mend, remedy: Remedy) -> Self {
         self.mend = match remedy {
             Remedy::Safe | Remedy::When(_) | Remedy::Conditional(_) => Some(mend),
-            Remedy::Restarts | Remedy::Kubelet { .. } | Remedy::Quarantine | Remedy::ReportOnly(_) => None,
+            Remedy::Restarts
+            | Remedy::RestartsWhen(_)
+            | Remedy::Kubelet { .. }
+            | Remedy::Quarantine
+            | Remedy::ReportOnly(_) => None,
         };
         self
     }

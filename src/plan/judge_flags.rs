@@ -124,7 +124,10 @@ fn mend(
 ) -> Option<Mend> {
     match (rule, remedy) {
         (FlagRule::Meets(constraint), Remedy::Restarts) => {
-            judge_constraint::mend(component, name, constraint, flags)
+            judge_constraint::mend(component, name, constraint, None, flags)
+        }
+        (FlagRule::Meets(constraint), Remedy::RestartsWhen(kit)) => {
+            judge_constraint::mend(component, name, constraint, Some(kit), flags)
         }
         (FlagRule::Is { value, .. }, Remedy::Restarts) => Some(Mend::Flag {
             component,
@@ -173,7 +176,8 @@ fn conditional(
                 .then(|| admission_file(flags))
                 .flatten(),
         }),
-        FlagRule::IsSet { usual: None } | FlagRule::Meets(_) => None,
+        FlagRule::Meets(constraint) => judge_constraint::mend(component, name, constraint, Some(kit), flags),
+        FlagRule::IsSet { usual: None } => None,
     }
 }
 

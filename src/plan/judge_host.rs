@@ -6,8 +6,8 @@ use super::finding::{Evidence, Verdict};
 use super::judge::{piece, unknown};
 use super::targets::not_looked_at;
 use crate::domain::{
-    Component, Fact, HomeKubeconfig, Kubeconfig, Listener, Manifest, Observation, Pair, PairFacts, Reason,
-    SignIn,
+    Component, EtcdClient, Fact, HomeKubeconfig, Kubeconfig, Listener, Manifest, Observation, Pair,
+    PairFacts, Reason, SignIn,
 };
 use crate::kubelet::{PORT, effective};
 use crate::manifest::command_line;
@@ -149,7 +149,7 @@ fn pair(pair: &Pair) -> Option<Evidence> {
     })
 }
 
-fn wrong_with(facts: &PairFacts, tokens: bool) -> Vec<String> {
+pub(super) fn wrong_with(facts: &PairFacts, tokens: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     match (facts.fits, tokens) {
         (true, _) => {}
@@ -306,6 +306,42 @@ fn ports_of(component: Option<Component>, observation: &Observation) -> Result<B
         ports.insert(6443);
     }
     Ok(ports)
+}
+
+/// Who is connected to etcd.
+pub(super) fn etcd_clients(observation: &Observation) -> Vec<Evidence> {
+    const EXPECTED: &str = "the API server of this node, and members of etcd";
+    let all = match asked("etcd's connections", EXPECTED, &observation.host.etcd_clients) {
+        Ok(all) => all,
+        Err(evidence) => return evidence,
+    };
+    let said = |client: &EtcdClient| {
+        let object = format!("etcd port {}", client.port);
+        if let Some(program) = &client.program {
+            let actual = format!("{program} of this node is connected, too");
+            return Some(piece(object, Verdict::Drift, EXPECTED, actual));
+        }
+        let address = client.address.to_string();
+        match &observation.host.etcd_peers {
+            Fact::Known(peers) if peers.contains(&address) => None,
+            Fact::Known(_) => Some(piece(
+                object,
+                Verdict::Drift,
+                EXPECTED,
+                format!("{address} is connected, and is no member's address"),
+            )),
+            Fact::Absent => None,
+            Fact::Unknown(why) => {
+                let why = format!("{address} is connected, and whether it is a member is not known: {why}");
+                Some(unknown(object, EXPECTED, &Reason::new(why)))
+            }
+        }
+    };
+    let mut evidence: Vec<Evidence> = all.iter().filter_map(said).collect();
+    if evidence.is_empty() {
+        evidence.push(piece("etcd", Verdict::Pass, EXPECTED, "nobody else is connected"));
+    }
+    evidence
 }
 
 /// sshd on a node without a control plane.

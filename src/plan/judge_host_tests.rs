@@ -94,6 +94,38 @@ fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_th
 }
 
 #[test]
+fn who_is_connected_to_etcd_is_named_unless_it_is_a_member() {
+    let with = |client: EtcdClient, peers: Fact<&str>| {
+        of("HF-ETCD-1", |node| {
+            node.host.etcd_clients = Fact::Known(vec![client.clone()]);
+            node.host.etcd_peers = peers.map(|peer| [peer.to_owned()].into());
+        })
+    };
+    let from = |address: &str, program: Option<&str>| EtcdClient {
+        address: address.parse().unwrap(),
+        port: 2379,
+        program: program.map(str::to_owned),
+    };
+    assert_eq!(of("HF-ETCD-1", |_| {}).verdict, Verdict::Pass);
+    let script = from("127.0.0.1", Some("backup (process 7)"));
+    assert_eq!(
+        drifts(&with(script, Fact::unknown("not asked"))),
+        ["backup (process 7) of this node is connected, too"]
+    );
+    let elsewhere = from("192.0.2.12", None);
+    let member = with(elsewhere.clone(), Fact::Known("192.0.2.12"));
+    assert_eq!(member.verdict, Verdict::Pass);
+    assert_eq!(
+        drifts(&with(elsewhere.clone(), Fact::Known("192.0.2.11"))),
+        ["192.0.2.12 is connected, and is no member's address"]
+    );
+    let unknown = with(elsewhere, Fact::unknown("no answer"));
+    assert_eq!(unknown.verdict, Verdict::Unknown);
+    let none = of("HF-ETCD-1", |node| node.host.etcd_clients = Fact::Absent);
+    assert_eq!(none.verdict, Verdict::NotApplicable);
+}
+
+#[test]
 fn a_pair_drifts_by_its_key_its_authority_and_its_usage() {
     let with = |edit: &dyn Fn(&mut Pair, &mut PairFacts)| {
         let mut facts = PairFacts {
@@ -101,6 +133,7 @@ fn a_pair_drifts_by_its_key_its_authority_and_its_usage() {
             fits: true,
             issued: Fact::Known(true),
             lacks: Vec::new(),
+            names: Vec::new(),
         };
         let mut pair = Pair {
             object: "etcd --cert-file".to_owned(),

@@ -15,6 +15,9 @@ use crate::manifest::parse_boolean;
 /// How many processes a pod may have, if nobody says otherwise (the example of the CIS benchmark, 4.2.13).
 pub(super) const PIDS: u64 = 4096;
 
+/// kubeadm's authority of the cluster.
+const CLIENT_CA_FILE: &str = "/etc/kubernetes/pki/ca.crt";
+
 /// A file that was changed so shortly after the process was started may have been read by it, and two clocks tell the two times: one second.
 const SLACK_NS: i128 = 1_000_000_000;
 
@@ -97,9 +100,9 @@ fn wanted(kind: Kind, must: Must) -> Option<serde_json::Value> {
         (Must::BeLoopback, _) => "127.0.0.1".into(),
         (Must::BeStrongSuites, _) => OFFERED_SUITES.map(serde_json::Value::from).to_vec().into(),
         (Must::BeModernTls, _) => "VersionTLS12".into(),
-        (Must::Be(_) | Must::BeAtLeast(_) | Must::BeFile | Must::BeUnset | Must::BeLongerThanZero, _) => {
-            return None;
-        }
+        (Must::BeFile, _) => CLIENT_CA_FILE.into(),
+        (Must::BeUnset, _) => "".into(),
+        (Must::Be(_) | Must::BeAtLeast(_) | Must::BeLongerThanZero, _) => return None,
     })
 }
 
@@ -152,9 +155,14 @@ impl Look<'_> {
             Source::Flag(_) | Source::DropIn(_) => return None,
             Source::File(_) | Source::BuiltIn => {}
         }
+        let mut value = wanted(setting.kind, must)?;
+        if must == Must::BeFile {
+            let place = self.context.layout.place(&CLIENT_CA_FILE.parse().ok()?);
+            value = place.as_str().into();
+        }
         let setting = NewValue {
             key: setting.key,
-            value: wanted(setting.kind, must)?,
+            value,
         };
         Some(Mend::Kubelet { kit, setting })
     }

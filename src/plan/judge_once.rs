@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Evidence, Verdict};
+use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{each_manifest, piece};
 use super::judge_flags::shown;
+use crate::controls::{Kit, Remedy};
 use crate::domain::{Component, FlagName, Observation};
 use crate::manifest::CommandLine;
 
@@ -21,14 +22,95 @@ const REPEATED: [&str; 7] = [
 ];
 const EXPECTED: &str = "each flag once";
 
+/// Flags whose occurrences are added up, separated by commas (pflag `stringSliceValue`, component-base `MapStringBool` and `ConfigurationMap`).
+const ADDED_UP: [&str; 12] = [
+    "authorization-mode",
+    "api-audiences",
+    "controllers",
+    "cors-allowed-origins",
+    "etcd-servers",
+    "feature-gates",
+    "kubelet-preferred-address-types",
+    "requestheader-allowed-names",
+    "requestheader-extra-headers-prefix",
+    "requestheader-group-headers",
+    "requestheader-username-headers",
+    "runtime-config",
+];
+/// Flags of one value, of which the last occurrence counts. Of others nothing is guessed.
+const LAST_COUNTS: [&str; 49] = [
+    "advertise-address",
+    "allocate-node-cidrs",
+    "allow-privileged",
+    "anonymous-auth",
+    "audit-log-maxage",
+    "audit-log-maxbackup",
+    "audit-log-maxsize",
+    "audit-log-path",
+    "audit-policy-file",
+    "authentication-kubeconfig",
+    "authorization-kubeconfig",
+    "bind-address",
+    "client-ca-file",
+    "cluster-cidr",
+    "cluster-name",
+    "cluster-signing-cert-file",
+    "cluster-signing-key-file",
+    "config",
+    "enable-bootstrap-token-auth",
+    "etcd-cafile",
+    "etcd-certfile",
+    "etcd-keyfile",
+    "kubeconfig",
+    "kubelet-certificate-authority",
+    "kubelet-client-certificate",
+    "kubelet-client-key",
+    "leader-elect",
+    "profiling",
+    "proxy-client-cert-file",
+    "proxy-client-key-file",
+    "request-timeout",
+    "requestheader-client-ca-file",
+    "root-ca-file",
+    "secure-port",
+    "service-account-extend-token-expiration",
+    "service-account-lookup",
+    "service-account-private-key-file",
+    "service-account-signing-key-file",
+    "service-cluster-ip-range",
+    "terminated-pod-gc-threshold",
+    "tls-cert-file",
+    "tls-min-version",
+    "tls-private-key-file",
+    "token-auth-file",
+    "use-service-account-credentials",
+    "v",
+    "node-monitor-grace-period",
+    "node-cidr-mask-size",
+    "cluster-signing-duration",
+];
+
 /// Which flags of each component stand more than once: of a value the last counts, lists are added up, and whoever reads the first is wrong.
-pub(super) fn flags_once(observation: &Observation) -> Vec<Evidence> {
+pub(super) fn flags_once(remedy: Remedy, observation: &Observation) -> Vec<Evidence> {
     each_manifest(observation, EXPECTED, |component, _, line| {
-        repeated(component, line)
+        repeated(component, remedy, line)
     })
 }
 
-fn repeated(component: Component, line: &CommandLine) -> Vec<Evidence> {
+/// The one value that stands for all of them; nothing where that is not known for certain.
+fn folded(component: Component, name: &FlagName, values: &[&str]) -> Option<String> {
+    let last = values.last().filter(|last| !last.is_empty())?;
+    // The flags of Go's own package (etcd) are set anew by each occurrence.
+    if component == Component::Etcd || LAST_COUNTS.contains(&name.as_str()) {
+        return Some((*last).to_owned());
+    }
+    if ADDED_UP.contains(&name.as_str()) {
+        return Some(values.join(","));
+    }
+    None
+}
+
+fn repeated(component: Component, remedy: Remedy, line: &CommandLine) -> Vec<Evidence> {
     let may = |name: &FlagName| REPEATED.contains(&name.as_str().trim_start_matches('-'));
     let names: BTreeSet<&FlagName> = line.flags().map(|(name, _)| name).collect();
     let twice = names
@@ -37,9 +119,19 @@ fn repeated(component: Component, line: &CommandLine) -> Vec<Evidence> {
     let mut pieces: Vec<Evidence> = twice
         .map(|name| {
             let values = line.flags().filter(|(other, _)| *other == name);
-            let values: Vec<String> = values.map(|(name, value)| shown(name, value)).collect();
-            let actual = format!("given {} times: {}", values.len(), values.join(", then "));
-            piece(format!("{component} {name}"), Verdict::Drift, EXPECTED, actual)
+            let values: Vec<&str> = values.map(|(_, value)| value).collect();
+            let told: Vec<String> = values.iter().map(|value| shown(name, value)).collect();
+            let actual = format!("given {} times: {}", told.len(), told.join(", then "));
+            let mut piece = piece(format!("{component} {name}"), Verdict::Drift, EXPECTED, actual);
+            let value =
+                folded(component, name, &values).filter(|_| remedy == Remedy::Conditional(Kit::OneFlag));
+            piece.mend = value.map(|value| Mend::Conditional {
+                kit: Kit::OneFlag,
+                component,
+                name: name.clone(),
+                value,
+            });
+            piece
         })
         .collect();
     if pieces.is_empty() {

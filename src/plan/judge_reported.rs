@@ -21,6 +21,7 @@ pub(super) fn reported(
         Reported::ExposedKeys => judge_host::exposed_keys(observation),
         Reported::KubeletUnit => judge_host::kubelet_unit(observation),
         Reported::Listeners => judge_host::listeners(observation),
+        Reported::EtcdClients => judge_host::etcd_clients(observation),
         Reported::SshOnWorkers => judge_host::ssh_on_workers(observation),
         Reported::Versions => judge_versions::versions(observation, context.now),
         Reported::Judged => Vec::new(),

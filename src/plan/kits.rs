@@ -2,6 +2,9 @@
 
 mod anonymous;
 mod files;
+mod pairs;
+
+pub(super) use pairs::fitting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +155,13 @@ impl<'a> Needs<'a> {
             Kit::Anonymous => self.nobody_needs_to_be_anonymous(),
             Kit::ExternalIps => self.no_service_has_external_ips(),
             Kit::PodSecurity => self.no_pod_would_be_refused(),
-            // A file's owner and settings of the kubelet are no flags of a component.
+            Kit::KubeletClient => self.fits("kubelet-client-certificate"),
+            Kit::EtcdClient | Kit::EtcdClients => self.api_server_shows("etcd-certfile"),
+            Kit::ApiServing => self.serves_its_address(),
+            Kit::TokenKey => self.tokens_stay_good(),
+            Kit::EtcdServing => self.alone().and_then(|()| self.fits("cert-file")),
+            Kit::EtcdPeers => self.alone().and_then(|()| self.fits("peer-cert-file")),
+            // A file's owner and settings of the kubelet are no flags of a component, and of some the operator's word is all that is needed.
             Kit::EtcdAccount
             | Kit::ServerSuites
             | Kit::EventRateLimit
@@ -161,7 +170,12 @@ impl<'a> Needs<'a> {
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
             | Kit::KubeletHandlers
-            | Kit::KernelDefaults => Ok(()),
+            | Kit::KernelDefaults
+            | Kit::StaticTokens
+            | Kit::AlphaOff
+            | Kit::OneFlag
+            | Kit::Loopback
+            | Kit::EtcdSuites => Ok(()),
         }
     }
 
@@ -169,6 +183,11 @@ impl<'a> Needs<'a> {
     fn provided(&self, kit: Kit, at_once: &BTreeSet<Kit>) -> Result<Prepared, String> {
         let mut prepared = Prepared::default();
         for flag in self.flags {
+            if kit == Kit::Loopback {
+                prepared.edits.push(Edit::SetProbeHost {
+                    host: host_of(&flag.value),
+                });
+            }
             if let Some(file) = self.file_that_it_has(flag) {
                 let document = not_asked(self.observation.documents.get(&file));
                 self.understood(kit, &file, document, at_once)?;
@@ -370,6 +389,16 @@ impl Prepared {
     }
 }
 
+/// The address of a value that is one, or a list of URLs with one.
+fn host_of(value: &str) -> String {
+    let first = value.split(',').next().unwrap_or(value);
+    let Some((_, rest)) = first.split_once("://") else {
+        return first.to_owned();
+    };
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    host.trim_matches(['[', ']']).to_owned()
+}
+
 /// The first of many.
 fn some_of(all: &[String]) -> String {
     let some: Vec<&str> = all.iter().take(TOLD).map(String::as_str).collect();
@@ -385,6 +414,9 @@ mod admission_tests;
 #[cfg(test)]
 #[path = "kits_anonymous_tests.rs"]
 mod anonymous_tests;
+#[cfg(test)]
+#[path = "kits_pairs_tests.rs"]
+mod pairs_tests;
 #[cfg(test)]
 #[path = "kits_tests.rs"]
 mod tests;

@@ -6,11 +6,14 @@ use super::build::{Circumstances, times};
 use super::change::{Change, Deed, KubeletEdit, Withheld, WithheldReason};
 use super::in_flight::{Limits, Step};
 use super::judge_kubelet::PIDS;
+use super::kits::fitting;
 use super::restart;
 use crate::controls::Kit;
-use crate::domain::{ControlId, Digest, Fact, Health, Instant, KubeletFacts, Observation};
+use crate::domain::{
+    Component, ControlId, Digest, Fact, Health, Instant, KubeletFacts, NodePath, Observation,
+};
 use crate::journal::{Act, EditedKubelet, Fault, InFlight, Phase};
-use crate::kubelet::{self, NewValue};
+use crate::kubelet::{self, CLIENT_CA, NewValue};
 
 /// A setting that a control wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +43,11 @@ pub(super) fn edit_of(
     circumstances: &Circumstances<'_>,
 ) -> Result<(Change, Vec<Withheld>), Vec<Withheld>> {
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    let gets_authority = wanted.iter().any(|one| client_ca_of(&one.setting).is_some())
+        && authority_is_the_api_servers(observation).is_ok();
     for one in wanted {
         let is_met = one.kit.map_or(Ok(()), |kit| met(kit, observation));
-        match is_met.and_then(|()| keeps_the_api_server(&one.setting, observation)) {
+        match is_met.and_then(|()| keeps_the_api_server(&one.setting, gets_authority, observation)) {
             Ok(()) => kept.push(one),
             Err(why) => left_out.push(withheld(&[one], WithheldReason::NotReady(why))),
         }
@@ -101,7 +106,17 @@ pub(super) fn shown(setting: &NewValue) -> String {
 }
 
 /// Without an authority for client certificates the API server is itself anonymous to the kubelet (CIS 4.2.3).
-fn keeps_the_api_server(setting: &NewValue, observation: &Observation) -> Result<(), String> {
+fn keeps_the_api_server(
+    setting: &NewValue,
+    gets_authority: bool,
+    observation: &Observation,
+) -> Result<(), String> {
+    if client_ca_of(setting).is_some() {
+        return authority_is_the_api_servers(observation);
+    }
+    if gets_authority {
+        return Ok(());
+    }
     if !matches!(
         setting.key,
         "authentication.anonymous.enabled" | "authorization.mode"
@@ -119,6 +134,26 @@ fn keeps_the_api_server(setting: &NewValue, observation: &Observation) -> Result
         "the kubelet has no authority for client certificates (authentication.x509.clientCAFile, CIS-4.2.3), so it would refuse the API server"
             .to_owned(),
     )
+}
+
+/// The authority that a setting gives the kubelet for its clients, if it is that setting.
+#[must_use]
+pub fn client_ca_of(setting: &NewValue) -> Option<NodePath> {
+    let value = setting.value.as_str().filter(|_| setting.key == CLIENT_CA.key)?;
+    value.parse().ok()
+}
+
+/// With another authority the kubelet would refuse the API server, and so exec, logs and metrics.
+fn authority_is_the_api_servers(observation: &Observation) -> Result<(), String> {
+    let facts = fitting(Component::ApiServer, "kubelet-client-certificate", observation).map_err(|why| {
+        format!("whether the API server's certificate is by that authority is not proven: {why}")
+    })?;
+    match facts.issued {
+        Fact::Known(true) => Ok(()),
+        Fact::Known(false) | Fact::Absent | Fact::Unknown(_) => {
+            Err("whether the API server's certificate is by that authority is not known".to_owned())
+        }
+    }
 }
 
 /// What a conditional remedy needs of the node.
@@ -153,7 +188,19 @@ fn met(kit: Kit, observation: &Observation) -> Result<(), String> {
         | Kit::KubeletServing
         | Kit::KubeletSuites
         | Kit::KubeletSeccomp
-        | Kit::KubeletHandlers => Ok(()),
+        | Kit::KubeletHandlers
+        | Kit::KubeletClient
+        | Kit::EtcdClient
+        | Kit::ApiServing
+        | Kit::StaticTokens
+        | Kit::TokenKey
+        | Kit::AlphaOff
+        | Kit::OneFlag
+        | Kit::Loopback
+        | Kit::EtcdServing
+        | Kit::EtcdClients
+        | Kit::EtcdPeers
+        | Kit::EtcdSuites => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::change::Plan;
 use super::super::fixtures::{fresh_node, path, planned};
 use super::super::in_flight_tests::at;
 use super::*;
-use crate::domain::{AskedKubelet, ConfigLayer, Process, ProcessId, Reason};
+use crate::domain::{AskedKubelet, ConfigLayer, Pair, PairFacts, Process, ProcessId, Reason};
 use crate::journal::{JournalState, Refusal};
 use crate::manifest::unified_diff;
 
@@ -199,6 +199,60 @@ fn the_api_server_stays_known_to_the_kubelet() {
         assert!(
             why_not(&blind, control).contains("would refuse the API server"),
             "{control}"
+        );
+    }
+}
+
+#[test]
+fn the_authority_for_clients_comes_back_if_the_api_servers_certificate_is_by_it_and_a_url_of_pods_goes() {
+    let open = TEXT
+        .replace("  x509:\n    clientCAFile: /etc/kubernetes/pki/ca.crt\n", "")
+        .replace("    enabled: false", "    enabled: true")
+        + "staticPodURL: http://192.0.2.9/pods\n";
+    let with = |issued: Fact<bool>| {
+        let mut node = node(&open);
+        node.kubelet.client_ca_file = Fact::Absent;
+        node.host.pairs_to_be = Fact::Known(vec![Pair {
+            object: "kube-apiserver --kubelet-client-certificate".to_owned(),
+            wanted: Vec::new(),
+            authority: Fact::Absent,
+            tokens: false,
+            found: Fact::Known(PairFacts {
+                subject: "CN=kube-apiserver-kubelet-client".to_owned(),
+                fits: true,
+                issued,
+                lacks: Vec::new(),
+                names: Vec::new(),
+            }),
+        }]);
+        plan("mode: enforce\n", &node)
+    };
+    let (_, lines) = {
+        let plan = with(Fact::Known(true));
+        let (change, lines) = edited(&plan);
+        (change.id, lines)
+    };
+    assert_eq!(
+        lines,
+        [
+            "-    enabled: true",
+            "+    enabled: false",
+            "+  x509:",
+            "+    clientCAFile: /etc/kubernetes/pki/ca.crt",
+            "-staticPodURL: http://192.0.2.9/pods",
+            "+staticPodURL: \"\"",
+        ]
+    );
+    for unproven in [Fact::Known(false), Fact::Absent, Fact::unknown("not read")] {
+        let plan = with(unproven);
+        for control in ["CIS-4.2.1", "CIS-4.2.3"] {
+            let why = why_not(&plan, control);
+            assert!(why.starts_with("not-ready: "), "{control}: {why}");
+        }
+        let (_, lines) = edited(&plan);
+        assert!(
+            lines.iter().all(|line| line.contains("staticPodURL")),
+            "{lines:?}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Which certificates belong to which keys and authorities, by the flags of the components. Pure.
 
-use super::targets::{files_of_flag, flag_file};
-use crate::domain::{Component, Fact, NodePath, Observation, Usage};
+use super::targets::{file_of_value, files_of_flag, flag_file};
+use crate::domain::{Component, Fact, FlagName, NodePath, Observation, Usage};
 
 /// A certificate and a key that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,9 @@ type Row = (
     Option<(Component, &'static str)>,
 );
 
+const KUBELET_CLIENT: &str = "kubelet-client-certificate";
+const TOKEN_KEYS: &str = "service-account-key-file";
+
 const ROWS: [Row; 7] = [
     // Pods verify the API server by what the controller manager publishes.
     (
@@ -38,7 +41,7 @@ const ROWS: [Row; 7] = [
     ),
     (
         Component::ApiServer,
-        "kubelet-client-certificate",
+        KUBELET_CLIENT,
         "kubelet-client-key",
         &[Usage::Client],
         None,
@@ -83,12 +86,34 @@ const ROWS: [Row; 7] = [
 /// The pairs of this node.
 #[must_use]
 pub fn pairs_of(observation: &Observation) -> Vec<AskedPair> {
-    let file = |component, flag| flag_file(component, flag, &observation.manifests);
+    pairs_with(observation, &[], None)
+}
+
+/// The pairs that this node would have with these flags, and with a kubelet that verifies its clients by that authority.
+#[must_use]
+pub fn pairs_with(
+    observation: &Observation,
+    wanted: &[(Component, FlagName, String)],
+    client_ca: Option<&NodePath>,
+) -> Vec<AskedPair> {
+    let to_be = |component: Component, flag: &str| {
+        let of = |(its, name, value): &&(Component, FlagName, String)| {
+            *its == component && name.as_str() == flag && !value.is_empty()
+        };
+        let value = wanted.iter().find(of).map(|(_, _, value)| value.as_str());
+        value.map(|value| file_of_value(component, flag, value, &observation.manifests))
+    };
+    let file = |component, flag| {
+        to_be(component, flag).unwrap_or_else(|| flag_file(component, flag, &observation.manifests))
+    };
     let mut pairs = Vec::new();
     for (component, certificate, key, wanted, authority) in ROWS {
         let authority = match authority {
             // The kubelet is who is shown it.
-            None if certificate == "kubelet-client-certificate" => observation.kubelet.client_ca_file.clone(),
+            None if certificate == KUBELET_CLIENT => {
+                let now = || observation.kubelet.client_ca_file.clone();
+                client_ca.map_or_else(now, |authority| Fact::Known(authority.clone()))
+            }
             None => Fact::Absent,
             Some((component, flag)) => file(component, flag),
         };
@@ -104,11 +129,10 @@ pub fn pairs_of(observation: &Observation) -> Vec<AskedPair> {
         (Component::ApiServer, "service-account-signing-key-file"),
         (Component::ControllerManager, "service-account-private-key-file"),
     ] {
-        let verify = files_of_flag(
-            Component::ApiServer,
-            "service-account-key-file",
-            &observation.manifests,
-        );
+        let verify = match to_be(Component::ApiServer, TOKEN_KEYS) {
+            Some(file) => file.map(|file| vec![file]),
+            None => files_of_flag(Component::ApiServer, TOKEN_KEYS, &observation.manifests),
+        };
         let name = format!("{component} --{flag}");
         let tokens = asked(name, verify, file(component, flag), &[], Fact::Absent);
         pairs.extend(tokens.map(|pair| AskedPair { tokens: true, ..pair }));

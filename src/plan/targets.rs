@@ -242,6 +242,26 @@ pub(crate) fn flag_file(
     }
 }
 
+/// The file of the node that a flag of a component would name with that value.
+pub(super) fn file_of_value(
+    component: Component,
+    flag: &str,
+    value: &str,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Fact<NodePath> {
+    let manifest = match manifests.get(&component) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Fact::Absent,
+        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
+        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
+    };
+    match (command_line(component, &manifest.pod), value.parse::<NodePath>()) {
+        (Ok(line), Ok(inside)) => on_the_node(manifest, &line, &inside, &format!("--{flag}")),
+        (Err(error), _) => Fact::unknown(error.to_string()),
+        (_, Err(error)) => Fact::unknown(format!("--{flag}: {error}")),
+    }
+}
+
 /// The files of the node that every occurrence of a flag names; `Absent` when the component has no manifest or not the flag.
 pub(super) fn files_of_flag(
     component: Component,

@@ -330,6 +330,13 @@ fn mend(mend: &Mend) -> Value {
             value,
             ..
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": value }),
+        Mend::Flags { component, flags, .. } => {
+            let flags: Vec<Value> = flags
+                .iter()
+                .map(|(name, value)| json!({ "flag": name, "value": value }))
+                .collect();
+            json!({ "kind": "set-flags", "component": component, "flags": flags })
+        }
         Mend::Kubelet { setting, .. } => {
             json!({ "kind": "set-kubelet", "key": setting.key, "value": setting.value })
         }

@@ -38,7 +38,7 @@ pub(super) fn section(control: &Control) -> String {
 
 /// The section of a control that no benchmark lists.
 fn beyond_cis(id: &str) -> &'static str {
-    const SECTIONS: [(&str, &str); 11] = [
+    const SECTIONS: [(&str, &str); 12] = [
         ("X-API-", "More of the API server"),
         ("X-CRED-", "Credentials and certificates"),
         ("X-ETCD-", "More of etcd"),
@@ -50,6 +50,7 @@ fn beyond_cis(id: &str) -> &'static str {
         ("HF-CLUSTER-", "More of the cluster"),
         ("HF-CERT-", "Credentials and certificates"),
         ("HF-FOLDER-", "Manifests folder"),
+        ("HF-ETCD-", "More of etcd"),
     ];
     let section = SECTIONS.iter().find(|(prefix, _)| id.starts_with(prefix));
     section.map_or("Flags that the configuration requires", |(_, title)| *title)
@@ -59,7 +60,7 @@ fn beyond_cis(id: &str) -> &'static str {
 pub(super) const fn remedy_class(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Safe => "safe",
-        Remedy::Restarts => "restarts",
+        Remedy::Restarts | Remedy::RestartsWhen(_) => "restarts",
         Remedy::When(_) | Remedy::Conditional(_) | Remedy::Kubelet { kit: Some(_), .. } => "conditional",
         Remedy::Kubelet { kit: None, .. } => "restarts",
         Remedy::Quarantine => "quarantine",
@@ -87,6 +88,13 @@ pub(super) fn remedy(control: &Control) -> String {
             ),
             None => "Mended by an edit that restarts one component.".to_owned(),
         },
+        Remedy::RestartsWhen(kit) => {
+            let component = control.restarts().map_or_else(String::new, |one| one.to_string());
+            format!(
+                "Mended by one edit that restarts {component} once. It needs {}.",
+                kit.needs()
+            )
+        }
         Remedy::Conditional(kit) => {
             let how = match control.restarts() {
                 Some(component) => {
@@ -129,7 +137,9 @@ const fn cost(component: Component) -> &'static str {
 pub(super) fn why_not_mended(control: &Control) -> String {
     match control.remedy {
         Remedy::ReportOnly(needs) => format!("only reported; a remedy needs {needs}"),
-        Remedy::Conditional(kit) => format!("only reported; a remedy needs {}", kit.needs()),
+        Remedy::Conditional(kit) | Remedy::RestartsWhen(kit) => {
+            format!("only reported; a remedy needs {}", kit.needs())
+        }
         Remedy::Kubelet { kit: Some(kit), .. } => format!("only reported; a remedy needs {}", kit.needs()),
         Remedy::Kubelet { kit: None, needs } => format!("only reported; a remedy needs {needs}"),
         Remedy::When(what) => format!(

@@ -37,7 +37,7 @@ mod ports;
 mod proc_folder;
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -489,5 +489,13 @@ impl cluster::Cluster for FakeCluster {
 
     fn etcd(&self, _files: &Files, _manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<EtcdState> {
         self.etcd.lock().expect("no thread panics with it").clone()
+    }
+
+    fn etcd_peers(
+        &self,
+        _files: &Files,
+        _manifests: &BTreeMap<Component, Fact<Manifest>>,
+    ) -> Fact<BTreeSet<String>> {
+        Fact::unknown("the simulated etcd has no peers")
     }
 }

@@ -54,12 +54,26 @@ pub(super) async fn state(access: &Access, timeout: Duration) -> Fact<EtcdState>
         .map_or_else(|error| Fact::unknown(error.to_string()), Fact::Known)
 }
 
-/// The names of the members, by the first endpoint that answers; a member that has no name of its own by its id.
+/// The names of the members; a member that has no name of its own by its id.
 pub(super) async fn members(access: &Access, timeout: Duration) -> Fact<BTreeSet<String>> {
+    member_list(access, timeout).await.map(names)
+}
+
+/// The hosts by which the members reach each other.
+pub(super) async fn peers(access: &Access, timeout: Duration) -> Fact<BTreeSet<String>> {
+    let urls = |members: Vec<Member>| members.into_iter().flat_map(|member| member.peer_urls);
+    let hosts = |members| urls(members).filter_map(|url| host_of(&url).map(str::to_owned));
+    member_list(access, timeout)
+        .await
+        .map(|members| hosts(members).collect())
+}
+
+/// By the first endpoint that answers.
+async fn member_list(access: &Access, timeout: Duration) -> Fact<Vec<Member>> {
     let mut reasons = Vec::new();
     for endpoint in &access.endpoints {
         match tokio::time::timeout(timeout, ask(endpoint, access, timeout)).await {
-            Ok(Ok(members)) => return Fact::Known(names(members)),
+            Ok(Ok(members)) => return Fact::Known(members),
             Ok(Err(reason)) => reasons.push(reason.to_string()),
             Err(_) => reasons.push(format!("etcd at {endpoint}: no answer within {timeout:?}")),
         }
@@ -74,10 +88,18 @@ async fn ask(endpoint: &str, access: &Access, timeout: Duration) -> Result<Vec<M
         .await
 }
 
+/// `192.0.2.1` of `https://192.0.2.1:2380`.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    Some(host.trim_matches(['[', ']']))
+}
+
 /// Names need not be unique in etcd, and two members must never count as one.
 fn names(members: Vec<Member>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for Member { id, name } in members {
+    for Member { id, name, .. } in members {
         if name.is_empty() || names.contains(&name) {
             names.insert(format!("{name}({id:x})"));
         } else {

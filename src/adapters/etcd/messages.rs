@@ -120,6 +120,9 @@ pub(in crate::adapters) struct Member {
     /// Empty until it has started.
     #[prost(string, tag = "2")]
     pub(in crate::adapters) name: String,
+    /// Where the others reach it.
+    #[prost(string, repeated, tag = "3")]
+    pub(in crate::adapters) peer_urls: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -204,7 +207,8 @@ mod tests {
             Ok(MemberListResponse {
                 members: vec![Member {
                     id: 300,
-                    name: "cp-1".to_owned()
+                    name: "cp-1".to_owned(),
+                    peer_urls: vec!["https://192.0.2.1:2380".to_owned()],
                 }]
             })
         );

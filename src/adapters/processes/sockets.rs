@@ -1,14 +1,24 @@
-//! What processes listen on: their sockets by `/proc/PID/fd`, held against `/proc/PID/net/tcp` and `tcp6`.
+//! What processes listen on, and who is connected to them: their sockets by `/proc/PID/fd`, held against `/proc/PID/net/tcp` and `tcp6`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::{Processes, has_ended, not_understood, text};
-use crate::domain::{ProcessId, Reason};
+use crate::domain::{EtcdClient, ProcessId, Reason};
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`.
 const LISTEN: &str = "0A";
+/// `TCP_ESTABLISHED`.
+const ESTABLISHED: &str = "01";
+
+/// A socket of the table: its own end, the other end, and whether it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Socket {
+    local: SocketAddr,
+    remote: SocketAddr,
+    listens: bool,
+}
 
 impl Processes {
     /// The addresses that a process listens on over TCP; none for one that has ended.
@@ -16,31 +26,128 @@ impl Processes {
     /// # Errors
     /// When `/proc` cannot be read, or is not understood.
     pub fn listeners(&self, process: ProcessId) -> Result<Vec<SocketAddr>, Reason> {
-        let folder = self.folder(process.pid);
-        let mut listening = BTreeMap::new();
-        for name in ["net/tcp", "net/tcp6"] {
-            let path = folder.join(name);
-            // Without version 6 of the protocol there is no such file.
-            if let Some(table) = text(&path)? {
-                let rows = listening_sockets(&table).ok_or_else(|| not_understood(&path))?;
-                listening.extend(rows);
-            }
-        }
-        let mut found = Vec::new();
-        for inode in sockets(&folder.join("fd"))? {
-            found.extend(listening.get(&inode).copied());
-        }
+        let table = self.table(process)?;
+        let mut found: Vec<SocketAddr> = self
+            .sockets_of(process.pid)?
+            .iter()
+            .filter_map(|inode| table.get(inode))
+            .filter(|socket| socket.listens)
+            .map(|socket| socket.local)
+            .collect();
         found.sort_unstable();
         // The number may be another process's by now.
         Ok(if self.runs(process)? { found } else { Vec::new() })
     }
+
+    /// Who is connected to the ports that a process listens on, but for these processes, and for this program itself.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or is not understood.
+    pub fn clients(&self, process: ProcessId, but_for: &[ProcessId]) -> Result<Vec<EtcdClient>, Reason> {
+        let table = self.table(process)?;
+        let own = self.sockets_of(process.pid)?;
+        let own = || own.iter().filter_map(|inode| table.get(inode));
+        let ports: BTreeSet<u16> = own()
+            .filter(|socket| socket.listens)
+            .map(|socket| socket.local.port())
+            .collect();
+        let mut others: Vec<&Socket> = own()
+            .filter(|socket| !socket.listens && ports.contains(&socket.local.port()))
+            .collect();
+        let mut known = BTreeSet::new();
+        for process in but_for {
+            known.extend(self.sockets_of(process.pid)?);
+        }
+        // The other end of a connection within this network stands in the same table.
+        let ends: BTreeMap<(SocketAddr, SocketAddr), u64> = table
+            .iter()
+            .filter(|(_, socket)| !socket.listens)
+            .map(|(inode, socket)| ((socket.local, socket.remote), *inode))
+            .collect();
+        let end = |socket: &Socket| ends.get(&(socket.remote, socket.local)).copied();
+        others.retain(|socket| end(socket).is_none_or(|inode| !known.contains(&inode)));
+        let wanted: BTreeSet<u64> = others.iter().filter_map(|socket| end(socket)).collect();
+        let holders = self.holders(&wanted)?;
+        let mut clients: Vec<EtcdClient> = Vec::new();
+        for socket in others {
+            let program = match end(socket).map(|inode| holders.get(&inode)) {
+                None => None,
+                Some(Some(Holder::Program(name))) => Some(name.clone()),
+                Some(Some(Holder::Own)) => continue,
+                // It has just ended, or closes.
+                Some(None) => continue,
+            };
+            clients.push(EtcdClient {
+                address: socket.remote.ip(),
+                port: socket.local.port(),
+                program,
+            });
+        }
+        clients.sort_unstable();
+        clients.dedup();
+        Ok(if self.runs(process)? { clients } else { Vec::new() })
+    }
+
+    /// The sockets of the network that a process is in, by inode, as far as they listen or are connected.
+    fn table(&self, process: ProcessId) -> Result<BTreeMap<u64, Socket>, Reason> {
+        let folder = self.folder(process.pid);
+        let mut all = BTreeMap::new();
+        for name in ["net/tcp", "net/tcp6"] {
+            let path = folder.join(name);
+            // Without version 6 of the protocol there is no such file.
+            if let Some(table) = text(&path)? {
+                all.extend(rows(&table).ok_or_else(|| not_understood(&path))?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn sockets_of(&self, pid: i32) -> Result<BTreeSet<u64>, Reason> {
+        sockets(&self.folder(pid).join("fd"))
+    }
+
+    /// Which process holds each of these sockets; looked for only where there is one.
+    fn holders(&self, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, Holder>, Reason> {
+        let mut found = BTreeMap::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let exe = |pid: &str| std::fs::read_link(self.proc_folder.join(pid).join("exe")).ok();
+        let own = exe("self");
+        for pid in self.pids()? {
+            let sockets = self.sockets_of(pid)?;
+            let its: Vec<u64> = sockets.intersection(wanted).copied().collect();
+            if its.is_empty() {
+                continue;
+            }
+            let name = text(&self.folder(pid).join("comm"))?.unwrap_or_default();
+            let program = exe(&pid.to_string());
+            for inode in its {
+                let holder = if program.is_some() && program == own {
+                    Holder::Own
+                } else {
+                    Holder::Program(format!("{} (process {pid})", name.trim()))
+                };
+                found.insert(inode, holder);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Who holds a socket.
+enum Holder {
+    /// This program, as a command or as the daemon.
+    Own,
+    /// Another one.
+    Program(String),
 }
 
 /// The inodes of the sockets that a process holds.
-fn sockets(folder: &Path) -> Result<Vec<u64>, Reason> {
+fn sockets(folder: &Path) -> Result<BTreeSet<u64>, Reason> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(cause) if has_ended(&cause) => return Ok(Vec::new()),
+        Err(cause) if has_ended(&cause) => return Ok(BTreeSet::new()),
         Err(cause) => {
             return Err(Reason::new(format!("cannot list {}: {cause}", folder.display())));
         }
@@ -54,14 +161,20 @@ fn sockets(folder: &Path) -> Result<Vec<u64>, Reason> {
     Ok(links.filter_map(|link| inode(&link)).collect())
 }
 
-/// The sockets that listen, by inode; `None` when a line is not understood.
-fn listening_sockets(table: &str) -> Option<BTreeMap<u64, SocketAddr>> {
+/// The sockets that listen or are connected, by inode; `None` when a line is not understood.
+fn rows(table: &str) -> Option<BTreeMap<u64, Socket>> {
     let mut rows = BTreeMap::new();
     for line in table.lines().skip(1).filter(|line| !line.trim().is_empty()) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        if *state == LISTEN {
-            rows.insert(inode.parse().ok()?, address(local)?);
+        let (local, remote) = (fields.get(1)?, fields.get(2)?);
+        let (state, inode) = (*fields.get(3)?, fields.get(9)?);
+        if [LISTEN, ESTABLISHED].contains(&state) {
+            let socket = Socket {
+                local: address(local)?,
+                remote: address(remote)?,
+                listens: state == LISTEN,
+            };
+            rows.insert(inode.parse().ok()?, socket);
         }
     }
     Some(rows)
@@ -99,8 +212,16 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
             \u{20}  0: 0100007F:2742 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 21 1 0 100 0 0 10 0\n\
             \u{20}  1: 0100007F:C350 0100007F:2742 01 00000000:00000000 00:00000000 00000000     0        0 22 1 0 20 4 30 10 -1\n";
-        let listening = listening_sockets(table).unwrap();
-        assert_eq!(listening, [(21, "127.0.0.1:10050".parse().unwrap())].into());
+        let socket = |local: &str, remote: &str, listens| Socket {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            listens,
+        };
+        let expected = [
+            (21, socket("127.0.0.1:10050", "0.0.0.0:0", true)),
+            (22, socket("127.0.0.1:50000", "127.0.0.1:10050", false)),
+        ];
+        assert_eq!(rows(table), Some(expected.into()));
         let v6 = |text: &str| address(text).unwrap().to_string();
         assert_eq!(v6("00000000000000000000000000000000:192B"), "[::]:6443");
         assert_eq!(v6("00000000000000000000000001000000:0050"), "[::1]:80");
@@ -108,7 +229,54 @@ mod tests {
         for torn in ["", "0100007F", "01:50", "0100007F:XY"] {
             assert_eq!(address(torn), None, "{torn}");
         }
-        assert_eq!(listening_sockets("head\n a b c 0A\n"), None);
+        assert_eq!(rows("head\n a b c 0A\n"), None);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_types, reason = "it takes another program to be connected")]
+    fn who_is_connected_is_told_by_program_unless_it_is_this_one_or_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let start_ticks = |pid: i32| {
+            let stat = super::super::stat(Path::new(&format!("/proc/{pid}"))).unwrap();
+            stat.unwrap().start_ticks
+        };
+        let me = ProcessId {
+            pid,
+            start_ticks: start_ticks(pid),
+        };
+        let processes = Processes::at(Path::new("/proc"));
+        let of_port = |but_for: &[ProcessId]| {
+            let mut clients = processes.clients(me, but_for).unwrap();
+            clients.retain(|client| client.port == port);
+            clients
+        };
+        let own = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let accepted = listener.accept().unwrap();
+        assert_eq!(of_port(&[]), [], "this program itself");
+        drop((own, accepted));
+
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; read -r line <&3");
+        let mut other = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .spawn()
+            .unwrap();
+        let accepted = listener.accept().unwrap();
+        let stranger = i32::try_from(other.id()).unwrap();
+        let expected = EtcdClient {
+            address: IpAddr::from([127, 0, 0, 1]),
+            port,
+            program: Some(format!("bash (process {stranger})")),
+        };
+        assert_eq!(of_port(&[]), [expected]);
+        let known = ProcessId {
+            pid: stranger,
+            start_ticks: start_ticks(stranger),
+        };
+        assert_eq!(of_port(&[known]), []);
+        drop(accepted);
+        other.wait().unwrap();
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Flags of the API server: CIS 1.2, and what other guides add.
 
 use super::super::{Constraint, Control, FlagRule, Kit, ListRule, Remedy, flag};
-use super::{PROFILING, TLS_FLOOR, is, names, positive, tls_floor, with};
+use super::{PROFILING, TLS_FLOOR, is, names, pair, positive, tls_floor};
 use crate::domain::Component;
 
-const PAIR: &str = "the certificate and its key, a pair that chains to the right CA; kubeadm's lie under /etc/kubernetes/pki";
 const AUTHORIZER: &str = "With AlwaysAllow every authenticated request is granted; Node keeps a kubelet to what runs on its node, and RBAC is what roles \
     are for. Where --authorization-config is given, that file decides.";
 
@@ -31,9 +30,7 @@ pub(super) fn controls() -> Vec<Control> {
             "Static tokens lie in the clear on the disk, never expire, and change only by a restart.",
             "token-auth-file",
             not_given(&[]),
-            Remedy::ReportOnly(
-                "the certainty that no bootstrap or emergency user needs the file: its users lose access at once",
-            ),
+            Remedy::Conditional(Kit::StaticTokens),
         ),
         row(
             "CIS-1.2.4",
@@ -41,8 +38,14 @@ pub(super) fn controls() -> Vec<Control> {
             "API server shows kubelets a client certificate",
             "Without it kubelets see an anonymous client, and would have to grant anonymous clients exec and logs.",
             "kubelet-client-certificate",
-            with("kubelet-client-key"),
-            Remedy::ReportOnly(PAIR),
+            pair(
+                "kubelet-client-key",
+                [
+                    "/etc/kubernetes/pki/apiserver-kubelet-client.crt",
+                    "/etc/kubernetes/pki/apiserver-kubelet-client.key",
+                ],
+            ),
+            Remedy::RestartsWhen(Kit::KubeletClient),
         ),
         row(
             "CIS-1.2.5",
@@ -117,10 +120,10 @@ pub(super) fn controls() -> Vec<Control> {
             "Tokens of service accounts are verified with a key of their own",
             "Without the flag the server's TLS key is used, so that one key does two jobs and cannot be replaced alone.",
             "service-account-key-file",
-            FlagRule::IsSet { usual: None },
-            Remedy::ReportOnly(
-                "the public key that fits the controller manager's signing key; a wrong one makes every token void",
-            ),
+            FlagRule::IsSet {
+                usual: Some("/etc/kubernetes/pki/sa.pub".to_owned()),
+            },
+            Remedy::Conditional(Kit::TokenKey),
         ),
         row(
             "CIS-1.2.23",
@@ -128,8 +131,14 @@ pub(super) fn controls() -> Vec<Control> {
             "API server shows etcd a client certificate",
             "etcd holds everything. It can refuse strangers only if the API server shows who it is.",
             "etcd-certfile",
-            with("etcd-keyfile"),
-            Remedy::ReportOnly(PAIR),
+            pair(
+                "etcd-keyfile",
+                [
+                    "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+                    "/etc/kubernetes/pki/apiserver-etcd-client.key",
+                ],
+            ),
+            Remedy::RestartsWhen(Kit::EtcdClient),
         ),
         row(
             "CIS-1.2.24",
@@ -137,8 +146,14 @@ pub(super) fn controls() -> Vec<Control> {
             "API server has a serving certificate",
             "Without one the server signs for itself, and clients cannot tell it from another.",
             "tls-cert-file",
-            with("tls-private-key-file"),
-            Remedy::ReportOnly(PAIR),
+            pair(
+                "tls-private-key-file",
+                [
+                    "/etc/kubernetes/pki/apiserver.crt",
+                    "/etc/kubernetes/pki/apiserver.key",
+                ],
+            ),
+            Remedy::RestartsWhen(Kit::ApiServing),
         ),
         row(
             "CIS-1.2.25",
@@ -235,7 +250,7 @@ fn beyond_cis() -> Vec<Control> {
                 not_on: &["AllAlpha", "api/all", "api/alpha"],
                 not_off: &[],
             }),
-            Remedy::ReportOnly("the certainty that no object of an alpha API is needed"),
+            Remedy::Conditional(Kit::AlphaOff),
         ),
         row(
             "X-API-09",

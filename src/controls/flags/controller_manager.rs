@@ -1,7 +1,7 @@
 //! Flags of the controller manager: CIS 1.3.
 
-use super::super::{Constraint, Control, FlagRule, Remedy};
-use super::{LISTENS, LISTENS_NEEDS, PROFILING, TLS_FLOOR, is, loopback, names, positive, tls_floor};
+use super::super::{Constraint, Control, FlagRule, Kit, Remedy};
+use super::{LISTENS, PROFILING, TLS_FLOOR, is, loopback, names, positive, tls_floor};
 use crate::domain::Component;
 
 /// The rows of this table.
@@ -66,7 +66,7 @@ pub(super) fn controls() -> Vec<Control> {
                 not_on: &[],
                 not_off: &["RotateKubeletServerCertificate"],
             }),
-            Remedy::ReportOnly("the gate taken out of --feature-gates by hand"),
+            Remedy::Restarts,
         ),
         row(
             "CIS-1.3.7",
@@ -75,7 +75,7 @@ pub(super) fn controls() -> Vec<Control> {
             LISTENS,
             "bind-address",
             loopback(),
-            Remedy::ReportOnly(LISTENS_NEEDS),
+            Remedy::Conditional(Kit::Loopback),
         ),
         row(
             "X-API-04",

@@ -15,7 +15,6 @@ const PROFILING: &str = "The profiling handlers under /debug/pprof show the insi
 const TLS_FLOOR: &str =
     "TLS 1.0 and 1.1 are broken. The floor of today's binaries is 1.2; a flag may have lowered it.";
 const LISTENS: &str = "Metrics and health of a component are nobody's business beyond the node, unless somebody was meant to read them.";
-const LISTENS_NEEDS: &str = "the certainty that nobody scrapes the port from elsewhere, and probes in the manifest that ask the same address";
 
 /// The rows of these tables.
 pub(super) fn controls() -> Vec<Control> {
@@ -72,9 +71,10 @@ fn is(value: &str, default: &'static str) -> FlagRule {
     }
 }
 
-/// It and another flag are given.
-fn with(other: &str) -> FlagRule {
-    FlagRule::Meets(Constraint::GivenWith(vec![flag(other)]))
+/// A certificate and its key are given.
+fn pair(key: &str, usual: [&'static str; 2]) -> FlagRule {
+    let key = flag(key);
+    FlagRule::Meets(Constraint::Pair { key, usual })
 }
 
 /// It is given, or is to name this file.

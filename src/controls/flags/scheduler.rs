@@ -1,7 +1,7 @@
 //! Flags of the scheduler: CIS 1.4.
 
-use super::super::{Control, FlagRule, Remedy};
-use super::{LISTENS, LISTENS_NEEDS, PROFILING, TLS_FLOOR, loopback, tls_floor};
+use super::super::{Control, FlagRule, Kit, Remedy};
+use super::{LISTENS, PROFILING, TLS_FLOOR, loopback, tls_floor};
 use crate::domain::Component;
 
 /// The rows of this table.
@@ -29,7 +29,7 @@ pub(super) fn controls() -> Vec<Control> {
             LISTENS,
             "bind-address",
             loopback(),
-            Remedy::ReportOnly(LISTENS_NEEDS),
+            Remedy::Conditional(Kit::Loopback),
         ),
         row(
             "X-API-05",

@@ -182,7 +182,19 @@ impl Needs<'_> {
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
             | Kit::KubeletHandlers
-            | Kit::KernelDefaults => Ok(()),
+            | Kit::KernelDefaults
+            | Kit::KubeletClient
+            | Kit::EtcdClient
+            | Kit::ApiServing
+            | Kit::StaticTokens
+            | Kit::TokenKey
+            | Kit::AlphaOff
+            | Kit::OneFlag
+            | Kit::Loopback
+            | Kit::EtcdServing
+            | Kit::EtcdClients
+            | Kit::EtcdPeers
+            | Kit::EtcdSuites => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ fn member(id: u64, name: &str) -> Member {
     Member {
         id,
         name: name.to_owned(),
+        peer_urls: Vec::new(),
     }
 }
 
