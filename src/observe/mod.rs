@@ -77,6 +77,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         kubelet,
         control_plane: Fact::unknown("it was not asked"),
         accounts: BTreeMap::new(),
+        readers: Fact::unknown("it was not looked at"),
         manifests,
     };
     for control in request.controls {

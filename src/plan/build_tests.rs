@@ -349,6 +349,7 @@ fn what_lay_in_the_folder_at_the_first_start_is_known_from_then_on() {
         exact_name: true,
         facts: facts(),
         content,
+        let_in: Fact::Absent,
     };
     if let Fact::Known(entries) = &mut observation.manifest_folder {
         entries.push(entry);

@@ -67,6 +67,7 @@ fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_th
                 path: path("/home/a/.kube/config"),
                 facts: file("/home/a/.kube/config", mode, uid),
                 home: Owner { uid: 1000, gid: 1000 },
+                is_closed: true,
                 administrator: administrator.map(str::to_owned),
             };
             let of_home = (path("/home/a"), Fact::Known(vec![found]));
