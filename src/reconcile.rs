@@ -13,11 +13,12 @@ use crate::domain::{Component, ControlId, Digest, Fact, FlagName, Observation};
 use crate::journal::JournalState;
 use crate::observe::{
     Request, ask_for_cluster, ask_for_external_ips, ask_for_grants, ask_for_kubelet, ask_for_pod_security,
-    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_values, observe,
+    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_readers, look_at_values,
+    observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
-    WithheldReason, bounce_now, bounce_to_mend, build, enable_now, judge,
+    WithheldReason, bounce_now, bounce_to_mend, build, closes, enable_now, judge,
 };
 
 /// How a look at the node is meant.
@@ -113,6 +114,9 @@ pub fn look(
     let wants = Wants::of(&looked.findings, acts);
     look_at_values(node, &wants.values, &mut looked.observation);
     look_at_kits(node, &wants.kits, &mut looked.observation);
+    if journal.in_flight.is_none() {
+        look_at_readers(node, &wants.closed, &mut looked.observation);
+    }
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         wants.ask(node, &mut looked.observation);
@@ -142,6 +146,8 @@ struct Wants {
     kits: Vec<(Kit, FlagName, String)>,
     /// True when a setting of the kubelet is to change.
     kubelet: bool,
+    /// What closes files that others than root may use.
+    closed: BTreeSet<Kit>,
 }
 
 impl Wants {
@@ -151,6 +157,9 @@ impl Wants {
             for evidence in finding.with_verdict(Verdict::Drift) {
                 if let Some(mend) = &evidence.mend {
                     wants.take(mend);
+                    wants
+                        .closed
+                        .extend(finding.control.kit().filter(|kit| closes(*kit)));
                 }
             }
         }

@@ -152,7 +152,7 @@ impl<'a> Needs<'a> {
             Kit::Anonymous => self.nobody_needs_to_be_anonymous(),
             Kit::ExternalIps => self.no_service_has_external_ips(),
             Kit::PodSecurity => self.no_pod_would_be_refused(),
-            // A file's owner and settings of the kubelet are no flags of a component.
+            // Modes and owners of files and settings of the kubelet are no flags of a component.
             Kit::EtcdAccount
             | Kit::ServerSuites
             | Kit::EventRateLimit
@@ -161,7 +161,11 @@ impl<'a> Needs<'a> {
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
             | Kit::KubeletHandlers
-            | Kit::KernelDefaults => Ok(()),
+            | Kit::KernelDefaults
+            | Kit::RuntimeSocket
+            | Kit::KubeletRoot
+            | Kit::AuditFiles
+            | Kit::HomeKubeconfigs => Ok(()),
         }
     }
 

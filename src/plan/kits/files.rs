@@ -182,7 +182,11 @@ impl Needs<'_> {
             | Kit::KubeletPids
             | Kit::KubeletSeccomp
             | Kit::KubeletHandlers
-            | Kit::KernelDefaults => Ok(()),
+            | Kit::KernelDefaults
+            | Kit::RuntimeSocket
+            | Kit::KubeletRoot
+            | Kit::AuditFiles
+            | Kit::HomeKubeconfigs => Ok(()),
         }
     }
 
