@@ -13,12 +13,12 @@ use crate::domain::{Component, ControlId, Digest, Fact, FlagName, NodePath, Obse
 use crate::journal::JournalState;
 use crate::observe::{
     Request, ask_for_cluster, ask_for_external_ips, ask_for_grants, ask_for_kubelet, ask_for_pod_security,
-    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_pairs, look_at_values,
-    observe,
+    ask_for_restart, ask_for_stale_tokens, dial_kubelets, look_at_kits, look_at_pairs, look_at_readers,
+    look_at_values, observe,
 };
 use crate::plan::{
     BouncePlan, Change, Circumstances, Enabling, Finding, JudgeContext, Mend, Plan, Selected, Verdict,
-    WithheldReason, bounce_now, bounce_to_mend, build, client_ca_of, enable_now, judge,
+    WithheldReason, bounce_now, bounce_to_mend, build, client_ca_of, closes, enable_now, judge,
 };
 
 /// How a look at the node is meant.
@@ -122,6 +122,9 @@ pub fn look(
             &mut looked.observation,
         );
     }
+    if journal.in_flight.is_none() {
+        look_at_readers(node, &wants.closed, &mut looked.observation);
+    }
     // While a change is in flight none is begun, and an API that is away need not be asked.
     if !intent.settling && !intent.offline && journal.in_flight.is_none() {
         wants.ask(node, &mut looked.observation);
@@ -153,6 +156,8 @@ struct Wants {
     kubelet: bool,
     /// The file by which the kubelet is to verify its clients.
     client_ca: Option<NodePath>,
+    /// What closes files that others than root may use.
+    closed: BTreeSet<Kit>,
 }
 
 impl Wants {
@@ -162,6 +167,9 @@ impl Wants {
             for evidence in finding.with_verdict(Verdict::Drift) {
                 if let Some(mend) = &evidence.mend {
                     wants.take(mend);
+                    wants
+                        .closed
+                        .extend(finding.control.kit().filter(|kit| closes(*kit)));
                 }
             }
         }

@@ -596,6 +596,39 @@ fn with_quarantine_on_an_unknown_manifest_is_moved_out_of_the_folder() {
 }
 
 #[test]
+fn with_quarantine_on_a_copy_of_a_components_manifest_goes_and_the_kubelet_is_told_of_the_real_one() {
+    use std::os::unix::fs::MetadataExt as _;
+    let world = World::new();
+    let operator = Operator::new(world.node(), "mode: enforce\nmanifests: { quarantine: true }\n");
+    operator.apply();
+    let (manifest, text) = (world.manifest(SCHEDULER), read(&world, SCHEDULER));
+    plant(&world, "kube-scheduler.yaml.bak", &text);
+    let facts = || std::fs::metadata(&manifest).expect("it is there");
+    let before = facts();
+    let applied = operator.apply();
+    assert_eq!(in_folder(&world), four_manifests());
+    let drift = ids_with(&applied.last, Verdict::Drift);
+    assert!(
+        !drift.contains("X-FILE-02") && !drift.contains("X-FILE-03"),
+        "{drift:?}"
+    );
+    let quarantine = std::fs::read_dir(world.path("/var/lib/holdfast/quarantine")).expect("it was made");
+    assert_eq!(quarantine.count(), 1, "two controls, one change");
+    // The mode was set to what it was: an event for the kubelet, and the same file.
+    let after = facts();
+    assert_eq!(
+        (after.ino(), after.mode(), after.mtime_nsec()),
+        (before.ino(), before.mode(), before.mtime_nsec())
+    );
+    assert_ne!(
+        (after.ctime(), after.ctime_nsec()),
+        (before.ctime(), before.ctime_nsec())
+    );
+    assert_eq!(read(&world, SCHEDULER), text);
+    assert!(world.wait_until(SOON, |world| world.running(SCHEDULER).is_some()));
+}
+
+#[test]
 fn in_audit_an_unasked_pass_touches_nothing() {
     use holdfast::adapters::{journal_store::JournalStore, lock::Held};
     use holdfast::reconcile::{Intent, pass};

@@ -8,6 +8,7 @@
 )]
 
 mod cgroup;
+mod readers;
 mod sockets;
 
 use std::io;
@@ -84,16 +85,7 @@ impl Processes {
     pub fn look(&self) -> Result<Table, Reason> {
         let uptime_ms = self.uptime_ms()?;
         let ticks_per_second = ticks_per_second()?;
-        // Under `hidepid` an ordinary user sees their own processes only: everything would look as if it were not running.
-        let base = match text(&self.proc_folder.join("1/cgroup"))? {
-            Some(cgroup) => Base::of_first_process(&cgroup),
-            None => {
-                return Err(Reason::new(format!(
-                    "{} does not show process 1, so it may not show others either: run as root",
-                    self.proc_folder.display()
-                )));
-            }
-        };
+        let base = self.base()?;
         let mut processes = Vec::new();
         for pid in self.pids()? {
             if let Some((process, start_ticks)) = self.read(pid, &base)? {
@@ -236,6 +228,19 @@ impl Processes {
 
     fn folder(&self, pid: i32) -> PathBuf {
         self.proc_folder.join(pid.to_string())
+    }
+
+    /// Under `hidepid` an ordinary user sees their own processes only: everything would look as if it were not running.
+    fn base(&self) -> Result<Base, Reason> {
+        let cgroup = text(&self.proc_folder.join("1/cgroup"))?;
+        cgroup
+            .map(|cgroup| Base::of_first_process(&cgroup))
+            .ok_or_else(|| {
+                Reason::new(format!(
+                    "{} does not show process 1, so it may not show others either: run as root",
+                    self.proc_folder.display()
+                ))
+            })
     }
 
     fn uptime_ms(&self) -> Result<u64, Reason> {

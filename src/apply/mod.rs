@@ -175,7 +175,7 @@ impl Applier<'_> {
                 from: *from,
                 to: *to,
             },
-            Deed::Quarantine { path, digest } => Act::Quarantine {
+            Deed::Quarantine { path, digest, .. } => Act::Quarantine {
                 path: path.clone(),
                 to: backups::quarantine_for(self.node, path)?,
                 digest: *digest,
@@ -218,8 +218,12 @@ impl Applier<'_> {
             }
             (Deed::MakeFolder { path }, _) => files.make_own_folder(path),
             (Deed::Install { path, content }, _) => files.create(self.held, path, content.as_bytes()),
-            (Deed::Quarantine { path, digest }, Act::Quarantine { to, .. }) => {
-                files.move_away(self.held, path, *digest, to)
+            (Deed::Quarantine { path, digest, twin }, Act::Quarantine { to, .. }) => {
+                let moved = files.move_away(self.held, path, *digest, to);
+                if let (Some(twin), Ok(()) | Err(FileError::NotDurable { .. })) = (twin, &moved) {
+                    self.tell_of(twin);
+                }
+                moved
             }
             (
                 Deed::EditManifest(_),
@@ -243,6 +247,18 @@ impl Applier<'_> {
                     what: "it has no place to go to".to_owned(),
                 })
             }
+        }
+    }
+
+    /// With the copy of a manifest the kubelet drops the pod of the real one, and misses that at its next listing only, within 20 s. A mode
+    /// that is set to what it is makes it look at the file at once, and changes nothing (kubernetes `pkg/kubelet/config/file_linux.go`).
+    fn tell_of(&self, twin: &NodePath) {
+        let files = &self.node.files;
+        let Fact::Known(facts) = files.facts(twin) else {
+            return;
+        };
+        if let Err(error) = files.set_mode(self.held, twin, facts.id, facts.mode, facts.mode) {
+            tracing::warn!(holdfast.path = %twin, "the kubelet starts its pod again within 20 s, not at once, ignoring: {error}");
         }
     }
 

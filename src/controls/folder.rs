@@ -32,24 +32,26 @@ pub(super) fn controls() -> Vec<Control> {
             "folder.no-duplicate-pod",
             "no two files define the same pod",
             "A backup copy in the folder is a second definition of the same pod: at each listing the last name in sorted order wins, so \
-             the copy runs and the real manifest does not. Taking the copy away restarts the pod.",
+             the copy runs and the real manifest does not. Taking the copy away restarts the pod: with manifests.quarantine: true the \
+             copy of a component's manifest is moved, unless it stands under manifests.known, and the kubelet told at once of the real \
+             one. Of two files that are both a component's, or neither, Holdfast moves none.",
             FolderRule::NoDuplicatePod,
-            Remedy::ReportOnly(
-                "a move of the copy to a folder outside the manifests folder; the pod restarts when it goes, so choose the time",
-            ),
+            Remedy::Quarantine,
             "kubernetes/kubernetes#136962; kubernetes pkg/kubelet/config/file.go",
         ),
         row(
             "X-FILE-07",
             "folder.plain-files",
-            "manifests are plain files with one name",
+            "manifests are plain files with one name, no special bits and no further readers",
             "A symbolic link lets whoever owns its target write the manifest, and the kubelet does not notice when the target changes; a \
-             second hard link is a second door to the same file.",
+             second hard link is a second door to the same file. A setuid, setgid or sticky bit has no use on a manifest, and an access \
+             control list lets in whom the mode does not show.",
             FolderRule::PlainFiles,
-            Remedy::ReportOnly(
-                "the file itself in the place of the link (cp --remove-destination), or the other hard link removed",
+            Remedy::InPart(
+                "the file itself in the place of the link (cp --remove-destination), the other hard link removed, or the access control list \
+                 taken away (setfacl -b, and then chmod 0600: its mask becomes the group's rights)",
             ),
-            "kubernetes/kubernetes#40123",
+            "kubernetes/kubernetes#40123; acl(5)",
         ),
         row(
             "HF-FOLDER-1",

@@ -62,6 +62,14 @@ pub enum Kit {
     EtcdPeers,
     /// etcd offers strong cipher suites only.
     EtcdSuites,
+    /// The container runtime's socket is root's and its group's alone.
+    RuntimeSocket,
+    /// Others may not enter the kubelet's folder.
+    KubeletRoot,
+    /// The audit policy and the audit log are closed to others.
+    AuditFiles,
+    /// Kubeconfigs in home folders are their users' alone.
+    HomeKubeconfigs,
 }
 
 /// What a flag's value needs on the node.
@@ -247,6 +255,25 @@ impl Kit {
                 "`conditional: allow` in the configuration: clients that know other suites only are refused. What is strong in the list stays, \
                  and the two suites of which HTTP/2 needs one come to it"
             }
+            Self::RuntimeSocket => {
+                "`conditional: allow` in the configuration. Only the mode and the user are mended: the group is what the runtime's own \
+                 configuration says ([grpc] gid of containerd), and so is the operator's. The runtime makes the socket anew at each start, so its \
+                 configuration should be mended, too"
+            }
+            Self::KubeletRoot => {
+                "`conditional: allow` in the configuration, and no process of another user than root that works below the folder or has something \
+                 open there (log shippers, storage plug-ins, security profiles): each is looked at before. What reads there now and then is not seen"
+            }
+            Self::AuditFiles => {
+                "`conditional: allow` in the configuration, and no process of another user than root that has the policy, the log or a rotated one open \
+                 (a log shipper): each is looked at before. Where a group is to read the log, the value says so (\"0640\"): that mode is then allowed, \
+                 and the group kept"
+            }
+            Self::HomeKubeconfigs => {
+                "`conditional: allow` in the configuration for modes of what is its user's, and for root's own home. Done by hand: an administrator's \
+                 copy removed, or an identity of its own for who uses it; and a file of somebody else in a user's home removed or given to them, which \
+                 would let them read what may not be theirs"
+            }
         }
     }
 
@@ -309,7 +336,11 @@ impl Kit {
             | Self::EtcdServing
             | Self::EtcdClients
             | Self::EtcdPeers
-            | Self::EtcdSuites => Ok(None),
+            | Self::EtcdSuites
+            | Self::RuntimeSocket
+            | Self::KubeletRoot
+            | Self::AuditFiles
+            | Self::HomeKubeconfigs => Ok(None),
         }
     }
 }

@@ -69,6 +69,9 @@ pub enum Remedy {
     Quarantine,
     /// It is only reported; the text says what a remedy would need.
     ReportOnly(&'static str),
+    /// What is wrong with modes and owners is mended at once, and nothing restarts; the rest is only reported, and the text says what a
+    /// remedy of it would need.
+    InPart(&'static str),
 }
 
 /// What must be proven before a conditional remedy is used.
@@ -185,6 +188,9 @@ pub enum Target {
     KubeletClientCa,
     /// The kubeconfig of a kube-proxy that runs as a process of the host.
     KubeProxyKubeconfig,
+    /// The files of the API server's audit: its policy, its log with those that were rotated away, and the log's folder if that is called
+    /// after it.
+    AuditFiles,
 }
 
 /// What must hold of a flag's effective value.
@@ -380,7 +386,8 @@ impl Control {
             | Remedy::RestartsWhen(_)
             | Remedy::When(_)
             | Remedy::Quarantine
-            | Remedy::ReportOnly(_) => None,
+            | Remedy::ReportOnly(_)
+            | Remedy::InPart(_) => None,
         }
     }
 

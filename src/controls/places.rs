@@ -1,6 +1,6 @@
 //! Files and folders that no benchmark lists: who may enter the folders of the control plane, and what should not lie there.
 
-use super::{Control, Precondition, Remedy, Requirement, Target, flag, id, path, pattern};
+use super::{Control, Kit, Precondition, Remedy, Requirement, Target, flag, id, path, pattern};
 use crate::domain::{Component, Mode, Owner};
 
 /// One row of the table: id, slug, title, target, the widest mode (none: it must not be there), remedy, why, source.
@@ -139,9 +139,7 @@ fn kubelet() -> [Row; 4] {
             entries(&["/var/lib/kubelet"], &[]),
             // The kubelet makes it 0750 and kubeadm 0700: either is good enough.
             Some(0o750),
-            Remedy::ReportOnly(
-                "the certainty that nothing but root reads below it (log shippers, storage plug-ins, security profiles): then chmod 0750",
-            ),
+            Remedy::Conditional(Kit::KubeletRoot),
             "Volumes of pods lie below it, projected Secrets and tokens among them. The kubelet's Debian package makes it 0775.",
             "kubernetes pkg/kubelet/kubelet.go; kubernetes/kubernetes#93652",
         ),
@@ -186,7 +184,7 @@ fn kubelet() -> [Row; 4] {
             "no bootstrap kubeconfig is left",
             entries(&["/etc/kubernetes/bootstrap-kubelet.conf"], &[]),
             None,
-            Remedy::ReportOnly(
+            Remedy::InPart(
                 "a join that is over (/var/lib/kubelet/pki/kubelet-client-current.pem is valid): then the file may be removed",
             ),
             "kubeadm join removes it when the kubelet has its certificate. The token in it lets whoever reads it ask for one, too.",
@@ -205,11 +203,9 @@ fn named_by_flags() -> [Row; 3] {
             "X-FILE-13",
             "file.audit.perms",
             "the audit policy and the audit log are 0600 or stricter and belong to root",
-            of_api_server(&["audit-policy-file", "audit-log-path"]),
+            Target::AuditFiles,
             Some(0o600),
-            Remedy::ReportOnly(
-                "the certainty that no log shipper reads the log under another account: then chmod 0600",
-            ),
+            Remedy::Conditional(Kit::AuditFiles),
             "The log tells who did what, request bodies included if the policy says so; who can write to it can unwrite it.",
             HYGIENE,
         ),
@@ -246,10 +242,9 @@ fn host() -> [Row; 3] {
             "CNI binaries and folders are 0755 or stricter and belong to root",
             entries(&["/opt/cni/bin", "/etc/cni/net.d"], &["/opt/cni/bin/*"]),
             Some(0o755),
-            Remedy::ReportOnly(
-                "a look at what installs the plug-ins, which would write them so again: then chmod go-w and chown root:root",
-            ),
-            "The runtime runs these programs as root for each pod.",
+            Remedy::Safe,
+            "The runtime runs these programs as root for each pod. What installs the plug-ins may write them so again, and Holdfast mends them \
+             again.",
             HYGIENE,
         ),
         (
@@ -258,9 +253,7 @@ fn host() -> [Row; 3] {
             "the container runtime's socket is 0660 or stricter and belongs to root",
             entries(&["/run/containerd/containerd.sock", "/run/crio/crio.sock"], &[]),
             Some(0o660),
-            Remedy::ReportOnly(
-                "the group and mode of the socket in the runtime's own configuration, which makes it anew at each start",
-            ),
+            Remedy::Conditional(Kit::RuntimeSocket),
             "Who can write to the socket starts a privileged container, and so is root.",
             BYPASS,
         ),

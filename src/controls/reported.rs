@@ -63,17 +63,16 @@ pub(super) fn controls() -> Vec<Control> {
             "The file decides instead of --authorization-mode. A webhook that fails open hands its decision on whenever somebody keeps it from answering.",
             "kubernetes.io, Authorization; kubernetes apiserver/pkg/apis/apiserver/validation",
         ),
-        row(
-            "X-CRED-02",
-            "cred.home-kubeconfig",
-            "no administrator's kubeconfig lies in a home folder",
-            Reported::HomeKubeconfigs,
-            "the copy removed, or an identity of its own for who uses it; any other kubeconfig 0600 and its owner's. A home folder belongs to its user, \
-             so Holdfast changes nothing in it",
-            "kubeadm init prints the commands that copy admin.conf there. The copy does not expire before the certificate does, cannot be revoked, and is \
-             read by whoever becomes that user.",
-            "Microsoft Threat Matrix for Kubernetes MS-TA9003; NSA and CISA Kubernetes Hardening Guidance",
-        ),
+        Control {
+            id: id("X-CRED-02"),
+            rule: "cred.home-kubeconfig".into(),
+            title: "no administrator's kubeconfig lies in a home folder".into(),
+            rationale: "kubeadm init prints the commands that copy admin.conf there. The copy does not expire before the certificate does, cannot be \
+                        revoked, and is read by whoever becomes that user.",
+            remedy: Remedy::Conditional(Kit::HomeKubeconfigs),
+            requirement: Requirement::Reported(Reported::HomeKubeconfigs),
+            sources: "Microsoft Threat Matrix for Kubernetes MS-TA9003; NSA and CISA Kubernetes Hardening Guidance",
+        },
         row(
             "X-CRED-03",
             "cred.kubeconfig-content",

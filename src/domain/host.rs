@@ -1,4 +1,4 @@
-//! Facts of the host that are only reported.
+//! Facts of the host that are, for the most part, only reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -67,6 +67,8 @@ pub struct HomeKubeconfig {
     pub facts: FileFacts,
     /// Whose home it is.
     pub home: Owner,
+    /// True when nobody but root and the home's owner can put names into the home and its folder `.kube`.
+    pub is_closed: bool,
     /// The subject of a client certificate in it that is the administrator's.
     pub administrator: Option<String>,
 }

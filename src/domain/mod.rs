@@ -35,7 +35,7 @@ pub use mode::{InvalidMode, Mode};
 pub use node_path::{InvalidPath, NodePath, PathPattern};
 pub use observation::{
     AskedKubelet, ConfigLayer, ControlPlane, EntryContent, EtcdState, FolderEntry, Health, KubeletFacts,
-    Kubelets, Manifest, Observation, PodLog, Process, ProcessId,
+    Kubelets, Manifest, Observation, PodLog, Process, ProcessId, Reader,
 };
 pub use owner::{Account, InvalidOwner, Owner};
 pub use static_pod::{Container, HealthEndpoint, HostPathVolume, Mount, Scheme, StaticPod};

@@ -64,6 +64,19 @@ pub struct Observation {
     pub control_plane: Fact<ControlPlane>,
     /// Accounts by name, as the node's own account files have them.
     pub accounts: BTreeMap<Account, Fact<Owner>>,
+    /// The processes of others than root that use what is to be closed to them; looked at only where that is to be done.
+    pub readers: Fact<Vec<Reader>>,
+}
+
+/// A process of another user than root that uses a file or folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    /// Its number.
+    pub pid: i32,
+    /// The name of its program, as the kernel has it.
+    pub program: String,
+    /// The file that it has open, or the folder that it works below or has something open below.
+    pub of: NodePath,
 }
 
 /// One entry of the manifests folder.
@@ -77,6 +90,8 @@ pub struct FolderEntry {
     pub facts: FileFacts,
     /// What it holds.
     pub content: EntryContent,
+    /// The further users and groups that an access control list lets in, with their rights; `Absent` where it was not read.
+    pub let_in: Fact<Vec<String>>,
 }
 
 /// What an entry of the manifests folder holds for the kubelet.

@@ -36,10 +36,12 @@ fn look(node: &Node, entry: crate::adapters::files::Entry) -> Option<Seen> {
     let Fact::Known(mut facts) = entry.facts else {
         return None;
     };
+    let mut let_in = Fact::Absent;
     let (content, manifest) = match (&entry.path, facts.kind) {
         (Some(path), FileKind::Regular) => match node.files.read(path, MAX_BYTES) {
             Fact::Known(read) => {
                 facts = read.facts;
+                let_in = node.files.let_in(path);
                 content(path, read)
             }
             Fact::Absent => return None,
@@ -59,6 +61,7 @@ fn look(node: &Node, entry: crate::adapters::files::Entry) -> Option<Seen> {
         name: entry.name,
         facts,
         content,
+        let_in,
     };
     Some(Seen { shown, manifest })
 }

@@ -1,4 +1,4 @@
-//! What is only reported: credentials, the kubelet's unit, listeners. Bytes of keys are wiped and not kept.
+//! What is, for the most part, only reported: credentials, the kubelet's unit, listeners. Bytes of keys are wiped and not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,6 +164,10 @@ fn kubeconfigs_of_home(node: &Node, home: &NodePath, owner: Owner) -> Fact<Vec<H
         Ok(folder) => folder,
         Err(error) => return Fact::unknown(error.to_string()),
     };
+    let is_closed = [home, &folder].into_iter().all(|path| {
+        let facts = node.files.facts(path);
+        facts.known().is_some_and(|facts| is_closed(facts, owner))
+    });
     node.files.list(&folder).and_then(|entries| {
         let files: Vec<_> = entries.into_iter().filter_map(plain).collect();
         let size: u64 = files.iter().map(|(_, facts)| facts.size).sum();
@@ -201,11 +205,18 @@ fn kubeconfigs_of_home(node: &Node, home: &NodePath, owner: Owner) -> Fact<Vec<H
                 path,
                 facts,
                 home: owner,
+                is_closed,
                 administrator: subjects.into_iter().find(|subject| is_administrators(subject)),
             });
         }
         Fact::Known(found)
     })
+}
+
+/// Only root and that owner can put names into the folder.
+const fn is_closed(facts: &FileFacts, owner: Owner) -> bool {
+    let is_theirs = facts.owner.uid == Owner::ROOT.uid || facts.owner.uid == owner.uid;
+    is_theirs && facts.mode.bits() & 0o022 == 0
 }
 
 fn is_administrators(subject: &str) -> bool {

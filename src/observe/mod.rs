@@ -23,7 +23,7 @@ use crate::domain::{
 };
 use crate::journal::{Act, InFlight};
 use crate::manifest::{MAX_BYTES, Mounted, command_line, mounted_from, named_paths, paths_of_value};
-use crate::plan::{document_behind, documents_of, flag_file, paths_of, serving_certificate};
+use crate::plan::{document_behind, documents_of, flag_file, paths_of, serving_certificate, to_close};
 
 /// What a pass asks of the node.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +77,7 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         kubelet,
         control_plane: Fact::unknown("it was not asked"),
         accounts: BTreeMap::new(),
+        readers: Fact::unknown("it was not looked at"),
         manifests,
     };
     for control in request.controls {
@@ -222,6 +223,16 @@ pub fn look_at_kits(node: &Node, wanted: &[(Kit, FlagName, String)], observation
             observation.files.insert(path, facts);
         }
     }
+}
+
+/// Adds which processes of others than root use what these remedies would close.
+pub fn look_at_readers(node: &Node, kits: &BTreeSet<Kit>, observation: &mut Observation) {
+    if kits.is_empty() {
+        return;
+    }
+    let wanted = to_close(kits, observation, &node.layout);
+    let readers = node.processes.readers(&wanted.folders, &wanted.files);
+    observation.readers = readers.map_or_else(Fact::Unknown, Fact::Known);
 }
 
 /// The text of the file of `--oidc-ca-file`, as far as it comes from the node.

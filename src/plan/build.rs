@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::change::{Change, Deed, Plan, Withheld, WithheldReason};
+use super::closing;
 use super::edits::{self, Wanted};
 use super::finding::{Evidence, Finding, ListMend, Mend, Verdict};
 use super::in_flight::{Limits, next_step};
@@ -11,7 +12,7 @@ use super::lists::{self, ListWanted, Lists};
 use super::restart;
 use super::select::Selected;
 use crate::config::{Action, Config};
-use crate::controls::{Kit, Remedy, items_of};
+use crate::controls::{Control, FolderRule, Kit, Remedy, Requirement, items_of};
 use crate::domain::{
     Component, ControlId, Digest, EntryContent, Fact, FileId, FlagName, Instant, Mode, NodePath, Observation,
     Owner,
@@ -77,7 +78,7 @@ pub fn build(
     for finding in findings {
         let action = actions.get(finding.id()).copied().unwrap_or(Action::Audit);
         for evidence in finding.with_verdict(Verdict::Drift) {
-            draft.take(finding, evidence, action);
+            draft.take(finding, evidence, action, observation);
         }
     }
     let left_out = lists::agree(
@@ -115,6 +116,7 @@ pub fn build(
         }
     }
     withhold_failed(&mut plan, circumstances.failed);
+    withhold_restarts_beside_a_copy(&mut plan);
     plan.withheld.append(&mut draft.withheld);
     plan.warnings = restart::warnings(observation);
     plan.in_flight = in_flight.map(|begun| next_step(begun, observation, limits, &circumstances.now));
@@ -138,6 +140,26 @@ fn withhold_failed(plan: &mut Plan, failed: &BTreeMap<Digest, String>) {
             reason,
         });
     }
+}
+
+/// With the copy of a manifest that goes to quarantine its component restarts: nothing else does at the same time.
+fn withhold_restarts_beside_a_copy(plan: &mut Plan) {
+    let is_copy = |change: &Change| matches!(change.deed, Deed::Quarantine { twin: Some(_), .. });
+    if !plan.changes.iter().any(is_copy) {
+        return;
+    }
+    let (waiting, changes): (Vec<Change>, Vec<Change>) = std::mem::take(&mut plan.changes)
+        .into_iter()
+        .partition(|change| change.restarted().is_some());
+    plan.changes = changes;
+    plan.withheld.extend(waiting.into_iter().map(|change| {
+        let why = "the copy of a component's manifest goes to quarantine first, and that component restarts";
+        Withheld {
+            object: change.deed.path().to_string(),
+            controls: change.controls,
+            reason: WithheldReason::Waiting(why.to_owned()),
+        }
+    }));
 }
 
 /// What lies in the manifests folder beside the components' own manifests; `None` when it is known already or cannot be
@@ -166,7 +188,7 @@ struct Draft<'a> {
     circumstances: &'a Circumstances<'a>,
     modes: BTreeMap<NodePath, (FileId, Mode, Mode, Vec<ControlId>)>,
     owners: BTreeMap<NodePath, (FileId, Owner, Owner, Vec<ControlId>)>,
-    quarantines: BTreeMap<NodePath, (Digest, Vec<ControlId>)>,
+    quarantines: BTreeMap<NodePath, (Digest, Option<NodePath>, Vec<ControlId>)>,
     flags: BTreeMap<Component, Vec<Wanted>>,
     kubelet: Vec<WantedSetting>,
     /// What several controls want of one list becomes one value.
@@ -188,10 +210,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn take(&mut self, finding: &Finding, evidence: &Evidence, action: Action) {
+    fn take(&mut self, finding: &Finding, evidence: &Evidence, action: Action, observation: &Observation) {
         let control = finding.id().clone();
         let Some(mend) = &evidence.mend else {
-            let reason = WithheldReason::NeedsOperator(what_it_needs(finding.control.remedy));
+            let reason = WithheldReason::NeedsOperator(what_it_needs(&finding.control));
             return self.withhold(control, evidence, reason);
         };
         if !self.circumstances.asked && action != Action::Enforce {
@@ -200,11 +222,23 @@ impl<'a> Draft<'a> {
         if let Some(why) = &self.circumstances.paused {
             return self.withhold(control, evidence, WithheldReason::Paused(why.clone()));
         }
+        let not_now = closing::why_not(finding.control.kit(), mend, observation)
+            .or_else(|| self.no_quarantine(mend, observation));
+        if let Some(reason) = not_now {
+            return self.withhold(control, evidence, reason);
+        }
         if let Some(flag) = self.required_otherwise(mend) {
             let why = format!("`requiredFlags` without {flag}, which it gives another value");
             return self.withhold(control, evidence, WithheldReason::NeedsOperator(why));
         }
         self.gather(mend, control);
+    }
+
+    /// A copy of a component's manifest takes that component away with it for a moment.
+    fn no_quarantine(&self, mend: &Mend, observation: &Observation) -> Option<WithheldReason> {
+        matches!(mend, Mend::Quarantine { twin: Some(_), .. })
+            .then(|| restart::why_no_quarantine(observation, self.circumstances))
+            .flatten()
     }
 
     /// A flag of a conditional remedy to which the operator gives another value: the two would undo each other for ever.
@@ -305,11 +339,11 @@ impl<'a> Draft<'a> {
                 items,
                 with,
             } => self.want_items((*component, name), control, items, Some((*kit, with))),
-            Mend::Quarantine { path, digest } => {
+            Mend::Quarantine { path, digest, twin } => {
                 self.quarantines
                     .entry(path.clone())
-                    .or_insert((*digest, Vec::new()))
-                    .1
+                    .or_insert_with(|| (*digest, twin.clone(), Vec::new()))
+                    .2
                     .push(control);
             }
         }
@@ -393,9 +427,10 @@ impl<'a> Draft<'a> {
             };
             self.push(&mut plan, format!("owner {path} {from} {to}"), controls, deed);
         }
-        for (path, (digest, controls)) in std::mem::take(&mut self.quarantines) {
+        for (path, (digest, twin, controls)) in std::mem::take(&mut self.quarantines) {
             let name = format!("quarantine {path} {digest}");
-            self.push(&mut plan, name, controls, Deed::Quarantine { path, digest });
+            let deed = Deed::Quarantine { path, digest, twin };
+            self.push(&mut plan, name, controls, deed);
         }
         plan
     }
@@ -447,9 +482,14 @@ pub(super) fn times(
         .count()
 }
 
-fn what_it_needs(remedy: Remedy) -> String {
-    match remedy {
-        Remedy::ReportOnly(needs) => needs.to_owned(),
+fn what_it_needs(control: &Control) -> String {
+    match control.remedy {
+        Remedy::ReportOnly(needs) | Remedy::InPart(needs) => needs.to_owned(),
+        Remedy::Quarantine if control.requirement == Requirement::Folder(FolderRule::NoDuplicatePod) => {
+            "`manifests.quarantine: true` where the file is the copy of a component's manifest, or a move of it to a folder outside the manifests \
+             folder; the pod restarts when it goes, so choose the time"
+                .to_owned()
+        }
         Remedy::Quarantine => {
             "`manifests.quarantine: true`, or the file named under `manifests.known`".to_owned()
         }

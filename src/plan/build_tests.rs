@@ -349,6 +349,7 @@ fn what_lay_in_the_folder_at_the_first_start_is_known_from_then_on() {
         exact_name: true,
         facts: facts(),
         content,
+        let_in: Fact::Absent,
     };
     if let Fact::Known(entries) = &mut observation.manifest_folder {
         entries.push(entry);
@@ -508,4 +509,59 @@ fn a_value_that_the_operator_requires_is_the_one_that_is_set_and_serves_the_cont
         ]
     );
     assert_eq!(change.controls.len(), 4);
+}
+
+#[test]
+fn a_copy_that_two_controls_want_away_is_one_change_and_waits_where_a_restart_would() {
+    let copy = |twin: Option<&str>| Mend::Quarantine {
+        path: "/etc/kubernetes/manifests/x.bak".parse().unwrap(),
+        digest: Digest::of(b"x"),
+        twin: twin.map(|twin| twin.parse().unwrap()),
+    };
+    let real = Some("/etc/kubernetes/manifests/kube-scheduler.yaml");
+    let wanted = |twin| {
+        [
+            finding("X-FILE-02", Some(copy(twin))),
+            finding("X-FILE-03", Some(copy(twin))),
+        ]
+    };
+    let plan = Case::default().plan(&wanted(real), &healthy());
+    let [change] = plan.changes.as_slice() else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(change.controls.len(), 2);
+    assert!(matches!(&change.deed, Deed::Quarantine { twin: Some(_), .. }));
+
+    let [one, other] = wanted(real);
+    let plan = Case::default().plan(&[one, other, profiling()], &healthy());
+    assert_eq!(
+        (plan.changes.len(), reasons(&plan)[0].kind()),
+        (1, "waiting"),
+        "one restart at a time"
+    );
+
+    let settling = || Case {
+        settling: true,
+        ..Case::default()
+    };
+    let plan = settling().plan(&wanted(real), &healthy());
+    assert_eq!(
+        (plan.changes.len(), reasons(&plan)[0].kind()),
+        (0, "waiting"),
+        "kubeadm and editors make files, too"
+    );
+    let mut upgrading = healthy();
+    let mut kubeadm = old();
+    kubeadm.age_ms = 5_000;
+    upgrading.kubeadm = Fact::Known(vec![kubeadm]);
+    let plan = Case::default().plan(&wanted(real), &upgrading);
+    assert_eq!(
+        (plan.changes.len(), reasons(&plan)[0].kind()),
+        (0, "kubeadm-runs")
+    );
+    assert_eq!(
+        settling().plan(&wanted(None), &upgrading).changes.len(),
+        1,
+        "a pod of its own takes nothing with it"
+    );
 }

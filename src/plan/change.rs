@@ -82,6 +82,8 @@ pub enum Deed {
         path: NodePath,
         /// The content it must still have.
         digest: Digest,
+        /// The component's manifest that it is a copy of, if it is one: the kubelet drops that pod with it, and is told of it again.
+        twin: Option<NodePath>,
     },
 }
 

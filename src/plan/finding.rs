@@ -137,6 +137,8 @@ pub enum Mend {
         path: NodePath,
         /// Its content.
         digest: Digest,
+        /// The component's manifest that it is a copy of, if it is one.
+        twin: Option<NodePath>,
     },
 }
 

@@ -86,6 +86,7 @@ pub(crate) fn entry(name: &str, text: &str) -> FolderEntry {
         exact_name: true,
         facts: facts(name, FileKind::Regular, 0o600),
         content,
+        let_in: Fact::Known(Vec::new()),
     }
 }
 
@@ -467,6 +468,7 @@ pub(crate) fn fresh_node() -> Observation {
         kubeadm: Fact::Known(Vec::new()),
         control_plane: Fact::unknown("it was not asked"),
         accounts: [("etcd:etcd".parse().unwrap(), Fact::Absent)].into(),
+        readers: Fact::unknown("it was not looked at"),
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         exact_name: true,
         facts: facts(),
         content,
+        let_in: Fact::Absent,
     };
     let manifest = Manifest {
         path: PATH.parse().unwrap(),
@@ -116,6 +117,7 @@ pub(super) fn node(text: &str, processes: Vec<Process>, health: Health) -> Obser
         kubeadm: Fact::Known(vec![]),
         control_plane: Fact::Absent,
         accounts: BTreeMap::new(),
+        readers: Fact::unknown("it was not looked at"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Controls held against an observation.
 
 use super::finding::{Evidence, Finding, Verdict};
-use super::judge_files::{Wanted, files, gone};
+use super::judge_files::{Wanted, access, files, gone, left_open};
 use super::select::Selected;
 use super::targets::not_looked_at;
 use super::{
@@ -77,11 +77,20 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
             target,
             ceiling,
             owner,
-        } => [Wanted::Owner(*owner), Wanted::Mode(*ceiling)]
-            .iter()
-            .flat_map(|wanted| files(target, wanted, control.remedy, observation, context.layout))
-            .collect(),
-        Requirement::Gone { target } => gone(target, observation, context.layout),
+        } => access(
+            target,
+            (*owner, *ceiling),
+            allowed(control, context),
+            observation,
+            context.layout,
+        ),
+        Requirement::Gone { target } => {
+            let mut evidence = gone(target, observation, context.layout);
+            if matches!(control.remedy, Remedy::InPart(_)) {
+                evidence.extend(left_open(target, observation, context.layout));
+            }
+            evidence
+        }
         Requirement::Flag {
             component,
             name,
@@ -115,14 +124,16 @@ fn evidence_of(control: &Control, observation: &Observation, context: &JudgeCont
     }
 }
 
-/// The one remedy of what is otherwise only reported.
+/// The remedies of what is otherwise only reported.
 fn with_mend(mut evidence: Vec<Evidence>, remedy: Remedy, observation: &Observation) -> Vec<Evidence> {
-    if remedy == Remedy::Conditional(Kit::PodSecurity) {
-        for piece in evidence
-            .iter_mut()
-            .filter(|piece| piece.verdict == Verdict::Drift)
-        {
+    for piece in evidence
+        .iter_mut()
+        .filter(|piece| piece.verdict == Verdict::Drift)
+    {
+        if remedy == Remedy::Conditional(Kit::PodSecurity) {
             piece.mend = judge_documents::pod_security_mend(observation);
+        } else if remedy != Remedy::Conditional(Kit::HomeKubeconfigs) {
+            piece.mend = None;
         }
     }
     evidence
@@ -139,7 +150,8 @@ fn allowed(control: &Control, context: &JudgeContext<'_>) -> Remedy {
         | Remedy::Conditional(_)
         | Remedy::Kubelet { .. }
         | Remedy::Quarantine
-        | Remedy::ReportOnly(_)) => remedy,
+        | Remedy::ReportOnly(_)
+        | Remedy::InPart(_)) => remedy,
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Wanted<'a> {
     Mode(Mode),
     /// This owner.
     Owner(Owner),
+    /// This user; the group is whatever the operator has made it.
+    User(u32),
     /// The owner that the node knows by this name.
     Account(&'a Account),
 }
@@ -52,6 +54,34 @@ pub(super) fn files(
             },
         })
         .collect()
+}
+
+/// The evidence about files that root alone owns, and that have no permission bit outside the ceiling.
+pub(super) fn access(
+    target: &Target,
+    (owner, ceiling): (Owner, Mode),
+    remedy: Remedy,
+    observation: &Observation,
+    layout: &Layout,
+) -> Vec<Evidence> {
+    // The group of the audit files has rights where the operator's value gives it some: then it is the one that they meant.
+    let is_declared = *target == Target::AuditFiles && ceiling.bits() & 0o070 != 0;
+    let owner = if is_declared {
+        Wanted::User(owner.uid)
+    } else {
+        Wanted::Owner(owner)
+    };
+    let wanted = [owner, Wanted::Mode(ceiling)];
+    let of = |wanted| files(target, wanted, remedy, observation, layout);
+    wanted.iter().flat_map(of).collect()
+}
+
+/// What is wrong with the modes and owners of files that are not to be there, and are: until somebody removes them, root alone reads them.
+pub(super) fn left_open(target: &Target, observation: &Observation, layout: &Layout) -> Vec<Evidence> {
+    let wanted = (Owner::ROOT, Mode::from_bits(0o600));
+    let mut evidence = access(target, wanted, Remedy::Safe, observation, layout);
+    evidence.retain(|piece| piece.verdict == Verdict::Drift);
+    evidence
 }
 
 /// The evidence about files that are not to be there: one piece for each that is, or one for all.
@@ -133,7 +163,7 @@ fn once_each(looks: Vec<Look>) -> Vec<Look> {
 fn unfit(target: &Target, wanted: &Wanted<'_>, facts: &FileFacts) -> Option<Reason> {
     let expected = match target {
         Target::EtcdData | Target::ManifestsFolder => FileKind::Directory,
-        Target::Entries { .. } | Target::EtcdMembers => facts.kind,
+        Target::Entries { .. } | Target::EtcdMembers | Target::AuditFiles => facts.kind,
         Target::Manifest(_)
         | Target::FlagFiles { .. }
         | Target::Files(_)
@@ -152,7 +182,7 @@ fn unfit(target: &Target, wanted: &Wanted<'_>, facts: &FileFacts) -> Option<Reas
             kind.noun(),
             expected.noun()
         ))),
-        (_, Wanted::Mode(_) | Wanted::Owner(_) | Wanted::Account(_)) => None,
+        (_, Wanted::Mode(_) | Wanted::Owner(_) | Wanted::User(_) | Wanted::Account(_)) => None,
     }
 }
 
@@ -179,7 +209,18 @@ fn held(
                 mend,
             )
         }
-        Wanted::Owner(to) => (facts.owner == *to, owner, owner_mend(path, facts, *to)),
+        Wanted::Owner(to) => (
+            facts.owner == *to,
+            owner,
+            owner_mend(path, facts, given_to(*to, facts, remedy)),
+        ),
+        Wanted::User(uid) => {
+            let to = Owner {
+                uid: *uid,
+                gid: facts.owner.gid,
+            };
+            (facts.owner.uid == *uid, owner, owner_mend(path, facts, to))
+        }
         Wanted::Account(account) => match account_owner(account, observation) {
             Fact::Known(to) => (facts.owner == to, owner, owner_mend(path, facts, to)),
             Fact::Absent => {
@@ -192,7 +233,7 @@ fn held(
     if holds {
         return piece(path.as_str(), Verdict::Pass, expected, actual);
     }
-    match why_not_mended(facts, remedy, observation) {
+    match why_not_mended(facts, &mend, remedy, observation) {
         None => piece(path.as_str(), Verdict::Drift, expected, actual).mended_by(mend, remedy),
         Some(why) => piece(
             path.as_str(),
@@ -200,6 +241,25 @@ fn held(
             expected,
             format!("{actual}; {why}"),
         ),
+    }
+}
+
+/// The owner that a file is given. The group of the runtime's socket stays: the runtime's own configuration names it.
+const fn given_to(wanted: Owner, facts: &FileFacts, remedy: Remedy) -> Owner {
+    match remedy {
+        Remedy::Conditional(Kit::RuntimeSocket) => Owner {
+            uid: wanted.uid,
+            gid: facts.owner.gid,
+        },
+        Remedy::Safe
+        | Remedy::Restarts
+        | Remedy::RestartsWhen(_)
+        | Remedy::When(_)
+        | Remedy::Conditional(_)
+        | Remedy::Kubelet { .. }
+        | Remedy::Quarantine
+        | Remedy::ReportOnly(_)
+        | Remedy::InPart(_) => wanted,
     }
 }
 
@@ -220,13 +280,23 @@ fn account_owner(account: &Account, observation: &Observation) -> Fact<Owner> {
 }
 
 /// What the file or the control-plane's accounts hold against the mend, in words.
-fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) -> Option<String> {
+fn why_not_mended(
+    facts: &FileFacts,
+    mend: &Mend,
+    remedy: Remedy,
+    observation: &Observation,
+) -> Option<String> {
     match (facts.kind, facts.links) {
         (FileKind::Regular, links) if links > 1 => {
             return Some(format!("has {links} hard links, so it is not changed"));
         }
-        (FileKind::Special, _) => return Some("a special file, so it is not changed".to_owned()),
-        (FileKind::Regular | FileKind::Directory | FileKind::Symlink, _) => {}
+        (FileKind::Special, _) if !mends_special_files(remedy) => {
+            return Some("a special file, so it is not changed".to_owned());
+        }
+        (FileKind::Regular | FileKind::Directory | FileKind::Symlink | FileKind::Special, _) => {}
+    }
+    if matches!(mend, Mend::Owner { from, to, .. } if from == to) {
+        return Some("its group is left to the runtime's own configuration".to_owned());
     }
     match remedy {
         Remedy::When(Precondition::ComponentsRunAsRoot) => other_account(observation),
@@ -237,8 +307,17 @@ fn why_not_mended(facts: &FileFacts, remedy: Remedy, observation: &Observation) 
         | Remedy::Conditional(_)
         | Remedy::Kubelet { .. }
         | Remedy::Quarantine
-        | Remedy::ReportOnly(_) => None,
+        | Remedy::ReportOnly(_)
+        | Remedy::InPart(_) => None,
     }
+}
+
+/// What is only reported is not changed anyway, and need not say so.
+const fn mends_special_files(remedy: Remedy) -> bool {
+    matches!(
+        remedy,
+        Remedy::Conditional(Kit::RuntimeSocket) | Remedy::ReportOnly(_)
+    )
 }
 
 /// Why it is not proven that every component runs as root.
@@ -287,7 +366,7 @@ impl Evidence {
     /// The same, with the mend where the remedy is one that Holdfast makes on files.
     fn mended_by(mut self, mend: Mend, remedy: Remedy) -> Self {
         self.mend = match remedy {
-            Remedy::Safe | Remedy::When(_) | Remedy::Conditional(_) => Some(mend),
+            Remedy::Safe | Remedy::When(_) | Remedy::Conditional(_) | Remedy::InPart(_) => Some(mend),
             Remedy::Restarts
             | Remedy::RestartsWhen(_)
             | Remedy::Kubelet { .. }
@@ -299,10 +378,10 @@ impl Evidence {
 }
 
 impl Wanted<'_> {
-    /// The same for a file of that kind: what may read one of etcd's folders may enter it.
+    /// The same for a file of that kind: who may read one of etcd's folders, or the audit log's, may enter it.
     fn of(&self, kind: FileKind, target: &Target) -> Self {
         match (self, kind, target) {
-            (Self::Mode(ceiling), FileKind::Directory, Target::EtcdMembers) => {
+            (Self::Mode(ceiling), FileKind::Directory, Target::EtcdMembers | Target::AuditFiles) => {
                 Self::Mode(ceiling.of_folder())
             }
             _ => *self,
@@ -315,6 +394,8 @@ impl std::fmt::Display for Wanted<'_> {
         match self {
             Self::Mode(ceiling) => write!(f, "mode {ceiling} or stricter"),
             Self::Owner(owner) => write!(f, "{owner}"),
+            Self::User(0) => f.write_str("root, of any group"),
+            Self::User(uid) => write!(f, "user {uid}, of any group"),
             Self::Account(account) => write!(f, "{account}"),
         }
     }
@@ -343,6 +424,7 @@ fn name_of(target: &Target, layout: &Layout) -> String {
         Target::KubeletConfig => "kubelet configuration file".to_owned(),
         Target::KubeletClientCa => "kubelet client CA file".to_owned(),
         Target::KubeProxyKubeconfig => "kube-proxy kubeconfig".to_owned(),
+        Target::AuditFiles => "audit policy and log".to_owned(),
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{JudgeContext, piece, unknown};
 use crate::controls::{FolderRule, Remedy};
-use crate::domain::{Component, Digest, EntryContent, Fact, FileKind, FolderEntry, Observation, Reason};
+use crate::domain::{
+    Component, Digest, EntryContent, Fact, FileKind, FolderEntry, Mode, NodePath, Observation, Reason,
+};
 
 /// The evidence about the manifests folder: a piece for each entry that has something to say, or one for the folder.
 pub(super) fn folder(
@@ -42,8 +44,8 @@ pub(super) fn folder(
     };
     let evidence = match rule {
         FolderRule::NoUnknownManifest => look.unknown_manifests(remedy),
-        FolderRule::NoDuplicatePod => look.duplicates(),
-        FolderRule::PlainFiles => look.each(not_plain),
+        FolderRule::NoDuplicatePod => look.duplicates(remedy),
+        FolderRule::PlainFiles => look.plain_files(remedy),
         FolderRule::NoSubfolder => look.each(subfolder),
         FolderRule::AllParsable => look.each(not_parsable),
     };
@@ -122,16 +124,16 @@ impl Look<'_> {
                         Verdict::Unknown,
                         format!("whether it is still what Holdfast first saw cannot be told: {why}"),
                     ),
-                    Standing::Unknown => return self.unknown_manifest(entry, remedy, &what),
+                    Standing::Unknown => return self.unwanted(entry, remedy, format!("unknown; {what}")),
                 };
                 piece(self.object(entry), verdict, self.expected, actual)
             })
             .collect()
     }
 
-    fn unknown_manifest(&self, entry: &FolderEntry, remedy: Remedy, what: &str) -> Evidence {
+    /// A file that should not be there, and its move to quarantine where that is turned on and can be made.
+    fn unwanted(&self, entry: &FolderEntry, remedy: Remedy, actual: String) -> Evidence {
         let drift = |actual| piece(self.object(entry), Verdict::Drift, self.expected, actual);
-        let actual = format!("unknown; {what}");
         if remedy != Remedy::Quarantine || !self.context.config.manifests.quarantine {
             return drift(actual);
         }
@@ -155,17 +157,91 @@ impl Look<'_> {
         if entry.facts.kind != FileKind::Regular || entry.facts.links != 1 {
             return Err("it is not a plain file with one name".to_owned());
         }
-        if let Some(other) = self.same_pod(entry).find(|other| other.name != entry.name) {
-            return Err(format!(
-                "that would restart the pod that {} defines too",
-                other.name
-            ));
+        if self.context.config.manifests.known.contains(&entry.name) {
+            return Err("it stands under manifests.known".to_owned());
         }
-        let path = match self.context.layout.manifests.join(&entry.name) {
-            Ok(path) if entry.exact_name => path,
-            Ok(_) | Err(_) => return Err("its name is not plain text".to_owned()),
+        let twin = self.twin(entry)?;
+        let path = self
+            .path(entry)
+            .ok_or_else(|| "its name is not plain text".to_owned())?;
+        Ok(Mend::Quarantine { path, digest, twin })
+    }
+
+    fn path(&self, entry: &FolderEntry) -> Option<NodePath> {
+        let path = self.context.layout.manifests.join(&entry.name).ok()?;
+        entry.exact_name.then_some(path)
+    }
+
+    /// The component's own manifest, where the file is a copy of it; none where no other file defines the pod. Of others it cannot be told
+    /// which is the real one.
+    fn twin(&self, entry: &FolderEntry) -> Result<Option<NodePath>, String> {
+        let others: Vec<&FolderEntry> = self
+            .same_pod(entry)
+            .filter(|other| other.name != entry.name)
+            .collect();
+        let Some(first) = others.first() else {
+            return Ok(None);
         };
-        Ok(Mend::Quarantine { path, digest })
+        if is_kubeadms(entry) {
+            return Err(format!("it bears a component's name, as {} does", first.name));
+        }
+        let is_of_pod = |other: &&&FolderEntry| {
+            let pod = pod_of(other).map(|(_, name)| name);
+            is_kubeadms(other) && Component::from_manifest_file(&other.name).map(Component::name) == pod
+        };
+        match others.iter().find(is_of_pod) {
+            Some(real) => Ok(self.path(real)),
+            None => Err(format!(
+                "that would restart the pod that {} defines too",
+                first.name
+            )),
+        }
+    }
+
+    /// What is wrong with each file itself. Bits of its mode are taken from it; a link is left to the operator, and so is a file that has
+    /// another name.
+    fn plain_files(&self, remedy: Remedy) -> Vec<Evidence> {
+        let mut evidence = self.each(not_plain);
+        let files = self
+            .entries
+            .iter()
+            .filter(|entry| entry.facts.kind == FileKind::Regular);
+        for entry in files {
+            let mode = entry.facts.mode;
+            let mut drift = |actual: String, ceiling| {
+                let path = self.path(entry).filter(|_| entry.facts.links == 1);
+                let path = path.filter(|_| matches!(remedy, Remedy::InPart(_)));
+                let mend = path.map(|path| Mend::Mode {
+                    path,
+                    id: entry.facts.id,
+                    from: mode,
+                    ceiling,
+                });
+                evidence.push(Evidence {
+                    mend,
+                    ..piece(self.object(entry), Verdict::Drift, self.expected, actual)
+                });
+            };
+            if mode.bits() & SPECIAL_BITS != 0 {
+                let without = Mode::from_bits(!SPECIAL_BITS);
+                drift(
+                    format!("mode {mode}: a setuid, setgid or sticky bit, which has no use here"),
+                    without,
+                );
+            }
+            match &entry.let_in {
+                Fact::Known(further) if !further.is_empty() => {
+                    let actual = format!("an access control list lets in {}", further.join(", "));
+                    // The group's bits of a file with such a list are the list's mask: without them it lets nobody in.
+                    drift(actual, Mode::from_bits(!0o070));
+                }
+                Fact::Unknown(why) => {
+                    evidence.push(unknown(self.object(entry), self.expected, why));
+                }
+                Fact::Known(_) | Fact::Absent => {}
+            }
+        }
+        evidence
     }
 
     fn standing(&self, entry: &FolderEntry) -> Standing {
@@ -215,7 +291,7 @@ impl Look<'_> {
 
     /// A piece for each file that defines a pod which another file defines: the component's own manifest, else the first, is
     /// taken for the real one.
-    fn duplicates(&self) -> Vec<Evidence> {
+    fn duplicates(&self, remedy: Remedy) -> Vec<Evidence> {
         let mut files: BTreeMap<(&str, &str), Vec<&FolderEntry>> = BTreeMap::new();
         for entry in self.entries {
             if let Some(pod) = pod_of(entry) {
@@ -234,12 +310,15 @@ impl Look<'_> {
                      ends in, and runs {}, the last in sorted order",
                     real.name, last.name
                 );
-                evidence.push(piece(self.object(copy), Verdict::Drift, self.expected, actual));
+                evidence.push(self.unwanted(copy, remedy, actual));
             }
         }
         evidence
     }
 }
+
+/// The setuid, setgid and sticky bits.
+const SPECIAL_BITS: u32 = 0o7000;
 
 fn is_kubeadms(entry: &FolderEntry) -> bool {
     entry.exact_name && Component::from_manifest_file(&entry.name).is_some()

@@ -35,10 +35,10 @@ impl Case {
             baseline: self.baseline.as_deref(),
             now: jiff::Timestamp::UNIX_EPOCH,
         };
-        let remedy = if rule == FolderRule::NoUnknownManifest {
-            Remedy::Quarantine
-        } else {
-            Remedy::ReportOnly("something")
+        let remedy = match rule {
+            FolderRule::NoUnknownManifest | FolderRule::NoDuplicatePod => Remedy::Quarantine,
+            FolderRule::PlainFiles => Remedy::InPart("something"),
+            FolderRule::NoSubfolder | FolderRule::AllParsable => Remedy::ReportOnly("something"),
         };
         folder(rule, remedy, &self.node, &context)
     }
@@ -200,6 +200,7 @@ fn an_unknown_plain_pod_is_moved_to_quarantine_only_when_that_is_turned_on() {
     let mend = Mend::Quarantine {
         path: path("/etc/kubernetes/manifests/x.yaml"),
         digest: Digest::of(VIP.as_bytes()),
+        twin: None,
     };
     assert_eq!(quarantined(&case).0, Some(mend));
     case.baseline = Some(vec![KnownManifest {
@@ -210,7 +211,7 @@ fn an_unknown_plain_pod_is_moved_to_quarantine_only_when_that_is_turned_on() {
 }
 
 #[test]
-fn what_is_not_certain_or_would_restart_a_pod_that_stays_is_not_moved() {
+fn what_is_not_certain_is_not_moved() {
     let mut linked = entry("x.yaml", VIP);
     linked.facts.links = 2;
     let mut odd = entry("x\u{fffd}", VIP);
@@ -223,10 +224,6 @@ fn what_is_not_certain_or_would_restart_a_pod_that_stays_is_not_moved() {
             with_kind("x.yaml", FileKind::Symlink, 1),
             "no pod could be read from it",
         ),
-        (
-            entry("x.bak", SCHEDULER),
-            "that would restart the pod that kube-scheduler.yaml defines too",
-        ),
     ] {
         let mut case = case(vec![entry]);
         case.config.manifests.quarantine = true;
@@ -237,6 +234,115 @@ fn what_is_not_certain_or_would_restart_a_pod_that_stays_is_not_moved() {
             "{actual}"
         );
     }
+}
+
+/// What would be moved of the folder by that rule, and beside which component's manifest.
+fn moved(case: &Case, rule: FolderRule) -> Vec<(String, Option<String>)> {
+    let mends = case.judged(rule).into_iter().filter_map(|piece| piece.mend);
+    mends
+        .map(|mend| {
+            let Mend::Quarantine { path, twin, .. } = mend else {
+                panic!("{mend:?}")
+            };
+            let twin = twin.map(|twin| twin.file_name().to_owned());
+            (path.file_name().to_owned(), twin)
+        })
+        .collect()
+}
+
+#[test]
+fn a_copy_of_a_components_manifest_is_moved_by_both_rules_and_the_real_one_named() {
+    let mut case = case(vec![entry("kube-scheduler.yaml.bak", SCHEDULER)]);
+    for rule in [FolderRule::NoUnknownManifest, FolderRule::NoDuplicatePod] {
+        case.config.manifests.quarantine = false;
+        assert_eq!(moved(&case, rule), []);
+        case.config.manifests.quarantine = true;
+        let (copy, real) = ("kube-scheduler.yaml.bak", "kube-scheduler.yaml");
+        assert_eq!(moved(&case, rule), [(copy.to_owned(), Some(real.to_owned()))]);
+    }
+    // What lay there at the first start is known as a file, and a copy nevertheless; what the operator names stays.
+    case.baseline = None;
+    assert_eq!(moved(&case, FolderRule::NoUnknownManifest), []);
+    assert_eq!(moved(&case, FolderRule::NoDuplicatePod).len(), 1);
+    case.config
+        .manifests
+        .known
+        .push("kube-scheduler.yaml.bak".to_owned());
+    assert_eq!(moved(&case, FolderRule::NoDuplicatePod), []);
+    let told = &case.judged(FolderRule::NoDuplicatePod)[0].actual;
+    assert!(
+        told.ends_with("because it stands under manifests.known"),
+        "{told}"
+    );
+}
+
+#[test]
+fn of_two_files_that_are_both_a_components_or_neither_none_is_moved() {
+    let rule = FolderRule::NoDuplicatePod;
+    let mut neither = case(vec![entry("a.yaml", VIP), entry("b.yaml", VIP)]);
+    neither.config.manifests.quarantine = true;
+    assert_eq!(moved(&neither, rule), []);
+    let told = &neither.judged(rule)[0].actual;
+    assert!(told.ends_with("the pod that a.yaml defines too"), "{told}");
+    assert_eq!(moved(&neither, FolderRule::NoUnknownManifest), []);
+
+    let mut both = case(vec![]);
+    both.config.manifests.quarantine = true;
+    edit_folder(&mut both.node, |folder| {
+        folder.retain(|old| old.name != "etcd.yaml");
+        folder.push(entry("etcd.yaml", SCHEDULER));
+    });
+    assert_eq!(moved(&both, rule), []);
+    let told = &both.judged(rule)[0].actual;
+    assert!(told.contains("bears a component's name"), "{told}");
+
+    // The scheduler's file defines another component's pod: which of the two is real is anybody's guess.
+    let mut odd = case(vec![entry("copy.yaml", SCHEDULER)]);
+    odd.config.manifests.quarantine = true;
+    edit_folder(&mut odd.node, |folder| {
+        folder.retain(|old| old.name != "kube-scheduler.yaml" && old.name != "etcd.yaml");
+        folder.push(entry("etcd.yaml", SCHEDULER));
+    });
+    assert_eq!(moved(&odd, rule), []);
+}
+
+#[test]
+fn special_bits_and_what_an_access_control_list_gives_are_taken_from_a_plain_file() {
+    let rule = FolderRule::PlainFiles;
+    let with = |mode: u32, links: u64, let_in: Fact<Vec<String>>| {
+        let mut vip = entry("kube-vip.yaml", VIP);
+        vip.facts.mode = Mode::from_bits(mode);
+        vip.facts.links = links;
+        vip.let_in = let_in;
+        case(vec![vip]).judged(rule)
+    };
+    let none = || Fact::Known(Vec::new());
+    let taken = |evidence: &[Evidence]| -> Vec<Option<(Mode, Mode)>> {
+        let of = |piece: &Evidence| {
+            let mend = piece.mend.as_ref()?;
+            let Mend::Mode { from, ceiling, .. } = mend else {
+                panic!("{mend:?}")
+            };
+            Some((*from, from.tightened_to(*ceiling)))
+        };
+        evidence.iter().map(of).collect()
+    };
+    let to = |from, to| Some((Mode::from_bits(from), Mode::from_bits(to)));
+    assert_eq!(with(0o640, 1, none())[0].verdict, Verdict::Pass);
+    assert_eq!(taken(&with(0o4640, 1, none())), [to(0o4640, 0o640)]);
+    assert_eq!(taken(&with(0o1640, 1, none())), [to(0o1640, 0o640)]);
+    let further = || Fact::Known(vec!["user 1000 (r--)".to_owned()]);
+    let told = with(0o640, 1, further());
+    assert_eq!(told[0].actual, "an access control list lets in user 1000 (r--)");
+    assert_eq!(taken(&told), [to(0o640, 0o600)]);
+    assert_eq!(
+        taken(&with(0o2660, 1, further())),
+        [to(0o2660, 0o660), to(0o2660, 0o2600)]
+    );
+    // A second name is told, and then nothing of the file is changed.
+    assert_eq!(taken(&with(0o4640, 2, further())), [None, None, None]);
+    let unread = with(0o600, 1, Fact::unknown("cannot read it"));
+    assert_eq!(unread[0].verdict, Verdict::Unknown);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Evidence, Verdict};
+use super::finding::{Evidence, Mend, Verdict};
 use super::judge::{piece, unknown};
 use super::targets::not_looked_at;
 use crate::domain::{
-    Component, EtcdClient, Fact, HomeKubeconfig, Kubeconfig, Listener, Manifest, Observation, Pair,
-    PairFacts, Reason, SignIn,
+    Component, EtcdClient, Fact, HomeKubeconfig, Kubeconfig, Listener, Manifest, Mode, Observation, Owner,
+    Pair, PairFacts, Reason, SignIn,
 };
 use crate::kubelet::{PORT, effective};
 use crate::manifest::command_line;
@@ -66,48 +66,75 @@ pub(super) fn kubeconfigs(observation: &Observation) -> Vec<Evidence> {
     said.collect()
 }
 
-/// Kubeconfigs in home folders.
+const OF_HOMES: &str = "no administrator's, the user's own, mode 0600 or stricter";
+
+/// Kubeconfigs in home folders: a piece for each thing that is wrong with one.
 pub(super) fn home_kubeconfigs(observation: &Observation) -> Vec<Evidence> {
-    const EXPECTED: &str = "no administrator's, the user's own, mode 0600 or stricter";
+    const EXPECTED: &str = OF_HOMES;
     let all = match asked("home folders", EXPECTED, &observation.host.home_kubeconfigs) {
         Ok(all) => all,
         Err(evidence) => return evidence,
     };
-    let said = |found: &HomeKubeconfig| {
-        let mut wrong = Vec::new();
-        if let Some(subject) = &found.administrator {
-            wrong.push(format!("the administrator's ({subject})"));
-        }
-        if found.facts.owner.uid != found.home.uid {
-            wrong.push(format!(
-                "it belongs to {}, the home to {}",
-                found.facts.owner, found.home
-            ));
-        }
-        if found.facts.mode.bits() & 0o7177 != 0 {
-            wrong.push(format!("mode {}", found.facts.mode));
-        }
-        let actual = if wrong.is_empty() {
-            "a user's own".to_owned()
-        } else {
-            wrong.join("; ")
-        };
-        piece(
-            found.path.as_str(),
-            verdict_of(wrong.is_empty()),
-            EXPECTED,
-            actual,
-        )
-    };
     let mut evidence = Vec::new();
     for (home, found) in all {
         match found {
-            Fact::Known(found) => evidence.extend(found.iter().map(said)),
+            Fact::Known(found) => evidence.extend(found.iter().flat_map(home_kubeconfig)),
             Fact::Absent => {}
             Fact::Unknown(why) => evidence.push(unknown(home.as_str(), EXPECTED, why)),
         }
     }
     evidence
+}
+
+fn home_kubeconfig(found: &HomeKubeconfig) -> Vec<Evidence> {
+    let object = found.path.as_str();
+    let HomeKubeconfig { facts, home, .. } = found;
+    let drift = |actual: String, mend| Evidence {
+        mend,
+        ..piece(object, Verdict::Drift, OF_HOMES, actual)
+    };
+    let is_theirs = facts.owner.uid == home.uid;
+    let mut wrong = Vec::new();
+    if let Some(subject) = &found.administrator {
+        wrong.push(drift(format!("the administrator's ({subject})"), None));
+    }
+    if !is_theirs {
+        let actual = format!("it belongs to {}, the home to {home}", facts.owner);
+        wrong.push(drift(actual, given_back(found)));
+    }
+    if !facts.mode.is_within(THEIRS_ALONE) {
+        // A user whose file is somebody else's may read it by nothing but its wide mode.
+        let may = facts.links == 1 && (is_theirs || is_roots_home(found));
+        let mend = may.then(|| Mend::Mode {
+            path: found.path.clone(),
+            id: facts.id,
+            from: facts.mode,
+            ceiling: THEIRS_ALONE,
+        });
+        wrong.push(drift(format!("mode {}", facts.mode), mend));
+    }
+    if wrong.is_empty() {
+        wrong.push(piece(object, Verdict::Pass, OF_HOMES, "a user's own"));
+    }
+    wrong
+}
+
+const THEIRS_ALONE: Mode = Mode::from_bits(0o600);
+
+const fn is_roots_home(found: &HomeKubeconfig) -> bool {
+    found.home.uid == Owner::ROOT.uid
+}
+
+/// The file for root, in root's own home. No user is given a file: it may be another's of which they made a second name here, and the first
+/// has gone since (`ln` of a kubeconfig that is then renewed), and they would read what they could not.
+fn given_back(found: &HomeKubeconfig) -> Option<Mend> {
+    let is_plain = found.facts.links == 1 && found.is_closed;
+    (is_plain && is_roots_home(found)).then(|| Mend::Owner {
+        path: found.path.clone(),
+        id: found.facts.id,
+        from: found.facts.owner,
+        to: Owner::ROOT,
+    })
 }
 
 /// Certificates with their keys.

@@ -67,6 +67,7 @@ fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_th
                 path: path("/home/a/.kube/config"),
                 facts: file("/home/a/.kube/config", mode, uid),
                 home: Owner { uid: 1000, gid: 1000 },
+                is_closed: true,
                 administrator: administrator.map(str::to_owned),
             };
             let of_home = (path("/home/a"), Fact::Known(vec![found]));
@@ -91,6 +92,63 @@ fn an_administrators_copy_in_a_home_folder_drifts_and_so_does_one_that_is_not_th
     });
     assert_eq!(unknown.verdict, Verdict::Unknown);
     assert_eq!(unknown.evidence[0].object, "/home/b");
+}
+
+/// What of a kubeconfig in a home folder is mended, where the operator allows it or not.
+fn mended_in_home(found: HomeKubeconfig, config: &str) -> Vec<Mend> {
+    let mut node = fresh_node();
+    let of_home = (path("/home/a"), Fact::Known(vec![found]));
+    node.host.home_kubeconfigs = Fact::Known([of_home].into());
+    let found = finding_at(&node, "X-CRED-02", config, NOW);
+    let pieces = found.evidence.into_iter();
+    pieces.filter_map(|piece| piece.mend).collect()
+}
+
+#[test]
+fn a_users_own_kubeconfig_is_closed_where_allowed_and_nothing_is_given_to_a_user() {
+    const ALLOWED: &str = "conditional: allow\n";
+    let name = "/home/a/.kube/config";
+    let with = |home: u32, uid, mode, links| {
+        let facts = FileFacts {
+            links,
+            ..file(name, mode, uid)
+        };
+        HomeKubeconfig {
+            path: path(name),
+            facts,
+            home: Owner { uid: home, gid: home },
+            is_closed: true,
+            administrator: Some("O=system:masters".to_owned()),
+        }
+    };
+    let mode = |from| Mend::Mode {
+        path: path(name),
+        id: file(name, from, 0).id,
+        from: Mode::from_bits(from),
+        ceiling: Mode::from_bits(0o600),
+    };
+    assert_eq!(mended_in_home(with(1000, 1000, 0o644, 1), "{}"), []);
+    assert_eq!(mended_in_home(with(1000, 1000, 0o644, 1), ALLOWED), [mode(0o644)]);
+    // An administrator's copy that is closed already is told, and that is all.
+    assert_eq!(mended_in_home(with(1000, 1000, 0o600, 1), ALLOWED), []);
+    assert_eq!(mended_in_home(with(1000, 1000, 0o644, 2), ALLOWED), []);
+    assert_eq!(mended_in_home(with(1000, 0, 0o644, 1), ALLOWED), []);
+    let to_root = Mend::Owner {
+        path: path(name),
+        id: file(name, 0, 0).id,
+        from: Owner { uid: 1000, gid: 1000 },
+        to: Owner::ROOT,
+    };
+    assert_eq!(
+        mended_in_home(with(0, 1000, 0o644, 1), ALLOWED),
+        [to_root, mode(0o644)]
+    );
+    assert_eq!(mended_in_home(with(0, 1000, 0o600, 2), ALLOWED), []);
+    let open = HomeKubeconfig {
+        is_closed: false,
+        ..with(0, 1000, 0o600, 1)
+    };
+    assert_eq!(mended_in_home(open, ALLOWED), []);
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl<'a> Needs<'a> {
             Kit::TokenKey => self.tokens_stay_good(),
             Kit::EtcdServing => self.alone().and_then(|()| self.fits("cert-file")),
             Kit::EtcdPeers => self.alone().and_then(|()| self.fits("peer-cert-file")),
-            // A file's owner and settings of the kubelet are no flags of a component, and of some the operator's word is all that is needed.
+            // Modes and owners of files and settings of the kubelet are no flags of a component, and of some the operator's word is all that is needed.
             Kit::EtcdAccount
             | Kit::ServerSuites
             | Kit::EventRateLimit
@@ -175,7 +175,11 @@ impl<'a> Needs<'a> {
             | Kit::AlphaOff
             | Kit::OneFlag
             | Kit::Loopback
-            | Kit::EtcdSuites => Ok(()),
+            | Kit::EtcdSuites
+            | Kit::RuntimeSocket
+            | Kit::KubeletRoot
+            | Kit::AuditFiles
+            | Kit::HomeKubeconfigs => Ok(()),
         }
     }
 

@@ -12,6 +12,7 @@ mod build;
 #[cfg(test)]
 mod build_tests;
 mod change;
+mod closing;
 mod edits;
 mod enable_now;
 mod finding;
@@ -56,6 +57,7 @@ pub use bounce::FORGET;
 pub use bounce_now::{BouncePlan, bounce_now, bounce_to_mend};
 pub use build::{Circumstances, build};
 pub use change::{Change, Deed, ManifestBounce, ManifestEdit, Plan, Withheld, WithheldReason};
+pub use closing::{ToClose, closes, to_close};
 pub use enable_now::{Enabling, VOLUME, enable_now};
 pub use finding::{Evidence, Finding, ListMend, Mend, Verdict};
 pub use in_flight::{Limits, Progress, Step, next_step};

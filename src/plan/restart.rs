@@ -59,6 +59,18 @@ pub(super) fn why_no_kubelet(
         .or_else(|| kubeadm_runs(observation))
 }
 
+/// Why the copy of a component's manifest is not moved now; `None` when it may be. Whatever the hour: the component is another one than is
+/// meant already.
+pub(super) fn why_no_quarantine(
+    observation: &Observation,
+    circumstances: &Circumstances<'_>,
+) -> Option<WithheldReason> {
+    endangered(circumstances)
+        .or_else(|| settling(circumstances))
+        .or_else(|| kubeadm_runs(observation))
+        .or_else(|| kubelet_starts(observation))
+}
+
 /// What an operator should know although nothing is held back for it.
 pub(super) fn warnings(observation: &Observation) -> Vec<String> {
     let long = observation

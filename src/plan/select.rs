@@ -70,7 +70,7 @@ fn covers(profile: Profile, control: &Control) -> bool {
     match profile {
         Profile::Custom => true,
         _ if control.remedy == Remedy::Quarantine => true,
-        Profile::Baseline => control.remedy == Remedy::Safe,
+        Profile::Baseline => matches!(control.remedy, Remedy::Safe | Remedy::InPart(_)),
         Profile::CisLevel1 => cis_level(&control.id) == Some(1),
         Profile::CisLevel2 => cis_level(&control.id).is_some(),
         Profile::Stig => !Benchmark::Stig.ids(&control.id).is_empty(),

@@ -37,6 +37,7 @@ const KUBE_PROXY_KUBECONFIGS: [&str; 4] = [
 
 /// The flags of files that hold more than a value.
 pub(super) const AUDIT_POLICY: &str = "audit-policy-file";
+const AUDIT_LOG: &str = "audit-log-path";
 pub(super) const AUTHORIZATION_FILE: &str = "authorization-config";
 pub(super) const ADMISSION_FILE: &str = "admission-control-config-file";
 
@@ -80,6 +81,7 @@ pub fn paths_of(
             .as_ref()
             .and_then(|file| known_files([file.clone()])),
         Target::KubeProxyKubeconfig => parsed(KUBE_PROXY_KUBECONFIGS, NOTHING),
+        Target::AuditFiles => audit_files(manifests),
     }
 }
 
@@ -336,11 +338,61 @@ pub fn certificate_files(layout: &Layout, manifests: &BTreeMap<Component, Fact<M
 /// What is written all the time on this node, so that a watch would tell of nothing else: etcd's files, and the audit log.
 #[must_use]
 pub fn always_written(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -> Asked {
-    let log = flag_file(Component::ApiServer, "audit-log-path", manifests);
+    let log = flag_file(Component::ApiServer, AUDIT_LOG, manifests);
+    let log = log.known().map_or_else(Asked::default, audit_log);
     let members = etcd_members(layout, manifests).known().cloned();
     Asked {
-        files: log.known().cloned().into_iter().collect(),
-        patterns: members.map_or_else(Vec::new, |asked| asked.patterns),
+        files: log.files,
+        patterns: log
+            .patterns
+            .into_iter()
+            .chain(members.unwrap_or_default().patterns)
+            .collect(),
+    }
+}
+
+/// The audit policy and log; `Absent` when there is neither.
+fn audit_files(manifests: &BTreeMap<Component, Fact<Manifest>>) -> Fact<Asked> {
+    let of = |flag| flag_file(Component::ApiServer, flag, manifests);
+    let mut asked = Asked::default();
+    match of(AUDIT_POLICY) {
+        Fact::Known(policy) => asked.files.push(policy),
+        Fact::Absent => {}
+        Fact::Unknown(why) => return Fact::Unknown(why),
+    }
+    match of(AUDIT_LOG) {
+        Fact::Known(log) => {
+            let log = audit_log(&log);
+            asked.files.extend(log.files);
+            asked.patterns.extend(log.patterns);
+        }
+        Fact::Absent => {}
+        Fact::Unknown(why) => return Fact::Unknown(why),
+    }
+    if asked.files.is_empty() {
+        Fact::Absent
+    } else {
+        Fact::Known(asked)
+    }
+}
+
+/// The log and those that were rotated away, `NAME-TIME.EXTENSION`, and `.gz` where they are compressed (lumberjack `backupName`). A folder
+/// that is called after the audit is the log's own; another may hold what others read, and so may auditd's.
+fn audit_log(log: &NodePath) -> Asked {
+    let name = log.file_name();
+    // As Go has it: of a name that begins with its only dot all is the extension.
+    let (stem, extension) = name.rfind('.').map_or((name, ""), |dot| name.split_at(dot));
+    let folder = log.parent();
+    let rotated = |end: &str| {
+        let folder = folder.as_ref()?;
+        format!("{folder}/{stem}-*{extension}{end}").parse().ok()
+    };
+    let is_own =
+        |folder: &NodePath| folder.file_name().contains("audit") && folder.as_str() != "/var/log/audit";
+    let own = folder.clone().filter(is_own);
+    Asked {
+        files: std::iter::once(log.clone()).chain(own).collect(),
+        patterns: ["", ".gz"].into_iter().filter_map(rotated).collect(),
     }
 }
 
@@ -524,7 +576,31 @@ mod tests {
         node.manifests.insert(Component::Etcd, Fact::unknown("not YAML"));
         let written = always_written(&Layout::kubeadm(), &node.manifests);
         assert_eq!(written.files, [path("/etc/kubernetes/pki/audit.log")]);
-        assert_eq!(written.patterns, []);
+        let rotated = ["audit-*.log", "audit-*.log.gz"];
+        let rotated = rotated.map(|name| format!("/etc/kubernetes/pki/{name}").parse().unwrap());
+        assert_eq!(written.patterns, rotated);
+    }
+
+    #[test]
+    fn an_audit_log_brings_those_that_were_rotated_away_and_a_folder_that_is_called_after_it() {
+        for (log, folder, rotated) in [
+            (
+                "/var/log/kubernetes/audit/audit.log",
+                Some("/var/log/kubernetes/audit"),
+                ["audit-*.log", "audit-*.log.gz"],
+            ),
+            ("/var/log/audit/k8s.log", None, ["k8s-*.log", "k8s-*.log.gz"]),
+            ("/var/log/k8s.json", None, ["k8s-*.json", "k8s-*.json.gz"]),
+            ("/var/log/plain", None, ["plain-*", "plain-*.gz"]),
+        ] {
+            let log = path(log);
+            let asked = audit_log(&log);
+            let files: Vec<NodePath> = std::iter::once(log.clone()).chain(folder.map(path)).collect();
+            assert_eq!(asked.files, files, "{log}");
+            let parent = log.parent().unwrap();
+            let patterns = rotated.map(|name| format!("{parent}/{name}").parse().unwrap());
+            assert_eq!(asked.patterns, patterns, "{log}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub fn controls_text(controls: &[Control], colour: Colour) -> String {
     text.push_str(
         "\nsafe: mended, nothing restarts. restarts: mended by an edit that restarts one component. conditional: mended when what\n\
          it needs is proven, and where `conditional: allow` says so. quarantine: moved away if that is turned on. report-only: never changed.\n\
+         in-part: modes and owners as safe, the rest as report-only.\n\
          `holdfast explain CONTROL` says why a control matters and how to set it.\n",
     );
     text

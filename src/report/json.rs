@@ -65,7 +65,7 @@ struct ControlBody<'a> {
     id: &'a ControlId,
     rule: &'a str,
     title: &'a str,
-    /// `safe`, `restarts`, `conditional`, `quarantine` or `report-only`.
+    /// `safe`, `restarts`, `conditional`, `quarantine`, `report-only` or `in-part`.
     remedy: &'static str,
     restarts: Option<Component>,
     ids: BTreeMap<&'static str, Vec<String>>,
@@ -351,7 +351,9 @@ fn mend(mend: &Mend) -> Value {
             items,
             ..
         } => json!({ "kind": "set-flag", "component": component, "flag": name, "value": items.value() }),
-        Mend::Quarantine { path, digest } => json!({ "kind": "quarantine", "path": path, "digest": digest }),
+        Mend::Quarantine { path, digest, .. } => {
+            json!({ "kind": "quarantine", "path": path, "digest": digest })
+        }
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) const fn remedy_class(remedy: Remedy) -> &'static str {
         Remedy::Kubelet { kit: None, .. } => "restarts",
         Remedy::Quarantine => "quarantine",
         Remedy::ReportOnly(_) => "report-only",
+        Remedy::InPart(_) => "in-part",
     }
 }
 
@@ -122,6 +123,9 @@ pub(super) fn remedy(control: &Control) -> String {
                 .to_owned()
         }
         Remedy::ReportOnly(needs) => format!("Only reported. A remedy needs {needs}."),
+        Remedy::InPart(needs) => format!(
+            "Modes and owners are mended at once, and nothing restarts. The rest is only reported; a remedy of it needs {needs}."
+        ),
     }
 }
 
@@ -136,7 +140,9 @@ const fn cost(component: Component) -> &'static str {
 /// Why a drift is not mended although Holdfast could see it.
 pub(super) fn why_not_mended(control: &Control) -> String {
     match control.remedy {
-        Remedy::ReportOnly(needs) => format!("only reported; a remedy needs {needs}"),
+        Remedy::ReportOnly(needs) | Remedy::InPart(needs) => {
+            format!("only reported; a remedy needs {needs}")
+        }
         Remedy::Conditional(kit) | Remedy::RestartsWhen(kit) => {
             format!("only reported; a remedy needs {}", kit.needs())
         }
@@ -146,6 +152,9 @@ pub(super) fn why_not_mended(control: &Control) -> String {
             "only reported; it is mended when it is proven that {}",
             precondition(what)
         ),
+        Remedy::Quarantine if control.requirement == Requirement::Folder(FolderRule::NoDuplicatePod) => {
+            "only reported; see manifests.quarantine in the configuration".to_owned()
+        }
         Remedy::Quarantine => {
             "only reported; see manifests.known and manifests.quarantine in the configuration".to_owned()
         }
@@ -343,7 +352,8 @@ const fn folder_rule(rule: FolderRule) -> &'static str {
         }
         FolderRule::NoDuplicatePod => "No two files in the manifests folder define the same pod.",
         FolderRule::PlainFiles => {
-            "Every entry of the manifests folder is a plain file with one name: no symbolic link, no second hard link."
+            "Every entry of the manifests folder is a plain file with one name: no symbolic link, no second hard link; and has no setuid, setgid or \
+             sticky bit, and no access control list that names further users or groups."
         }
         FolderRule::NoSubfolder => "No folder lies in the manifests folder.",
         FolderRule::AllParsable => "The kubelet can read a pod from every file in the manifests folder.",
@@ -382,6 +392,11 @@ fn target_words(target: &Target) -> String {
         Target::KubeletClientCa => "The CA file that the kubelet verifies its clients with".to_owned(),
         Target::KubeProxyKubeconfig => {
             "The kubeconfig of a kube-proxy that runs as a process of the host".to_owned()
+        }
+        Target::AuditFiles => {
+            "The files that --audit-policy-file and --audit-log-path of kube-apiserver name, the rotated ones beside the log, and the log's folder if \
+             its name has `audit` in it (folders: may be entered by who may read them)"
+                .to_owned()
         }
     }
 }

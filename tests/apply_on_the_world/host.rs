@@ -163,3 +163,63 @@ fn an_authorization_file_decides_instead_of_the_flag() {
     assert_eq!(verdict("CIS-1.2.8"), Verdict::Pass);
     assert_eq!(verdict("X-API-13"), Verdict::Drift);
 }
+
+/// A process of another user than root, whose working folder is this one.
+fn works_in(world: &World, pid: u32, folder: &str) {
+    let of = |name: &str| world.path(&format!("/proc/{pid}/{name}"));
+    std::fs::create_dir_all(of("fd")).expect("a new folder");
+    let status = "Name:\tshipper\nUid:\t1000\t1000\t1000\t1000\n";
+    for (name, text) in [
+        ("status", status),
+        ("cgroup", "0::/system.slice/x\n"),
+        ("cmdline", ""),
+    ] {
+        std::fs::write(of(name), text).expect("a new file");
+    }
+    symlink(folder, of("cwd")).expect("a new link");
+}
+
+#[test]
+fn the_kubelets_folder_is_closed_when_nobody_works_there_any_more_and_the_operator_allows_it() {
+    const PID: u32 = 4_999_999;
+    let world = World::new();
+    let before = mode(&world, "/var/lib/kubelet");
+    works_in(&world, PID, "/var/lib/kubelet/pods");
+    let operator = Operator::new(
+        world.node(),
+        "mode: enforce\ncontrols: { X-FILE-08: { conditional: allow } }\n",
+    );
+    let held = withheld(&operator.apply().last);
+    assert_eq!(held["X-FILE-08"], BTreeSet::from(["not-ready"]));
+    assert_eq!(mode(&world, "/var/lib/kubelet"), before);
+    std::fs::remove_dir_all(world.path(&format!("/proc/{PID}"))).expect("a folder of ours");
+    let applied = operator.apply();
+    assert!(!ids_with(&applied.last, Verdict::Drift).contains("X-FILE-08"));
+    assert_eq!(mode(&world, "/var/lib/kubelet"), before & 0o750);
+}
+
+#[test]
+fn a_kubeconfig_in_a_home_folder_is_closed_where_allowed_and_no_link_is_followed() {
+    const TEXT: &str = "kind: Config\nclusters: [{name: c, cluster: {server: 'https://x'}}]\nusers: [{name: u, user: {token: secret}}]\n";
+    let world = World::new();
+    put(&world, "/home/a/.kube/config", TEXT, 0o644);
+    put(&world, "/srv/kube/config", TEXT, 0o644);
+    open_folder(&world, "/home/b", 0o755);
+    symlink(world.path("/srv/kube"), world.path("/home/b/.kube")).expect("a new link");
+    put(&world, "/home/c/.kube/config", TEXT, 0o644);
+    std::fs::hard_link(
+        world.path("/home/c/.kube/config"),
+        world.path("/home/c/.kube/other"),
+    )
+    .expect("one file system");
+    let modes = || {
+        ["/home/a/.kube/config", "/srv/kube/config", "/home/c/.kube/config"].map(|path| mode(&world, path))
+    };
+    Operator::new(world.node(), "mode: enforce\n").apply();
+    assert_eq!(modes(), [0o644, 0o644, 0o644]);
+    let allowed = "mode: enforce\ncontrols: { X-CRED-02: { conditional: allow } }\n";
+    let operator = Operator::new(world.node(), allowed);
+    operator.apply();
+    assert_eq!(modes(), [0o600, 0o644, 0o644]);
+    assert_eq!(operator.apply().outcomes, []);
+}

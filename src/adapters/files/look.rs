@@ -8,6 +8,7 @@ use nix::sys::stat::{FileStat, fstat};
 use nix::sys::statvfs::fstatvfs;
 
 use super::place::Place;
+use super::xattrs::let_in_by_acl;
 use super::{Content, Files, expect_kind, fact, id, is_missing};
 use crate::domain::{Fact, FileFacts, FileKind, NodePath};
 
@@ -26,6 +27,15 @@ impl Files {
     pub fn read(&self, path: &NodePath, max: usize) -> Fact<Content> {
         let read = self.place(path).and_then(|place| self.read_at(&place, max));
         fact("read", path, read).map(|(content, _)| content)
+    }
+
+    /// The further users and groups that the access control list of a plain file lets in, with their rights; none without a list.
+    pub fn let_in(&self, path: &NodePath) -> Fact<Vec<String>> {
+        let read = self.place(path).and_then(|place| {
+            let (file, _) = open_plain(&place)?;
+            let_in_by_acl(&file)
+        });
+        fact("read the access control list of", path, read)
     }
 
     /// The last `max` bytes of a plain file.
@@ -208,6 +218,58 @@ mod tests {
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
+    }
+
+    #[test]
+    fn an_access_control_list_is_read_and_a_mode_without_group_bits_shuts_it() {
+        let tree = Tree::new();
+        tree.write("/m/conf", "x");
+        assert_eq!(tree.files.let_in(&path("/m/conf")), Fact::Known(vec![]));
+        assert_eq!(tree.files.let_in(&path("/m/none")), Fact::Absent);
+        // u::rw-,u:12345:r--,g::---,m::r--,o::--- as linux/posix_acl_xattr.h lays it out.
+        let mut acl = 2u32.to_le_bytes().to_vec();
+        for (tag, rights, who) in [
+            (1u16, 6u16, u32::MAX),
+            (2, 4, 12345),
+            (4, 0, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 0, u32::MAX),
+        ] {
+            acl.extend(tag.to_le_bytes());
+            acl.extend(rights.to_le_bytes());
+            acl.extend(who.to_le_bytes());
+        }
+        let at = tree.at("/m/conf");
+        let given = rustix::fs::setxattr(
+            &at,
+            "system.posix_acl_access",
+            &acl,
+            rustix::fs::XattrFlags::empty(),
+        );
+        if let Err(cause) = given {
+            not_run(&format!("this file system has no access control lists: {cause}"));
+            return;
+        }
+        assert_eq!(
+            tree.files.let_in(&path("/m/conf")),
+            Fact::Known(vec!["user 12345 (r--)".to_owned()])
+        );
+        let facts = tree.facts("/m/conf");
+        assert_eq!(
+            facts.mode,
+            Mode::from_bits(0o640),
+            "the mask stands for the group"
+        );
+        tree.files
+            .set_mode(
+                &tree.held,
+                &path("/m/conf"),
+                facts.id,
+                facts.mode,
+                Mode::from_bits(0o600),
+            )
+            .unwrap();
+        assert_eq!(tree.files.let_in(&path("/m/conf")), Fact::Known(vec![]));
     }
 
     #[test]

@@ -75,11 +75,100 @@ impl Xattrs {
     }
 }
 
+/// Whom the ACL of a file lets in beside its user, its group and all others, with the rights that its mask leaves them.
+pub(super) fn let_in_by_acl(file: impl AsFd) -> io::Result<Vec<String>> {
+    match value(file, ACL)? {
+        None => Ok(Vec::new()),
+        Some(acl) => let_in(&acl).ok_or_else(|| io::Error::other("it does not look as the kernel writes it")),
+    }
+}
+
+/// `linux/posix_acl_xattr.h`: a version, and entries of a tag, rights and an id, in little-endian order.
+fn let_in(acl: &[u8]) -> Option<Vec<String>> {
+    const VERSION: [u8; 4] = 2u32.to_le_bytes();
+    const USER: u16 = 0x02;
+    const GROUP: u16 = 0x08;
+    const MASK: u16 = 0x10;
+    let (entries, rest) = acl.strip_prefix(&VERSION)?.as_chunks::<8>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let entries: Vec<(u16, u16, u32)> = entries
+        .iter()
+        .map(|[t0, t1, r0, r1, i0, i1, i2, i3]| {
+            let (tag, rights) = (u16::from_le_bytes([*t0, *t1]), u16::from_le_bytes([*r0, *r1]));
+            (tag, rights, u32::from_le_bytes([*i0, *i1, *i2, *i3]))
+        })
+        .collect();
+    let mask = entries.iter().find(|(tag, ..)| *tag == MASK);
+    let mask = mask.map_or(0o7, |(_, rights, _)| *rights);
+    let further = entries.iter().filter_map(|(tag, rights, id)| {
+        let who = match *tag {
+            USER => "user",
+            GROUP => "group",
+            _ => return None,
+        };
+        let rights = rights & mask;
+        (rights != 0).then(|| format!("{who} {id} ({})", in_letters(rights)))
+    });
+    Some(further.collect())
+}
+
+fn in_letters(rights: u16) -> String {
+    let letter = |bit: u16, letter| if rights & bit == 0 { '-' } else { letter };
+    [letter(4, 'r'), letter(2, 'w'), letter(1, 'x')]
+        .into_iter()
+        .collect()
+}
+
 fn value(file: impl AsFd, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     let mut value = Vec::with_capacity(LIMIT);
     match fgetxattr(file, name, rustix::buffer::spare_capacity(&mut value)) {
         Ok(_) => Ok(Some(value)),
         Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
         Err(cause) => Err(cause.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+        let mut acl = 2u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in entries {
+            acl.extend(tag.to_le_bytes());
+            acl.extend(rights.to_le_bytes());
+            acl.extend(id.to_le_bytes());
+        }
+        acl
+    }
+
+    #[test]
+    fn further_users_and_groups_have_what_the_mask_leaves_them() {
+        let none = u32::MAX;
+        let with = |mask| {
+            acl(&[
+                (0x01, 6, none),
+                (0x02, 7, 1000),
+                (0x04, 4, none),
+                (0x08, 4, 27),
+                (0x10, mask, none),
+                (0x20, 0, none),
+            ])
+        };
+        let some = ["user 1000 (rw-)".to_owned(), "group 27 (r--)".to_owned()];
+        assert_eq!(let_in(&with(6)), Some(some.to_vec()));
+        assert_eq!(let_in(&with(2)), Some(vec!["user 1000 (-w-)".to_owned()]));
+        assert_eq!(let_in(&with(0)), Some(vec![]));
+        let plain = acl(&[(0x01, 6, none), (0x04, 4, none), (0x20, 4, none)]);
+        assert_eq!(let_in(&plain), Some(vec![]));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_write_is_not_understood() {
+        for odd in [&[][..], &[1, 0, 0, 0], &[2, 0, 0, 0, 1]] {
+            assert_eq!(let_in(odd), None, "{odd:?}");
+        }
     }
 }

@@ -161,17 +161,7 @@ impl Needs<'_> {
                 configures(document, "EventRateLimit", file, event_limits)?;
                 self.nothing_else(document, file, at_once)
             }
-            Kit::PodSecurity => {
-                configures(
-                    document,
-                    "PodSecurity",
-                    file,
-                    |defaults| match pod_security_default(defaults)? {
-                        "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
-                        _ => Ok(()),
-                    },
-                )
-            }
+            Kit::PodSecurity => configures(document, "PodSecurity", file, keeps_to_a_level),
             Kit::TokenExpiry
             | Kit::EtcdAccount
             | Kit::KubeletCa
@@ -194,7 +184,11 @@ impl Needs<'_> {
             | Kit::EtcdServing
             | Kit::EtcdClients
             | Kit::EtcdPeers
-            | Kit::EtcdSuites => Ok(()),
+            | Kit::EtcdSuites
+            | Kit::RuntimeSocket
+            | Kit::KubeletRoot
+            | Kit::AuditFiles
+            | Kit::HomeKubeconfigs => Ok(()),
         }
     }
 
@@ -220,6 +214,13 @@ impl Needs<'_> {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+fn keeps_to_a_level(defaults: &serde_json::Value) -> Result<(), String> {
+    match pod_security_default(defaults)? {
+        "privileged" => Err("defaults.enforce is privileged, or not given".to_owned()),
+        _ => Ok(()),
     }
 }
 
