@@ -50,12 +50,13 @@ pub(super) fn edit_of(
         Fact::Unknown(why) => return Err(all(WithheldReason::NotEditable(why.to_string()))),
     };
     let image = image_of(component, manifest).unwrap_or_default();
-    let wanted = without_folds_of_others(wanted);
-    let (wanted, mut left_out) = without_refused_flags(component, wanted, &image, circumstances);
+    let all_wanted = without_folds_of_others(wanted);
+    let (wanted, mut left_out) = without_refused_flags(component, all_wanted.clone(), &image, circumstances);
     let (wanted, prepared, unready) = kits::prepare(component, wanted, observation, circumstances);
     left_out.extend(unready);
     let (wanted, missing) = without_missing_files(component, wanted, manifest, observation);
     left_out.extend(missing);
+    let wanted = without_halves(component, all_wanted, wanted, &mut left_out);
     if wanted.is_empty() {
         return Err(left_out);
     }
@@ -283,6 +284,36 @@ fn without_folds_of_others(wanted: &[Wanted]) -> Vec<&Wanted> {
     let others = |name: &FlagName| wanted.iter().any(|one| one.name == *name && !is_fold(one));
     let stays = wanted.iter().filter(|one| !is_fold(one) || !others(&one.name));
     stays.collect()
+}
+
+/// A certificate without its key, or the other way round, would keep the component from starting: such flags go together or not at all.
+fn without_halves<'a>(
+    component: Component,
+    all: Vec<&'a Wanted>,
+    kept: Vec<&'a Wanted>,
+    left_out: &mut Vec<Withheld>,
+) -> Vec<&'a Wanted> {
+    let is_torn = |one: &Wanted| {
+        one.kit.is_some_and(Kit::is_about_pairs)
+            && all
+                .iter()
+                .any(|other| other.control == one.control && !kept.contains(other))
+    };
+    let (torn, whole): (Vec<&Wanted>, Vec<&Wanted>) = kept.iter().copied().partition(|one| is_torn(one));
+    for one in torn {
+        let why = left_out
+            .iter()
+            .find(|held| held.controls.contains(&one.control))
+            .map_or_else(String::new, |held| {
+                format!("what belongs to it is not set: {}", held.reason)
+            });
+        left_out.push(withheld(
+            component,
+            [one].into_iter(),
+            WithheldReason::NotReady(why),
+        ));
+    }
+    whole
 }
 
 /// A flag that the component's own log named as being at fault is left out, so that it does not hold up the others: until
