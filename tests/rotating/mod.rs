@@ -45,7 +45,7 @@ const CODE: &str = "code";
 /// Its peak memory in KiB, below the root.
 const PEAK: &str = "peak";
 /// No command here takes longer on a machine that does something.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a request of before may commit.
 const DRAIN_MS: u64 = 61_000;
 
