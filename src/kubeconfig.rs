@@ -19,14 +19,19 @@ pub fn of_text(text: &[u8]) -> Result<Kubeconfig, String> {
     if raw.kind != "Config" {
         return Err("it is no kubeconfig: its kind is not Config".to_owned());
     }
-    let clusters = raw.clusters.unwrap_or_default().into_iter();
-    let unverified = clusters.filter(|named| {
+    let clusters = raw.clusters.unwrap_or_default();
+    let servers = clusters
+        .iter()
+        .map(|named| named.cluster.server.clone())
+        .collect();
+    let unverified = clusters.into_iter().filter(|named| {
         let cluster = &named.cluster;
         cluster.insecure_skip_tls_verify || cluster.server.starts_with("http://")
     });
     let users = raw.users.unwrap_or_default().into_iter();
     Ok(Kubeconfig {
         unverified: unverified.map(|named| named.name).collect(),
+        servers,
         sign_ins: users.flat_map(|named| sign_ins(&named.user)).collect(),
     })
 }

@@ -228,8 +228,8 @@ impl Kit {
                  controller manager: a wrong one makes every token void"
             }
             Self::AlphaOff => {
-                "`conditional: allow` in the configuration, and the certainty that no object of an alpha API is needed: it can no longer be \
-                 reached. Only the switch that turns on all goes, those of single features stay"
+                "`conditional: allow` in the configuration, and the certainty that no object of an alpha API is needed, nor, where the switch is \
+                 api/all, of a beta API: it can no longer be reached. Only the switch that turns on all goes, those of single features stay"
             }
             Self::OneFlag => {
                 "`conditional: allow` in the configuration, and a flag of which Holdfast knows what counts where it stands several times: the \

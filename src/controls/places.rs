@@ -239,9 +239,10 @@ fn host() -> [Row; 3] {
         (
             "X-FILE-16",
             "file.cni.binaries",
-            "CNI binaries and folders are 0755 or stricter and belong to root",
+            "CNI binaries and folders belong to root, and nobody else can write to them",
             entries(&["/opt/cni/bin", "/etc/cni/net.d"], &["/opt/cni/bin/*"]),
-            Some(0o755),
+            // An installer may have set a bit on purpose (Calico makes its own setuid).
+            Some(0o7755),
             Remedy::Safe,
             "The runtime runs these programs as root for each pod. What installs the plug-ins may write them so again, and Holdfast mends them \
              again.",

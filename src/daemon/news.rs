@@ -63,7 +63,14 @@ impl News {
                 .filter(|piece| piece.verdict >= Verdict::Unknown);
             for piece in heavy {
                 let text = format!("{}: {}", piece.verdict.name(), essence(&piece.actual));
-                found.insert((finding.id().clone(), piece.object.clone()), text);
+                // Of one object several things may be wrong.
+                let told: &mut String = found
+                    .entry((finding.id().clone(), piece.object.clone()))
+                    .or_default();
+                if !told.is_empty() {
+                    told.push_str("; ");
+                }
+                told.push_str(&text);
             }
         }
         let news = found != self.findings;

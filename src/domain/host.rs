@@ -14,8 +14,8 @@ pub struct HostFacts {
     pub home_kubeconfigs: Fact<BTreeMap<NodePath, Fact<Vec<HomeKubeconfig>>>>,
     /// Certificates with their keys.
     pub pairs: Fact<Vec<Pair>>,
-    /// Certificates with their keys as they would be with the flags that are wanted.
-    pub pairs_to_be: Fact<Vec<Pair>>,
+    /// Certificates with their keys as they would be once one component, or the kubelet (`None`), has what is wanted of it.
+    pub pairs_to_be: Fact<BTreeMap<Option<Component>, Vec<Pair>>>,
     /// Who is connected to etcd and is neither an API server of this node nor etcd itself. `Absent` where no etcd runs here.
     pub etcd_clients: Fact<Vec<EtcdClient>>,
     /// The hosts of etcd's members; asked only when somebody from elsewhere is connected.
@@ -35,6 +35,8 @@ pub struct HostFacts {
 pub struct Kubeconfig {
     /// The clusters whose server is not verified (`insecure-skip-tls-verify`), or is asked over plain HTTP.
     pub unverified: BTreeSet<String>,
+    /// The URLs of its servers.
+    pub servers: BTreeSet<String>,
     /// How its users sign in.
     pub sign_ins: BTreeSet<SignIn>,
 }

@@ -96,8 +96,15 @@ pub(super) fn look_at_pairs(
     client_ca: Option<&NodePath>,
     observation: &mut Observation,
 ) {
-    let asked = pairs_with(observation, wanted, client_ca).into_iter();
-    observation.host.pairs_to_be = Fact::Known(asked.map(|asked| found(node, asked)).collect());
+    let edited = std::iter::once(None).chain(Component::ALL.map(Some));
+    let mut to_be = BTreeMap::new();
+    for edited in edited {
+        let asked = pairs_with(observation, edited, wanted, client_ca).into_iter();
+        to_be.insert(edited, asked.map(|asked| found(node, asked)).collect());
+    }
+    observation.host.pairs_to_be = Fact::Known(to_be);
+    // Whose names a serving certificate must have.
+    observation.host.kubeconfigs = kubeconfigs(node);
 }
 
 fn named<'a>(names: &'a [&'a str]) -> impl Iterator<Item = NodePath> + 'a {

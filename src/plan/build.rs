@@ -48,6 +48,8 @@ pub struct Circumstances<'a> {
 /// So many mends of one file's mode or owner in [`FLAP_FILES_WITHIN`] are borne before Holdfast backs off.
 const FLAP_FILES: usize = 1_200;
 const FLAP_FILES_WITHIN: std::time::Duration = std::time::Duration::from_secs(600);
+/// The kubelet gives a pod 30 s to end, and the slowest component takes some 20 to come.
+const COPY_SETTLES: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The order of restarts: first what takes the API away. A controller manager that has just won its lease ends when the API goes
 /// away before all its controllers are set up, so it is not restarted shortly before (cmd/kube-controller-manager, `BuildControllers`).
@@ -116,7 +118,7 @@ pub fn build(
         }
     }
     withhold_failed(&mut plan, circumstances.failed);
-    withhold_restarts_beside_a_copy(&mut plan);
+    withhold_restarts_beside_a_copy(&mut plan, circumstances);
     plan.withheld.append(&mut draft.withheld);
     plan.warnings = restart::warnings(observation);
     plan.in_flight = in_flight.map(|begun| next_step(begun, observation, limits, &circumstances.now));
@@ -142,18 +144,28 @@ fn withhold_failed(plan: &mut Plan, failed: &BTreeMap<Digest, String>) {
     }
 }
 
-/// With the copy of a manifest that goes to quarantine its component restarts: nothing else does at the same time.
-fn withhold_restarts_beside_a_copy(plan: &mut Plan) {
+/// With the copy of a manifest that goes to quarantine its component restarts: nothing else does at the same time, no other copy either, until
+/// it has had the time to end and come back.
+fn withhold_restarts_beside_a_copy(plan: &mut Plan, circumstances: &Circumstances<'_>) {
     let is_copy = |change: &Change| matches!(change.deed, Deed::Quarantine { twin: Some(_), .. });
-    if !plan.changes.iter().any(is_copy) {
+    let is_recent = times(circumstances, COPY_SETTLES, |act| {
+        matches!(act, Act::Quarantine { .. })
+    }) > 0;
+    let first = plan
+        .changes
+        .iter()
+        .find(|change| is_copy(change))
+        .map(|change| change.id);
+    if first.is_none() && !is_recent {
         return;
     }
+    let goes = first.filter(|_| !is_recent);
     let (waiting, changes): (Vec<Change>, Vec<Change>) = std::mem::take(&mut plan.changes)
         .into_iter()
-        .partition(|change| change.restarted().is_some());
+        .partition(|change| change.restarted().is_some() || is_copy(change) && Some(change.id) != goes);
     plan.changes = changes;
     plan.withheld.extend(waiting.into_iter().map(|change| {
-        let why = "the copy of a component's manifest goes to quarantine first, and that component restarts";
+        let why = "a copy of a component's manifest goes to quarantine, or has gone a moment ago, and that component restarts";
         Withheld {
             object: change.deed.path().to_string(),
             controls: change.controls,

@@ -35,8 +35,25 @@ pub fn to_close(kits: &BTreeSet<Kit>, observation: &Observation, layout: &Layout
     }
     if kits.contains(&Kit::AuditFiles) {
         wanted.files = audit_files(observation, layout);
+        wanted.folders.extend(audit_folders(observation, layout));
     }
     wanted
+}
+
+/// The log's folder, where it is closed, too: others may use what else lies there.
+fn audit_folders(observation: &Observation, layout: &Layout) -> Vec<NodePath> {
+    let asked = paths_of(
+        &Target::AuditFiles,
+        layout,
+        &observation.manifests,
+        &observation.kubelet,
+    );
+    let is_folder = |path: &NodePath| {
+        let facts = observation.files.get(path).and_then(Fact::known);
+        facts.is_some_and(|facts| facts.kind == FileKind::Directory)
+    };
+    let files = asked.known().map_or_else(Vec::new, |asked| asked.files.clone());
+    files.into_iter().filter(|path| is_folder(path)).collect()
 }
 
 /// All of them, and not only those that are too wide: who reads the log reads it under its next name, too.
@@ -83,7 +100,8 @@ pub(super) fn why_not(kit: Option<Kit>, mend: &Mend, observation: &Observation) 
         if kit == Kit::AuditFiles {
             // A log shipper needs the log, its folder and what is rotated away; the policy lies elsewhere.
             let folder = reader.of.parent();
-            return folder == path.parent() || folder.as_ref() == Some(path);
+            let of_folder = reader.of == *path || path.parent().as_ref() == Some(&reader.of);
+            return of_folder || folder == path.parent() || folder.as_ref() == Some(path);
         }
         reader.of == *path
     };

@@ -364,6 +364,7 @@ fn kubelet(layout: &Layout) -> KubeletFacts {
 /// What kubeadm leaves on a host: nothing that is out of the ordinary.
 fn host() -> HostFacts {
     let kubeconfig = Kubeconfig {
+        servers: std::collections::BTreeSet::new(),
         unverified: BTreeSet::new(),
         sign_ins: [SignIn::Certificate].into(),
     };

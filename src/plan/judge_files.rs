@@ -299,7 +299,10 @@ fn why_not_mended(
         return Some("its group is left to the runtime's own configuration".to_owned());
     }
     match remedy {
-        Remedy::When(Precondition::ComponentsRunAsRoot) => other_account(observation),
+        // The API server reads its policy at each start.
+        Remedy::When(Precondition::ComponentsRunAsRoot) | Remedy::Conditional(Kit::AuditFiles) => {
+            other_account(observation)
+        }
         Remedy::Conditional(Kit::EtcdAccount) => etcd_as_another(observation),
         Remedy::Safe
         | Remedy::Restarts

@@ -342,13 +342,19 @@ pub(super) fn etcd_clients(observation: &Observation) -> Vec<Evidence> {
         Ok(all) => all,
         Err(evidence) => return evidence,
     };
+    // Metrics are nobody's data, and the kubelet asks there.
+    let ports = match ports_of(Some(Component::Etcd), observation) {
+        Ok(ports) => ports,
+        Err(why) => return vec![unknown("etcd", EXPECTED, &why)],
+    };
     let said = |client: &EtcdClient| {
-        let object = format!("etcd port {}", client.port);
+        let address = client.address.to_string();
         if let Some(program) = &client.program {
+            let object = format!("etcd port {}, {program}", client.port);
             let actual = format!("{program} of this node is connected, too");
             return Some(piece(object, Verdict::Drift, EXPECTED, actual));
         }
-        let address = client.address.to_string();
+        let object = format!("etcd port {}, {address}", client.port);
         match &observation.host.etcd_peers {
             Fact::Known(peers) if peers.contains(&address) => None,
             Fact::Known(_) => Some(piece(
@@ -364,7 +370,8 @@ pub(super) fn etcd_clients(observation: &Observation) -> Vec<Evidence> {
             }
         }
     };
-    let mut evidence: Vec<Evidence> = all.iter().filter_map(said).collect();
+    let at_its_data = all.iter().filter(|client| ports.contains(&client.port));
+    let mut evidence: Vec<Evidence> = at_its_data.filter_map(said).collect();
     if evidence.is_empty() {
         evidence.push(piece("etcd", Verdict::Pass, EXPECTED, "nobody else is connected"));
     }

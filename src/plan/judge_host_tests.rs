@@ -30,6 +30,7 @@ fn file(name: &str, mode: u32, uid: u32) -> FileFacts {
 fn a_kubeconfig_that_trusts_anybody_or_holds_a_secret_drifts() {
     let with = |unverified: &[&str], sign_ins: &[SignIn]| {
         let read = Kubeconfig {
+            servers: std::collections::BTreeSet::new(),
             unverified: unverified.iter().map(|name| (*name).to_owned()).collect(),
             sign_ins: sign_ins.iter().copied().collect(),
         };
@@ -165,11 +166,16 @@ fn who_is_connected_to_etcd_is_named_unless_it_is_a_member() {
         program: program.map(str::to_owned),
     };
     assert_eq!(of("HF-ETCD-1", |_| {}).verdict, Verdict::Pass);
-    let script = from("127.0.0.1", Some("backup (process 7)"));
+    let script = from("127.0.0.1", Some("backup"));
     assert_eq!(
         drifts(&with(script, Fact::unknown("not asked"))),
-        ["backup (process 7) of this node is connected, too"]
+        ["backup of this node is connected, too"]
     );
+    let metrics = EtcdClient {
+        port: 2381,
+        ..from("127.0.0.1", Some("kubelet"))
+    };
+    assert_eq!(with(metrics, Fact::unknown("not asked")).verdict, Verdict::Pass);
     let elsewhere = from("192.0.2.12", None);
     let member = with(elsewhere.clone(), Fact::Known("192.0.2.12"));
     assert_eq!(member.verdict, Verdict::Pass);

@@ -37,6 +37,21 @@ const ADDED_UP: [&str; 12] = [
     "requestheader-username-headers",
     "runtime-config",
 ];
+/// Flags of etcd of one value (Go `flag`): its lists and gates are another matter.
+const LAST_COUNTS_IN_ETCD: [&str; 12] = [
+    "auto-tls",
+    "cert-file",
+    "client-cert-auth",
+    "data-dir",
+    "key-file",
+    "peer-auto-tls",
+    "peer-cert-file",
+    "peer-client-cert-auth",
+    "peer-key-file",
+    "peer-trusted-ca-file",
+    "snapshot-count",
+    "trusted-ca-file",
+];
 /// Flags of one value, of which the last occurrence counts. Of others nothing is guessed.
 const LAST_COUNTS: [&str; 49] = [
     "advertise-address",
@@ -100,14 +115,20 @@ pub(super) fn flags_once(remedy: Remedy, observation: &Observation) -> Vec<Evide
 /// The one value that stands for all of them; nothing where that is not known for certain.
 fn folded(component: Component, name: &FlagName, values: &[&str]) -> Option<String> {
     let last = values.last().filter(|last| !last.is_empty())?;
-    // The flags of Go's own package (etcd) are set anew by each occurrence.
-    if component == Component::Etcd || LAST_COUNTS.contains(&name.as_str()) {
+    if values.iter().all(|value| value == last) {
         return Some((*last).to_owned());
     }
-    if ADDED_UP.contains(&name.as_str()) {
-        return Some(values.join(","));
+    let (once, added): (&[&str], &[&str]) = match component {
+        Component::Etcd => (&LAST_COUNTS_IN_ETCD, &[]),
+        Component::ApiServer | Component::ControllerManager | Component::Scheduler => {
+            (&LAST_COUNTS, &ADDED_UP)
+        }
+    };
+    if once.contains(&name.as_str()) {
+        return Some((*last).to_owned());
     }
-    None
+    let given: Vec<&str> = values.iter().copied().filter(|value| !value.is_empty()).collect();
+    added.contains(&name.as_str()).then(|| given.join(","))
 }
 
 fn repeated(component: Component, remedy: Remedy, line: &CommandLine) -> Vec<Evidence> {

@@ -4,7 +4,7 @@ mod anonymous;
 mod files;
 mod pairs;
 
-pub(super) use pairs::fitting;
+pub(super) use pairs::{fitting, runs_with};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,8 +155,10 @@ impl<'a> Needs<'a> {
             Kit::Anonymous => self.nobody_needs_to_be_anonymous(),
             Kit::ExternalIps => self.no_service_has_external_ips(),
             Kit::PodSecurity => self.no_pod_would_be_refused(),
-            Kit::KubeletClient => self.fits("kubelet-client-certificate"),
-            Kit::EtcdClient | Kit::EtcdClients => self.api_server_shows("etcd-certfile"),
+            Kit::KubeletClient => self.fits_the_kubelet(),
+            Kit::EtcdClient => self.fits("etcd-certfile"),
+            Kit::EtcdClients => self.alone().and_then(|()| self.api_server_is_known_to_etcd()),
+            Kit::Loopback => self.probes_follow(),
             Kit::ApiServing => self.serves_its_address(),
             Kit::TokenKey => self.tokens_stay_good(),
             Kit::EtcdServing => self.alone().and_then(|()| self.fits("cert-file")),
@@ -174,7 +176,6 @@ impl<'a> Needs<'a> {
             | Kit::StaticTokens
             | Kit::AlphaOff
             | Kit::OneFlag
-            | Kit::Loopback
             | Kit::EtcdSuites
             | Kit::RuntimeSocket
             | Kit::KubeletRoot
@@ -362,6 +363,43 @@ impl<'a> Needs<'a> {
         }
     }
 
+    /// The probes ask the port that moves, and can be made to ask there.
+    fn probes_follow(&self) -> Result<(), String> {
+        let manifest = match not_asked(self.observation.manifests.get(&self.component)) {
+            Fact::Known(manifest) => manifest,
+            Fact::Absent => return Err("the manifest is not there".to_owned()),
+            Fact::Unknown(why) => return Err(why.to_string()),
+        };
+        let Some(flag) = self.flags.first() else {
+            return Ok(());
+        };
+        if flag.value.contains(',') {
+            return Err(format!(
+                "{} has several addresses, and which of them the probes ask is not told: set it by hand",
+                flag.name
+            ));
+        }
+        let line = command_line(self.component, &manifest.pod).map_err(|error| error.to_string())?;
+        let container = manifest.pod.containers.get(line.container());
+        let asked = container.and_then(|container| container.health.as_ref());
+        let moved = flag.value.rsplit_once("://").and_then(|(_, rest)| {
+            let (_, port) = rest.rsplit_once(':')?;
+            port.parse::<u16>().ok()
+        });
+        if let (Some(asked), Some(moved)) = (asked, moved)
+            && asked.port != moved
+        {
+            return Err(format!(
+                "the probes ask port {}, and {} is about port {moved}: set both by hand",
+                asked.port, flag.name
+            ));
+        }
+        let host = host_of(&flag.value);
+        crate::manifest::edit(&manifest.text, self.component, &[Edit::SetProbeHost { host }])
+            .map(drop)
+            .map_err(|refusal| format!("{refusal}, so the probes would not follow"))
+    }
+
     /// The value that a flag will have.
     fn value(&self, name: &str) -> Option<String> {
         if let Some(flag) = self.flags.iter().find(|flag| flag.name.as_str() == name) {
@@ -399,7 +437,8 @@ fn host_of(value: &str) -> String {
     let Some((_, rest)) = first.split_once("://") else {
         return first.to_owned();
     };
-    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     host.trim_matches(['[', ']']).to_owned()
 }
 

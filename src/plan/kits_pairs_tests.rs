@@ -5,7 +5,7 @@ use super::super::change::{Deed, Plan};
 use super::super::fixtures::{facts, manifest_text, path, ready_to_restart, replace_manifest, run_manifest};
 use super::tests::plan;
 use super::*;
-use crate::domain::{FileKind, Pair, PairFacts};
+use crate::domain::{FileKind, Kubeconfig, Pair, PairFacts};
 use crate::manifest::unified_diff;
 
 /// A control, what it asks of the operator, its component, and the lines of the manifest that are replaced.
@@ -239,7 +239,7 @@ fn pair(object: &str, tokens: bool) -> Pair {
             fits: true,
             issued: Fact::Known(true),
             lacks: Vec::new(),
-            names: vec!["192.0.2.11".to_owned(), "node1".to_owned()],
+            names: ["192.0.2.11", "node1", "lb.example"].map(str::to_owned).to_vec(),
         }),
     }
 }
@@ -264,22 +264,30 @@ fn node(case: &Case) -> Observation {
             node.files.insert(path(value), Fact::Known(fact));
         }
     }
-    node.host.pairs_to_be = Fact::Known(
-        [
-            "kube-apiserver --tls-cert-file",
-            "kube-apiserver --kubelet-client-certificate",
-            "kube-apiserver --etcd-certfile",
-            "etcd --cert-file",
-            "etcd --peer-cert-file",
+    let pairs: Vec<Pair> = [
+        "kube-apiserver --tls-cert-file",
+        "kube-apiserver --kubelet-client-certificate",
+        "kube-apiserver --etcd-certfile",
+        "etcd --cert-file",
+        "etcd --peer-cert-file",
+    ]
+    .map(|object| pair(object, false))
+    .into_iter()
+    .chain([pair(
+        "kube-controller-manager --service-account-private-key-file",
+        true,
+    )])
+    .collect();
+    node.host.pairs_to_be = Fact::Known([(Some(case.component), pairs)].into());
+    let admin = Kubeconfig {
+        servers: [
+            "https://192.0.2.11:6443".to_owned(),
+            "https://lb.example:6443".to_owned(),
         ]
-        .map(|object| pair(object, false))
-        .into_iter()
-        .chain([pair(
-            "kube-controller-manager --service-account-private-key-file",
-            true,
-        )])
-        .collect(),
-    );
+        .into(),
+        ..Kubeconfig::default()
+    };
+    node.host.kubeconfigs = Fact::Known([(path("/etc/kubernetes/admin.conf"), Fact::Known(admin))].into());
     node
 }
 
@@ -360,7 +368,7 @@ fn a_pair_that_does_not_fit_is_not_named_by_a_flag() {
         let case = of(control);
         let mut node = node(case);
         if let Fact::Known(pairs) = &mut node.host.pairs_to_be {
-            for pair in pairs {
+            for pair in pairs.values_mut().flatten() {
                 if let Fact::Known(facts) = &mut pair.found {
                     spoil(facts);
                 }
@@ -395,6 +403,12 @@ fn a_pair_that_does_not_fit_is_not_named_by_a_flag() {
     assert!(foreign.contains("by another authority"), "{foreign}");
     let elsewhere = spoilt("CIS-1.2.24", |facts| facts.names = vec!["node9".to_owned()]);
     assert!(elsewhere.contains("is not for 192.0.2.11"), "{elsewhere}");
+    let balanced = spoilt("CIS-1.2.24", |facts| facts.names = vec!["192.0.2.11".to_owned()]);
+    assert!(balanced.contains("is not for lb.example"), "{balanced}");
+    for control in ["CIS-1.2.23", "CIS-1.2.24", "CIS-2.1", "CIS-2.2", "CIS-2.4"] {
+        let alone = spoilt(control, |facts| facts.issued = Fact::Absent);
+        assert!(alone.contains("which authority"), "{control}: {alone}");
+    }
 }
 
 #[test]
@@ -460,4 +474,45 @@ fn a_flag_that_another_control_gives_a_value_is_not_folded_to_the_one_that_count
     let lines = edited(&case, &plan(text, &node(&case)));
     assert!(lines.contains(&"---profiling=true".to_owned()), "{lines:?}");
     assert!(!lines.contains(&"+--profiling=true".to_owned()), "{lines:?}");
+}
+
+/// What is only wanted of the API server may never come: etcd would refuse it for good.
+#[test]
+fn etcd_asks_for_certificates_only_when_the_api_server_runs_with_one() {
+    let case = of("CIS-2.2");
+    let mut node = node(case);
+    let bare = manifest_text(API).replace(
+        "    - --etcd-certfile=/etc/kubernetes/pki/apiserver-etcd-client.crt\n",
+        "",
+    );
+    let bare = bare.replace(
+        "    - --etcd-keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key\n",
+        "",
+    );
+    run_manifest(&mut node, API, &bare);
+    let text =
+        "controls:\n  CIS-2.2: { mode: enforce, conditional: allow }\n  CIS-1.2.23: { mode: enforce }\n";
+    let plan = plan(text, &node);
+    let touches_etcd = |change: &Change| change.restarts() == Some(ETCD);
+    assert!(!plan.changes.iter().any(touches_etcd), "{:#?}", plan.changes);
+    let of = |held: &&Withheld| held.controls.iter().any(|id| id.as_str() == "CIS-2.2");
+    let why = plan.withheld.iter().find(of).unwrap().reason.to_string();
+    assert!(why.contains("runs without --etcd-certfile"), "{why}");
+}
+
+#[test]
+fn probes_of_another_port_or_of_several_addresses_are_left_to_the_operator() {
+    for (value, words) in [
+        ("http://0.0.0.0:2399", "the probes ask port 2381"),
+        ("https://192.0.2.11:2382,http://0.0.0.0:2381", "several addresses"),
+    ] {
+        let line: &'static str = Box::leak(format!("--listen-metrics-urls={value}").into_boxed_str());
+        let case = Case {
+            to: Box::leak(Box::new([line])),
+            mended: &[],
+            ..*of("X-ETCD-03")
+        };
+        let why = why_not(&case, &planned_for(&case, true, &node(&case)));
+        assert!(why.contains(words), "{why}");
+    }
 }

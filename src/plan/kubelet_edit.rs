@@ -6,12 +6,10 @@ use super::build::{Circumstances, times};
 use super::change::{Change, Deed, KubeletEdit, Withheld, WithheldReason};
 use super::in_flight::{Limits, Step};
 use super::judge_kubelet::PIDS;
-use super::kits::fitting;
+use super::kits::{fitting, runs_with};
 use super::restart;
 use crate::controls::Kit;
-use crate::domain::{
-    Component, ControlId, Digest, Fact, Health, Instant, KubeletFacts, NodePath, Observation,
-};
+use crate::domain::{ControlId, Digest, Fact, Health, Instant, KubeletFacts, NodePath, Observation};
 use crate::journal::{Act, EditedKubelet, Fault, InFlight, Phase};
 use crate::kubelet::{self, CLIENT_CA, NewValue};
 
@@ -145,15 +143,12 @@ pub fn client_ca_of(setting: &NewValue) -> Option<NodePath> {
 
 /// With another authority the kubelet would refuse the API server, and so exec, logs and metrics.
 fn authority_is_the_api_servers(observation: &Observation) -> Result<(), String> {
-    let facts = fitting(Component::ApiServer, "kubelet-client-certificate", observation).map_err(|why| {
-        format!("whether the API server's certificate is by that authority is not proven: {why}")
-    })?;
-    match facts.issued {
-        Fact::Known(true) => Ok(()),
-        Fact::Known(false) | Fact::Absent | Fact::Unknown(_) => {
-            Err("whether the API server's certificate is by that authority is not known".to_owned())
-        }
-    }
+    let object = "kube-apiserver --kubelet-client-certificate";
+    runs_with("kubelet-client-certificate", observation)
+        .and_then(|()| fitting(None, object, observation).map(drop))
+        .map_err(|why| {
+            format!("whether the API server's certificate is by that authority is not proven: {why}")
+        })
 }
 
 /// What a conditional remedy needs of the node.

@@ -212,7 +212,7 @@ fn the_authority_for_clients_comes_back_if_the_api_servers_certificate_is_by_it_
     let with = |issued: Fact<bool>| {
         let mut node = node(&open);
         node.kubelet.client_ca_file = Fact::Absent;
-        node.host.pairs_to_be = Fact::Known(vec![Pair {
+        let pair = Pair {
             object: "kube-apiserver --kubelet-client-certificate".to_owned(),
             wanted: Vec::new(),
             authority: Fact::Absent,
@@ -224,7 +224,8 @@ fn the_authority_for_clients_comes_back_if_the_api_servers_certificate_is_by_it_
                 lacks: Vec::new(),
                 names: Vec::new(),
             }),
-        }]);
+        };
+        node.host.pairs_to_be = Fact::Known([(None, vec![pair])].into());
         plan("mode: enforce\n", &node)
     };
     let (_, lines) = {

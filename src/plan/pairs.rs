@@ -86,19 +86,22 @@ const ROWS: [Row; 7] = [
 /// The pairs of this node.
 #[must_use]
 pub fn pairs_of(observation: &Observation) -> Vec<AskedPair> {
-    pairs_with(observation, &[], None)
+    pairs_with(observation, None, &[], None)
 }
 
-/// The pairs that this node would have with these flags, and with a kubelet that verifies its clients by that authority.
+/// The pairs that this node would have once one component has the flags that are wanted of it, or else the kubelet verifies its clients by that
+/// authority. Of all others it is what they have now: whether their edit comes, and holds, nobody knows.
 #[must_use]
 pub fn pairs_with(
     observation: &Observation,
+    edited: Option<Component>,
     wanted: &[(Component, FlagName, String)],
     client_ca: Option<&NodePath>,
 ) -> Vec<AskedPair> {
+    let client_ca = client_ca.filter(|_| edited.is_none());
     let to_be = |component: Component, flag: &str| {
         let of = |(its, name, value): &&(Component, FlagName, String)| {
-            *its == component && name.as_str() == flag && !value.is_empty()
+            Some(component) == edited && *its == component && name.as_str() == flag && !value.is_empty()
         };
         let value = wanted.iter().find(of).map(|(_, _, value)| value.as_str());
         value.map(|value| file_of_value(component, flag, value, &observation.manifests))

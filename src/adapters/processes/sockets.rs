@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{Processes, has_ended, not_understood, text};
@@ -11,6 +12,9 @@ use crate::domain::{EtcdClient, ProcessId, Reason};
 const LISTEN: &str = "0A";
 /// `TCP_ESTABLISHED`.
 const ESTABLISHED: &str = "01";
+
+/// So many sockets are looked at: anybody can open as many as they may.
+const MOST: usize = 200_000;
 
 /// A socket of the table: its own end, the other end, and whether it listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl Processes {
         // The other end of a connection within this network stands in the same table.
         let ends: BTreeMap<(SocketAddr, SocketAddr), u64> = table
             .iter()
-            .filter(|(_, socket)| !socket.listens)
+            .filter(|(_, socket)| !socket.listens && ports.contains(&socket.remote.port()))
             .map(|(inode, socket)| ((socket.local, socket.remote), *inode))
             .collect();
         let end = |socket: &Socket| ends.get(&(socket.remote, socket.local)).copied();
@@ -112,10 +116,20 @@ impl Processes {
         if wanted.is_empty() {
             return Ok(found);
         }
-        let exe = |pid: &str| std::fs::read_link(self.proc_folder.join(pid).join("exe")).ok();
+        // The file, and not its name: a container has files of any name.
+        let exe = |pid: &str| {
+            let facts = std::fs::metadata(self.proc_folder.join(pid).join("exe")).ok()?;
+            Some((facts.dev(), facts.ino()))
+        };
         let own = exe("self");
+        let mut left = MOST;
         for pid in self.pids()? {
             let sockets = self.sockets_of(pid)?;
+            left = left.checked_sub(sockets.len()).ok_or_else(|| {
+                Reason::new(format!(
+                    "more than {MOST} sockets are open, and are not all looked at"
+                ))
+            })?;
             let its: Vec<u64> = sockets.intersection(wanted).copied().collect();
             if its.is_empty() {
                 continue;
@@ -126,7 +140,7 @@ impl Processes {
                 let holder = if program.is_some() && program == own {
                     Holder::Own
                 } else {
-                    Holder::Program(format!("{} (process {pid})", name.trim()))
+                    Holder::Program(name.trim().to_owned())
                 };
                 found.insert(inode, holder);
             }
@@ -267,7 +281,7 @@ mod tests {
         let expected = EtcdClient {
             address: IpAddr::from([127, 0, 0, 1]),
             port,
-            program: Some(format!("bash (process {stranger})")),
+            program: Some("bash".to_owned()),
         };
         assert_eq!(of_port(&[]), [expected]);
         let known = ProcessId {
