@@ -4,7 +4,6 @@
 #[path = "bed/node.rs"]
 mod node;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use node::{Node, changed_lines};
@@ -26,20 +25,6 @@ sed -i 's,/etc/kubernetes/,/srv/k8s/,g' $(grep -rl /etc/kubernetes/ /etc/systemd
 systemctl daemon-reload && systemctl start kubelet
 ";
 
-fn drift(node: &Node) -> BTreeSet<String> {
-    let (_, report) = node.json(&["check"]);
-    let none = Vec::new();
-    let findings = report
-        .get("findings")
-        .and_then(|all| all.as_array())
-        .unwrap_or(&none);
-    let drifts = findings
-        .iter()
-        .filter(|finding| finding.get("verdict").is_some_and(|verdict| verdict == "drift"));
-    let ids = drifts.filter_map(|finding| finding.get("id")?.as_str());
-    ids.map(str::to_owned).collect()
-}
-
 fn is_ready(node: &Node) -> bool {
     node.is_ready() && COMPONENTS.iter().all(|name| node.processes(name).len() == 1)
 }
@@ -48,7 +33,7 @@ fn is_ready(node: &Node) -> bool {
 #[ignore = "needs the test bed"]
 fn a_node_that_was_set_up_elsewhere_is_judged_mended_and_bounced_there() {
     let node = Node::fresh();
-    let at_home = drift(&node);
+    let at_home = node.drift();
     node.sh(MOVE);
     let moved = "^kube-apiserver .*--client-ca-file=/srv/k8s/pki/ca.crt";
     node.await_that("the node runs from elsewhere", RESTART, |node| {
@@ -57,7 +42,7 @@ fn a_node_that_was_set_up_elsewhere_is_judged_mended_and_bounced_there() {
     node.await_that("the leaders work", RESTART, Node::leaders_work);
 
     node.configure("paths: { kubernetes: /srv/k8s, manifests: /srv/k8s/static-pods }\n");
-    let mut elsewhere = drift(&node);
+    let mut elsewhere = node.drift();
     // The bed's copy of the administrator's kubeconfig.
     elsewhere.remove("X-CRED-09");
     assert_eq!(elsewhere, at_home);

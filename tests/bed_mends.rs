@@ -58,20 +58,6 @@ sed -i -e '/clientCAFile:/d' -e '/^  x509:/d' -e '$a staticPodURL: http://127.0.
 systemctl restart kubelet
 ";
 
-fn drift(node: &Node) -> BTreeSet<String> {
-    let (_, report) = node.json(&["check"]);
-    let none = Vec::new();
-    let findings = report
-        .get("findings")
-        .and_then(|all| all.as_array())
-        .unwrap_or(&none);
-    let drifts = findings
-        .iter()
-        .filter(|finding| finding.get("verdict").is_some_and(|verdict| verdict == "drift"));
-    let ids = drifts.filter_map(|finding| finding.get("id")?.as_str());
-    ids.map(str::to_owned).collect()
-}
-
 const COMPONENTS: [&str; 4] = [
     "etcd",
     "kube-apiserver",
@@ -142,7 +128,7 @@ fn what_was_taken_away_or_opened_comes_back_with_one_restart_of_each_and_all_of_
     let kubeadms = COMPONENTS.map(|name| node.read(&manifest(name)));
     let kubelets = node.read(KUBELET);
     open(&node);
-    let found = drift(&node);
+    let found = node.drift();
     let of_open = MENDED
         .iter()
         .filter(|id| !["CIS-1.2.23", "CIS-1.2.24", "CIS-2.1"].contains(id));
@@ -153,7 +139,7 @@ fn what_was_taken_away_or_opened_comes_back_with_one_restart_of_each_and_all_of_
     let before = COMPONENTS.map(|name| node.processes(name));
     node.start_daemon();
     node.await_that("all of it is mended", 4 * RESTART, |node| {
-        let found = drift(node);
+        let found = node.drift();
         MENDED.iter().all(|id| !found.contains(*id))
     });
     node.await_that("the API server is ready", RESTART, Node::is_ready);

@@ -194,6 +194,15 @@ impl Node {
         std::fs::set_permissions(self.path(path), std::fs::Permissions::from_mode(mode)).expect("a mode");
     }
 
+    /// The controls that `check` finds in drift.
+    pub fn drift(&self) -> std::collections::BTreeSet<String> {
+        let (_, report) = self.json(&["check"]);
+        let findings = report["findings"].as_array().expect("findings");
+        let drifts = findings.iter().filter(|finding| finding["verdict"] == "drift");
+        let ids = drifts.map(|finding| finding["id"].as_str().expect("an id").to_owned());
+        ids.collect()
+    }
+
     /// True when the API server is ready.
     pub fn is_ready(&self) -> bool {
         self.run(&["kubectl", "--request-timeout=3s", "get", "--raw", "/readyz"])
