@@ -20,6 +20,7 @@ pub mod controls;
 pub mod daemon;
 pub mod domain;
 pub mod encryption;
+pub mod events;
 pub mod journal;
 pub mod kubeadm;
 pub mod kubeconfig;

@@ -4,6 +4,7 @@ use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Digest, Fact, Mode, NodePath};
+use crate::events::tell;
 use crate::journal::Act;
 
 /// The name of the kubelet's configuration among the copies.
@@ -82,7 +83,11 @@ pub(super) fn prune(node: &Node, held: &Held, act: &Act) {
     let surplus = copies.len().saturating_sub(KEPT);
     for path in copies.iter().take(surplus).filter(|path| *path != backup) {
         if let Err(error) = node.files.remove_own(held, path) {
-            tracing::debug!(holdfast.path = %path, "an old copy was not removed, ignoring: {error}");
+            tell!(
+                LEFTOVER,
+                [path = path.as_str()],
+                "an old copy was not removed, ignoring: {error}"
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::adapters::Node;
 use crate::adapters::container_runtime::Ended;
 use crate::adapters::lock::Held;
 use crate::domain::{Fact, FileKind, NodePath};
+use crate::events::tell;
 
 /// Removes the ended containers of these pods; how many there were.
 ///
@@ -17,7 +18,11 @@ pub(super) fn remove(node: &Node, held: &Held, socket: &NodePath, pods: &[String
     for container in &containers {
         for path in logs_of(node, container) {
             if let Err(error) = node.files.remove_own(held, &path) {
-                tracing::debug!(holdfast.path = %path, "the log of a container that is removed stays, ignoring: {error}");
+                tell!(
+                    LEFTOVER,
+                    [path = path.as_str()],
+                    "the log of a container that is removed stays, ignoring: {error}"
+                );
             }
         }
         node.runtime.remove(held, socket, container)?;

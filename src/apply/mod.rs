@@ -13,6 +13,7 @@ use crate::adapters::files::FileError;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::Held;
 use crate::domain::{ControlId, Digest, Fact, NodePath, ProcessId};
+use crate::events::tell;
 use crate::journal::{
     Act, Bounce, BouncedManifest, EditedKubelet, EditedManifest, Fault, KnownManifest, Record,
 };
@@ -47,12 +48,7 @@ impl Applier<'_> {
         let act = match self.prepare(change) {
             Ok(act) => act,
             Err(error) => {
-                return Ok(Outcome::new(
-                    change.id,
-                    &change.controls,
-                    change.deed.to_string(),
-                    failed(&error),
-                ));
+                return Ok(Outcome::of_change(change, failed(&error)));
             }
         };
         let (id, controls) = (change.id, change.controls.clone());
@@ -79,12 +75,7 @@ impl Applier<'_> {
                 failed(&error)
             }
         };
-        Ok(Outcome::new(
-            id,
-            &change.controls,
-            change.deed.to_string(),
-            result,
-        ))
+        Ok(Outcome::of_change(change, result))
     }
 
     /// Takes the next step of the change in flight.
@@ -155,7 +146,7 @@ impl Applier<'_> {
                 }
             }
         };
-        Ok(Outcome::new(change, controls, progress.act.to_string(), result))
+        Ok(Outcome::of_step(progress, controls, result))
     }
 
     fn record(&mut self, record: Record) -> std::result::Result<(), StoreError> {
@@ -258,7 +249,11 @@ impl Applier<'_> {
             return;
         };
         if let Err(error) = files.set_mode(self.held, twin, facts.id, facts.mode, facts.mode) {
-            tracing::warn!(holdfast.path = %twin, "the kubelet starts its pod again within 20 s, not at once, ignoring: {error}");
+            tell!(
+                SLOW_RESTART,
+                [path = twin.as_str()],
+                "the kubelet starts its pod again within 20 s, not at once, ignoring: {error}"
+            );
         }
     }
 
@@ -284,7 +279,9 @@ impl Applier<'_> {
     ) -> std::result::Result<Result, StoreError> {
         let asked = ended::remove(self.node, self.held, socket, pods);
         if let Err(error) = &asked {
-            tracing::warn!(
+            tell!(
+                SLOW_RESTART,
+                [path = progress.act.path().as_str()],
                 "{}: whether the kubelet has left a container of the old pod is not known, or it stays ({error}): the new one may start 10 s \
                  or more later",
                 progress.act

@@ -8,6 +8,7 @@ use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, NodePath, Reason};
+use crate::events::tell;
 use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
 use crate::manifest::{MAX_BYTES, parse};
 use crate::plan::{ManifestBounce, ManifestEdit};
@@ -316,7 +317,11 @@ pub(super) fn clear(node: &Node, held: &Held, act: &Act) {
             Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => set_aside(node, held, path),
         };
         if let Err(error) = cleared {
-            tracing::warn!(holdfast.path = %path, "it stays where it is: {error}");
+            tell!(
+                LEFT_BESIDE,
+                [path = path.as_str()],
+                "it stays where it is: {error}"
+            );
         }
     }
 }

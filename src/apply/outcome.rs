@@ -1,7 +1,8 @@
 //! What came of a change.
 
-use crate::domain::{ControlId, Digest};
+use crate::domain::{ControlId, Digest, NodePath};
 use crate::journal::Fault;
+use crate::plan::{Change, Progress};
 
 /// What came of a change, or of the next step of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Outcome {
     pub change: Digest,
     /// The controls that it serves.
     pub controls: Vec<ControlId>,
+    /// The file or folder that it changes.
+    pub path: NodePath,
     /// What it does, in words.
     pub what: String,
     /// What came of it.
@@ -60,11 +63,24 @@ pub enum Result {
 }
 
 impl Outcome {
-    pub(super) fn new(change: Digest, controls: &[ControlId], what: String, result: Result) -> Self {
+    /// What came of a change that was planned.
+    pub(super) fn of_change(change: &Change, result: Result) -> Self {
         Self {
-            change,
+            change: change.id,
+            controls: change.controls.clone(),
+            path: change.deed.path().clone(),
+            what: change.deed.to_string(),
+            result,
+        }
+    }
+
+    /// What came of a step of the change in flight.
+    pub(super) fn of_step(progress: &Progress, controls: &[ControlId], result: Result) -> Self {
+        Self {
+            change: progress.change,
             controls: controls.to_vec(),
-            what,
+            path: progress.act.path().clone(),
+            what: progress.act.to_string(),
             result,
         }
     }

@@ -39,7 +39,7 @@ pub struct Global {
     /// The configuration file, which must then be there [default: /etc/holdfast/config.yaml of the node, if it is there].
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Look at the node whose file system is mounted at DIR (check, plan, controls and explain only).
+    /// Look at the node whose file system is mounted at DIR (check, plan, validate, controls and explain only).
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// How the answer is written; json for check, plan, apply, controls, explain, bounce and encryption status, verify and keys.
@@ -59,6 +59,8 @@ pub enum Command {
     Plan(Scope),
     /// Mend what can be mended, after showing the plan and asking; acts in every mode.
     Apply(Apply),
+    /// Read the configuration as every command does, and say whether it holds.
+    Validate,
     /// Run the daemon, in the foreground (systemd starts it so).
     Run(Run),
     /// List all controls.
@@ -74,9 +76,12 @@ pub enum Command {
     /// Restart one component by moving its manifest out and back in, after saying what that costs and asking.
     Bounce(Bounce),
     /// Put back a manifest that a killed Holdfast left out of its folder; needs no configuration and no journal.
-    Recover,
+    Recover(Recover),
     /// Write what other tools must know, so that they keep what Holdfast has made.
     Export(Export),
+    /// Write manual pages, completions, the journal's message catalog and the tables of controls and events below a folder.
+    #[command(hide = true)]
+    Documents(Documents),
 }
 
 /// Arguments of `export`.
@@ -269,6 +274,22 @@ pub struct Bounce {
     pub any_time: bool,
 }
 
+/// Arguments of `recover`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
+pub struct Recover {
+    /// Say nothing if every manifest is in its folder, as after each end of the daemon.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `documents`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Documents {
+    /// The folder, which is made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
 /// Arguments of `explain`.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Explain {
@@ -345,7 +366,7 @@ impl Arguments {
         let read = Self::try_parse_from(arguments)?;
         if read.global.root.is_some() && !read.command.takes_root() {
             let message = format!(
-                "--root is for commands that change nothing: check, plan, controls and explain, not {}",
+                "--root is for commands that change nothing: check, plan, validate, controls and explain, not {}",
                 read.command.name()
             );
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
@@ -379,15 +400,17 @@ impl Command {
             Self::Check(_) => "check",
             Self::Plan(_) => "plan",
             Self::Apply(_) => "apply",
+            Self::Validate => "validate",
             Self::Run(_) => "run",
             Self::Controls => "controls",
             Self::Explain(_) => "explain",
             Self::Pause(_) => "pause",
             Self::Resume => "resume",
             Self::Bounce(_) => "bounce",
-            Self::Recover => "recover",
+            Self::Recover(_) => "recover",
             Self::Encryption(what) => what.command.name(),
             Self::Export(_) => "export",
+            Self::Documents(_) => "documents",
         }
     }
 
@@ -408,13 +431,19 @@ impl Command {
                 | EncryptionCommand::Disable(_)
                 | EncryptionCommand::Forget(_) => false,
             },
-            Self::Run(_) | Self::Pause(_) | Self::Resume | Self::Recover | Self::Export(_) => false,
+            Self::Validate
+            | Self::Run(_)
+            | Self::Pause(_)
+            | Self::Resume
+            | Self::Recover(_)
+            | Self::Export(_)
+            | Self::Documents(_) => false,
         }
     }
 
     const fn takes_root(&self) -> bool {
         match self {
-            Self::Check(_) | Self::Plan(_) | Self::Controls | Self::Explain(_) => true,
+            Self::Check(_) | Self::Plan(_) | Self::Validate | Self::Controls | Self::Explain(_) => true,
             Self::Apply(_)
             | Self::Run(_)
             | Self::Pause(_)
@@ -422,7 +451,8 @@ impl Command {
             | Self::Bounce(_)
             | Self::Encryption(_)
             | Self::Export(_)
-            | Self::Recover => false,
+            | Self::Recover(_)
+            | Self::Documents(_) => false,
         }
     }
 }

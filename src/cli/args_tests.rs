@@ -92,7 +92,7 @@ fn each_command_is_read_with_its_arguments() {
             any_time: true
         })
     );
-    for name in ["check", "plan", "apply", "run", "controls", "resume"] {
+    for name in ["check", "plan", "apply", "validate", "run", "controls", "resume"] {
         assert_eq!(command(name).name(), name);
     }
 }

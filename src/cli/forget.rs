@@ -1,18 +1,15 @@
 //! `encryption forget`: removes retired keys for good.
 
-use tracing::info;
-
 use super::args::{Arguments, Forget};
 use super::rotate::under_way;
 use super::setup::{CliError, Setup};
 use super::walk::with_journal;
 use super::{apply, complain, say};
 use crate::adapters::system_log::{self, Sink};
+use crate::events::tell;
 use crate::reconcile;
 use crate::report::{ExitClass, printable};
 use crate::rotate::{self, Forgetting, RotateError, look_for_forgetting};
-
-const FORGOTTEN: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b20";
 
 /// Says what goes, asks, and removes it.
 pub(super) fn forget(arguments: &Arguments, how: &Forget) -> Result<ExitClass, CliError> {
@@ -40,10 +37,11 @@ pub(super) fn forget(arguments: &Arguments, how: &Forget) -> Result<ExitClass, C
         if now != shown {
             return Err(CliError::PlanChanged);
         }
-        info!(
-            MESSAGE_ID = FORGOTTEN,
-            "keys are removed for good, as the operator asks: {}",
-            names(&now)
+        let keys = names(&now);
+        tell!(
+            KEYS_FORGOTTEN,
+            [key = keys.as_str()],
+            "keys are removed for good, as the operator asks: {keys}"
         );
         Ok(rotate::forget(node, held, &now).map_err(Box::new)?)
     })?;

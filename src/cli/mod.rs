@@ -4,6 +4,7 @@
 mod apply;
 pub mod args;
 mod bounce;
+mod documents;
 mod enable;
 mod encryption;
 mod export;
@@ -27,6 +28,7 @@ use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::system_log::{self, Sink};
 use crate::controls::{Control, ControlName, catalogue};
 use crate::daemon::{self, DaemonError};
+use crate::domain::Fact;
 use crate::journal::JournalState;
 use crate::plan::select_for;
 use crate::reconcile::{self, Intent, Looked};
@@ -84,16 +86,18 @@ fn run(arguments: &Arguments) -> Result<ExitClass, CliError> {
         Command::Check(what) => check(arguments, *what),
         Command::Plan(scope) => plan(arguments, *scope),
         Command::Apply(how) => apply::apply(arguments, how),
+        Command::Validate => validate(arguments),
         Command::Run(how) => run_daemon(arguments, how.log.as_deref()),
         Command::Controls => controls(arguments),
         Command::Explain(which) => explain(arguments, &which.control),
         Command::Pause(how) => pause::pause(how.duration, &how.reason),
         Command::Resume => pause::resume(),
         Command::Bounce(how) => bounce::bounce(arguments, how),
-        Command::Recover => recover::recover(),
+        Command::Recover(how) => recover::recover(how.quiet),
         Command::Export(what) => match &what.command {
             args::ExportCommand::KubeadmPatches(to) => export::kubeadm_patches(arguments, &to.folder),
         },
+        Command::Documents(to) => documents::documents(&to.folder),
         Command::Encryption(what) => encryption::run(arguments, &what.command),
     }
 }
@@ -152,6 +156,24 @@ fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
         Output::Json => report::plan_json(&looked.plan, &heading(&looked)),
     })?;
     Ok(report::exit_code(&looked.findings))
+}
+
+/// Whether the configuration is one that the daemon would take.
+fn validate(arguments: &Arguments) -> Result<ExitClass, CliError> {
+    let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
+    let named = arguments.global.config.as_ref();
+    let file = named.map_or_else(|| node.layout.config.to_string(), |file| file.display().to_string());
+    let judged = settings.selected.len();
+    let holds = if named.is_none() && node.files.facts(&node.layout.config) == Fact::Absent {
+        "is not there, so the defaults hold"
+    } else {
+        "holds"
+    };
+    say(&format!(
+        "{file} {holds}: mode {}, {judged} controls are judged\n",
+        settings.config.mode
+    ))?;
+    Ok(ExitClass::Compliant)
 }
 
 fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {

@@ -6,18 +6,19 @@ use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::apply::out;
+use crate::events::tell;
 use crate::journal::JournalState;
 use crate::report::ExitClass;
 
-/// Puts every manifest back that is out.
-pub(super) fn recover() -> Result<ExitClass, CliError> {
+/// Puts every manifest back that is out. `quiet`: says nothing where none is.
+pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     setup::require_root()?;
     warn_in_journal();
     let node = setup::node_at_last()?;
     let held = locked::hold(&node)?;
     let recovered = out::recover(&node, &held);
     let troubles = out::troubles(&node);
-    if recovered.is_empty() && troubles.is_empty() {
+    if recovered.is_empty() && troubles.is_empty() && !quiet {
         say("Every manifest is in its folder: there is nothing to recover.\n")?;
     }
     let mut class = ExitClass::Compliant;
@@ -26,6 +27,7 @@ pub(super) fn recover() -> Result<ExitClass, CliError> {
         class = ExitClass::Failed;
     }
     for one in recovered {
+        tell!(RECOVERED, [path = one.path.as_str()], "{one}");
         if one.result.is_ok() {
             say(&format!("{one}.\n"))?;
         } else {

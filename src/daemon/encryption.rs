@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
-
-use super::{give_back, news};
+use super::give_back;
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
@@ -15,6 +13,7 @@ use crate::apply::{Outcome, Result as Came};
 use crate::at_rest::Lost;
 use crate::config::{Action, Config, Cut};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, NodePath, Provider};
+use crate::events::tell;
 use crate::journal::{Act, JournalState, KnownEncryption};
 use crate::observe::at_rest;
 use crate::reconcile;
@@ -145,13 +144,11 @@ impl<'a> Keeper<'a> {
     }
 
     pub(super) fn tell_waiting(&mut self, what: &str) {
-        self.tell(what, |what| warn!(MESSAGE_ID = news::ENCRYPTION, "{what}"));
+        self.tell(what, |what| tell!(ENCRYPTION_WAITS, [], "{what}"));
     }
 
     fn tell_trouble(&mut self, why: &RotateError) {
-        self.tell(&why.to_string(), |why| {
-            warn!(MESSAGE_ID = news::ROTATION, "{why}")
-        });
+        self.tell(&why.to_string(), |why| tell!(ROTATION_TROUBLE, [], "{why}"));
     }
 
     fn watch(
@@ -176,9 +173,11 @@ impl<'a> Keeper<'a> {
                     .write_key
                     .map_or_else(|| "several keys".to_owned(), |key| key.to_string());
                 self.unwatched = None;
-                info!(
-                    MESSAGE_ID = news::ENCRYPTION,
-                    "encryption at rest is watched from now on: {}, {who} writes", known.file
+                tell!(
+                    ENCRYPTION_WATCHED,
+                    [path = known.file.as_str()],
+                    "encryption at rest is watched from now on: {}, {who} writes",
+                    known.file
                 );
                 Ok(false)
             }
@@ -193,8 +192,9 @@ impl<'a> Keeper<'a> {
             }
             Guarded::Forgotten(why) => {
                 self.danger = None;
-                error!(
-                    MESSAGE_ID = news::ENCRYPTION,
+                tell!(
+                    ENCRYPTION_ENDANGERED,
+                    [],
                     "encryption at rest was changed, and what it was before cannot be told: {why}. What is there is watched from now on; \
                      `holdfast encryption verify` says whether every value is readable"
                 );
@@ -231,10 +231,7 @@ impl<'a> Keeper<'a> {
             digest.is_some() && digest == journal.state().encryption.as_ref().map(|known| known.digest);
         if is_over {
             self.danger = None;
-            info!(
-                MESSAGE_ID = news::ENCRYPTION,
-                "encryption at rest is in order again"
-            );
+            tell!(ENCRYPTION_IN_ORDER, [], "encryption at rest is in order again");
         }
         is_over
     }
@@ -249,7 +246,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<bool, RotateError> {
         match answer {
             Answer::Mended(how) => {
-                error!(MESSAGE_ID = news::ENCRYPTION, "{what}. Mended: {how}");
+                tell!(ENCRYPTION_ENDANGERED, [], "{what}. Mended: {how}");
                 self.danger = None;
                 Ok(false)
             }
@@ -351,7 +348,7 @@ impl<'a> Keeper<'a> {
                     self.not_before = self.node.clock.now().since_boot_ms + wait;
                 }
                 self.tell(&format!("{why}; before a rotation: {what} {remedy}"), |what| {
-                    info!(MESSAGE_ID = news::ROTATION, "{what}");
+                    tell!(ROTATION_PROGRESS, [], "{what}");
                 });
                 return Ok(false);
             }
@@ -360,8 +357,15 @@ impl<'a> Keeper<'a> {
                 return Err(error);
             }
         };
-        info!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %begun.id,
-            "rotation {} is begun, from {} to {}: {why}", begun.id, begun.old, begun.new);
+        let key = begun.new.to_string();
+        tell!(
+            ROTATION_BEGUN,
+            [rotation = begun.id.as_str(), key = key.as_str()],
+            "rotation {} is begun, from {} to {}: {why}",
+            begun.id,
+            begun.old,
+            begun.new
+        );
         Ok(true)
     }
 
@@ -387,7 +391,7 @@ impl<'a> Keeper<'a> {
         };
         if let Some(told) = told {
             self.restarted_for = None;
-            error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{told}");
+            tell!(ROTATION_STOPPED, [rotation = rotation.id.as_str()], "{told}");
         }
         let node = self.node;
         let mut told_ms = node.clock.now().since_boot_ms;
@@ -398,8 +402,16 @@ impl<'a> Keeper<'a> {
             let now = Status::of(node, rotation, State::Working, status::REWRITING, None).with(progress);
             if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
                 told_ms = now.since_boot_ms;
-                debug!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %rotation.id, "{} of {} rewritten or fresh, {:.0}/s",
-                    progress.done, progress.total.map_or_else(|| "?".to_owned(), |total| total.to_string()), progress.rate);
+                tell!(
+                    ROTATION_PROGRESS,
+                    [rotation = rotation.id.as_str(), step = status::REWRITING],
+                    "{} of {} rewritten or fresh, {:.0}/s",
+                    progress.done,
+                    progress
+                        .total
+                        .map_or_else(|| "?".to_owned(), |total| total.to_string()),
+                    progress.rate
+                );
             }
             tell_status(status::publish(node, held, &now));
         };
@@ -482,15 +494,16 @@ impl<'a> Keeper<'a> {
         }
         if let Some(told) = self.rotator.put_back(held, journal, DID_NOT_BEAR)? {
             self.restarted_for = None;
-            error!(MESSAGE_ID = news::ROTATION, "{DID_NOT_BEAR}: {told}");
+            tell!(ROTATION_STOPPED, [], "{DID_NOT_BEAR}: {told}");
         }
         Ok(())
     }
 
     fn tell_change(&mut self, differences: Vec<String>) {
         if self.changed != differences {
-            warn!(
-                MESSAGE_ID = news::ENCRYPTION,
+            tell!(
+                ENCRYPTION_CHANGED,
+                [],
                 "encryption at rest was changed, and no stored value needs what went: {}",
                 differences.join("; ")
             );
@@ -500,8 +513,9 @@ impl<'a> Keeper<'a> {
 
     fn tell_unwatched(&mut self, why: String) {
         if self.unwatched.as_ref() != Some(&why) {
-            error!(
-                MESSAGE_ID = news::ENCRYPTION,
+            tell!(
+                ENCRYPTION_UNWATCHED,
+                [],
                 "encryption at rest is not watched, as its configuration cannot be read: {why}"
             );
             self.unwatched = Some(why);
@@ -515,23 +529,36 @@ impl<'a> Keeper<'a> {
             .as_ref()
             .is_some_and(|before| without_numbers(before) == without_numbers(&told));
         if !same {
-            error!(MESSAGE_ID = news::ENCRYPTION, "{told}");
+            tell!(ENCRYPTION_ENDANGERED, [], "{told}");
             self.danger = Some(told);
         }
     }
 
     fn tell_step(&mut self, rotation: &Rotation, state: State, what: &str, remedy: &str) {
-        let id = &rotation.id;
+        let id = rotation.id.as_str();
+        let (step, key) = (rotation.goal.to_string(), rotation.new.to_string());
+        let (step, key) = (step.as_str(), key.as_str());
         self.tell(&format!("{what}\0{remedy}"), |_| match state {
             State::Working | State::Ended => {
-                info!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id, "rotation {id}: {what}")
+                tell!(
+                    ROTATION_STEP,
+                    [rotation = id, step = step, key = key],
+                    "rotation {id}: {what}"
+                )
             }
             State::Waiting => {
-                debug!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id, "rotation {id} waits: {what}")
+                tell!(
+                    ROTATION_PROGRESS,
+                    [rotation = id, step = step, key = key],
+                    "rotation {id} waits: {what}"
+                )
             }
             State::Parked => {
-                error!(MESSAGE_ID = news::ROTATION, holdfast.rotation = %id,
-                    "rotation {id} stands still: {what}. To do: {remedy}")
+                tell!(
+                    ROTATION_STOPPED,
+                    [rotation = id, step = step, key = key],
+                    "rotation {id} stands still: {what}. To do: {remedy}"
+                )
             }
         });
     }
@@ -587,10 +614,7 @@ fn is_due(known: &KnownEncryption, now: &Instant, every: Duration) -> bool {
 /// Who follows misses a line; nothing depends on it.
 fn tell_status(published: Result<(), RotateError>) {
     if let Err(error) = published {
-        debug!(
-            MESSAGE_ID = news::TROUBLE,
-            "the status of the rotation is not written: {error}"
-        );
+        tell!(LEFTOVER, [], "the status of the rotation is not written: {error}");
     }
 }
 

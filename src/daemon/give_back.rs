@@ -4,14 +4,12 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error, info};
-
 use super::encryption::{Keeper, PARKED_POLL, POLL, RETRY_MS, Situation};
-use super::news;
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::config::Config;
 use crate::domain::Digest;
+use crate::events::tell;
 use crate::journal::{JournalState, KnownEncryption, Record};
 use crate::plan::WithheldReason;
 use crate::reconcile;
@@ -63,7 +61,7 @@ impl Keeper<'_> {
         let change = look(journal.state(), true).map_err(withheld)?;
         let begun = reconcile::begin(node, held, journal, &change)?;
         self.brake.done(node.clock.now().since_boot_ms);
-        info!(MESSAGE_ID = news::ENCRYPTION, "begun: {}", begun.what);
+        tell!(ENCRYPTION_MENDED, [], "begun: {}", begun.what);
         Ok(())
     }
 
@@ -114,9 +112,11 @@ impl Keeper<'_> {
             self.tell_waiting(&told(why));
             return Ok(Some(POLL));
         }
-        info!(
-            MESSAGE_ID = news::ENCRYPTION,
-            "begun: {}, which loads what was put back", begun.what
+        tell!(
+            ENCRYPTION_MENDED,
+            [],
+            "begun: {}, which loads what was put back",
+            begun.what
         );
         Ok(Some(Duration::ZERO))
     }
@@ -160,8 +160,9 @@ impl Keeper<'_> {
             return Ok(Some(Duration::ZERO));
         }
         self.not_counted_before = now.saturating_add(RETRY_MS);
-        error!(
-            MESSAGE_ID = news::ENCRYPTION,
+        tell!(
+            PLAINTEXT,
+            [],
             "{}, and the daemon rewrites them only in mode enforce and unless it is paused: `holdfast encryption rotate` rewrites them under a \
              new key",
             in_plaintext(values)
@@ -177,8 +178,9 @@ impl Keeper<'_> {
         known: &KnownEncryption,
     ) -> Result<Option<u64>, RotateError> {
         if let Some(why) = self.guard.writes_plaintext() {
-            debug!(
-                MESSAGE_ID = news::ENCRYPTION,
+            tell!(
+                ENCRYPTION_COUNTED_LATER,
+                [],
                 "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
             );
             return Ok(None);
@@ -187,8 +189,9 @@ impl Keeper<'_> {
         if values == 0 {
             let settled = Record::PlaintextOwed { owed: false };
             journal.append(held, self.node.clock.now(), settled)?;
-            info!(
-                MESSAGE_ID = news::ENCRYPTION,
+            tell!(
+                ENCRYPTION_IN_ORDER,
+                [path = known.file.as_str()],
                 "no value is in plaintext from when kube-apiserver had lost its configuration. Where {} reads plaintext, it does so until a \
                  rotation takes that out (`holdfast encryption rotate`)",
                 known.file

@@ -8,8 +8,6 @@ mod pace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tracing::{error, info};
-
 use crate::adapters::Node;
 use crate::adapters::journal_store::{JournalStore, StoreError};
 use crate::adapters::lock::{Held, LockError};
@@ -18,7 +16,9 @@ use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
 use crate::apply::out;
 use crate::config::Config;
-use crate::domain::{Digest, NodePath};
+use crate::domain::{Component, Digest, Fact, NodePath};
+use crate::events::tell;
+use crate::journal::JournalState;
 use crate::plan::{Selected, Verdict, always_written};
 use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
 use crate::rotate::{LEFT_FREE, RotateError, status};
@@ -114,9 +114,11 @@ pub fn run(
         unwatched_look: false,
         keeper,
         of_keeper,
+        awaiting: false,
     };
-    info!(
-        MESSAGE_ID = news::DAEMON,
+    tell!(
+        STARTED,
+        [],
         "Holdfast {} watches this node, mode {}",
         env!("CARGO_PKG_VERSION"),
         daemon.settings.config.mode
@@ -133,7 +135,7 @@ pub fn run(
         }
     }
     daemon.finish(&mut wakeups);
-    info!(MESSAGE_ID = news::DAEMON, "Holdfast ends");
+    tell!(ENDED, [], "Holdfast ends");
     drop(only_one);
     Ok(())
 }
@@ -154,6 +156,8 @@ struct Daemon<'a> {
     keeper: Keeper<'a>,
     /// The folders that encryption at rest lies in.
     of_keeper: Vec<NodePath>,
+    /// True while there has been no control plane on this host yet.
+    awaiting: bool,
 }
 
 impl Daemon<'_> {
@@ -194,13 +198,16 @@ impl Daemon<'_> {
             Ok(settings) => {
                 self.pace = Pace::new(settings.config.full_pass);
                 self.settings = settings;
-                info!(
-                    MESSAGE_ID = news::DAEMON,
-                    "the configuration was read again, mode {}", self.settings.config.mode
+                tell!(
+                    RELOADED,
+                    [],
+                    "the configuration was read again, mode {}",
+                    self.settings.config.mode
                 );
             }
-            Err(why) => error!(
-                MESSAGE_ID = news::TROUBLE,
+            Err(why) => tell!(
+                RELOAD_REFUSED,
+                [],
                 "the new configuration is refused, and the old one stays: {why}"
             ),
         }
@@ -232,7 +239,12 @@ impl Daemon<'_> {
             tell_systemd(systemd::ready("the first pass is made"));
         }
         if let Ok(Some(passed)) = &passed {
-            tell_systemd(systemd::status(&status(&self.settings, passed)));
+            let status = if self.awaiting {
+                "waits: there is no control plane on this host yet".to_owned()
+            } else {
+                status(&self.settings, passed)
+            };
+            tell_systemd(systemd::status(&status));
         }
         // What could not be told goes on: `finish` has its own limit.
         passed.map_or(true, |passed| passed.is_none_or(|passed| passed.goes_on))
@@ -247,7 +259,7 @@ impl Daemon<'_> {
         if passed.is_err() {
             // Without a journal nothing can be carried on, so what is out comes back.
             for recovered in out::recover(self.node, &held) {
-                error!(MESSAGE_ID = news::TROUBLE, "{recovered}");
+                tell!(RECOVERED, [path = recovered.path.as_str()], "{recovered}");
             }
         }
         passed.map(Some)
@@ -260,6 +272,7 @@ impl Daemon<'_> {
             news,
             keeper,
             of_keeper,
+            awaiting,
             ..
         } = self;
         let mut journal = JournalStore::open(&node.files, &node.layout, held, node.clock.now())?;
@@ -284,12 +297,22 @@ impl Daemon<'_> {
             finishing,
             ..Intent::default()
         };
+        let awaits = awaits_control_plane(node, journal.state());
+        if awaits && !*awaiting {
+            tell!(
+                NO_CONTROL_PLANE,
+                [path = node.layout.manifests.as_str()],
+                "there is no control plane on this host yet: no manifest of one lies in {}; Holdfast waits for it",
+                node.layout.manifests
+            );
+        }
+        *awaiting = awaits;
         let was_to_load = encryption::is_to_load(journal.state());
         let mut found_news = false;
         let mut passed = pass(
             node,
             &settings.config,
-            &settings.selected,
+            if awaits { &[] } else { &settings.selected },
             held,
             &mut journal,
             &intent,
@@ -323,7 +346,7 @@ impl Daemon<'_> {
             }
         }
         for recovered in &passed.recovered {
-            error!(MESSAGE_ID = news::TROUBLE, "{recovered}");
+            tell!(RECOVERED, [], "{recovered}");
         }
         let trouble = self.renew_watches(Some(&passed.looked));
         self.news.tell_trouble(trouble);
@@ -345,6 +368,16 @@ impl Daemon<'_> {
             self.pace.look_now();
         }
     }
+}
+
+/// True on a host that has not become a control-plane node yet: nothing is known of one, and no component has a manifest. One that has lost
+/// its manifests is none.
+fn awaits_control_plane(node: &Node, journal: &JournalState) -> bool {
+    let has_none = |component| node.files.facts(&node.layout.manifest(component)) == Fact::Absent;
+    journal.baseline.is_none()
+        && journal.in_flight.is_none()
+        && Component::ALL.into_iter().all(has_none)
+        && out::lying_out(node).is_empty()
 }
 
 /// Why each change failed.

@@ -1,44 +1,15 @@
 //! What the daemon tells the system log: each thing once, and again only when it changes.
 //!
-//! Every event has a `MESSAGE_ID` by which it can be found and a priority that means something: error needs a human now, warning
-//! soon, `info!` (notice) is a change that was made, `debug!` (info) news of a pass.
+//! What each event means, and how soon it needs somebody, is in [`crate::events`].
 
 use std::collections::BTreeMap;
 
-use tracing::{debug, error, info, warn};
-
 use crate::apply::{Outcome, Result};
 use crate::domain::ControlId;
+use crate::events::tell;
 use crate::journal::Fault;
 use crate::plan::{Verdict, Withheld};
 use crate::reconcile::Looked;
-
-/// A control does not hold.
-const DRIFT: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b01";
-/// A control holds again.
-const HOLDS_AGAIN: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b02";
-/// A fact could not be had.
-const UNKNOWN: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b03";
-/// A change was made.
-const CHANGED: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b04";
-/// The node refused a change.
-const REFUSED: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b05";
-/// A change could not be made, completed or undone.
-const FAILED: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b06";
-/// A mend is held back.
-const WITHHELD: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b07";
-/// Holdfast was paused or resumed.
-const PAUSE: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b08";
-/// A manifest was there at the first start.
-const BASELINE: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b09";
-/// The daemon began, ended, or read its configuration again.
-pub(super) const DAEMON: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0a";
-/// The daemon could not do its work.
-pub(super) const TROUBLE: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0b";
-/// The configuration of encryption at rest was changed, or what stored values need is gone.
-pub(super) const ENCRYPTION: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0c";
-/// A rotation of encryption keys began, took a step, waits or ended.
-pub(super) const ROTATION: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0d";
 
 /// What was told already.
 #[derive(Debug, Default)]
@@ -81,7 +52,15 @@ impl News {
         }
         let gone = self.findings.keys().filter(|key| !found.contains_key(*key));
         for (control, object) in gone {
-            debug!(MESSAGE_ID = HOLDS_AGAIN, holdfast.control = %control, holdfast.object = %object, "{control} holds again: {object}");
+            tell!(
+                HOLDS_AGAIN,
+                [
+                    control = control.as_str(),
+                    object = object.as_str(),
+                    path = path_of(object)
+                ],
+                "{control} holds again: {object}"
+            );
         }
         self.findings = found;
         self.last_look = Some(now);
@@ -100,16 +79,30 @@ impl News {
         {
             let (actual, expected) = (&piece.actual, &piece.expected);
             if piece.verdict == Verdict::Unknown {
-                warn!(MESSAGE_ID = UNKNOWN, holdfast.control = %control, holdfast.object = object,
-                    "unknown: {control} {title}: {object}: {actual}");
+                tell!(
+                    UNKNOWN,
+                    [
+                        control = control.as_str(),
+                        object = object,
+                        path = path_of(object)
+                    ],
+                    "unknown: {control} {title}: {object}: {actual}"
+                );
                 continue;
             }
             let since = self.last_look.map_or_else(
                 || "it was so when Holdfast started".to_owned(),
                 |at| format!("it was otherwise at the last look, {at:.0}"),
             );
-            warn!(MESSAGE_ID = DRIFT, holdfast.control = %control, holdfast.object = object,
-                "drift: {control} {title}: {object}: {actual}, must be {expected} ({since})");
+            tell!(
+                DRIFT,
+                [
+                    control = control.as_str(),
+                    object = object,
+                    path = path_of(object)
+                ],
+                "drift: {control} {title}: {object}: {actual}, must be {expected} ({since})"
+            );
         }
     }
 
@@ -117,8 +110,8 @@ impl News {
         let mut news = false;
         if self.paused != looked.paused {
             match &looked.paused {
-                Some(why) => warn!(MESSAGE_ID = PAUSE, "paused: nothing is changed: {why}"),
-                None => info!(MESSAGE_ID = PAUSE, "no longer paused"),
+                Some(why) => tell!(PAUSED, [], "paused: nothing is changed: {why}"),
+                None => tell!(RESUMED, [], "no longer paused"),
             }
             self.paused.clone_from(&looked.paused);
             news = true;
@@ -129,12 +122,17 @@ impl News {
             .iter()
             .filter(|warning| !self.warnings.contains(warning))
         {
-            warn!(MESSAGE_ID = TROUBLE, "{warning}");
+            tell!(CIRCUMSTANCE, [], "{warning}");
         }
         self.warnings.clone_from(&looked.plan.warnings);
         for manifest in looked.plan.baseline.iter().flatten() {
-            info!(MESSAGE_ID = BASELINE, holdfast.object = %manifest.name,
-                "{} was in the manifests folder at the first start (sha256 {}); it is known from now on", manifest.name, manifest.digest.short());
+            tell!(
+                BASELINE,
+                [path = manifest.name.as_str()],
+                "{} was in the manifests folder at the first start (sha256 {}); it is known from now on",
+                manifest.name,
+                manifest.digest.short()
+            );
             news = true;
         }
         self.tell_withheld(&looked.plan.withheld) || news
@@ -173,7 +171,7 @@ impl News {
     /// Tells a trouble once, until it is another or gone.
     pub(super) fn tell_trouble(&mut self, trouble: Option<String>) {
         if let Some(why) = trouble.as_ref().filter(|why| Some(*why) != self.trouble.as_ref()) {
-            error!(MESSAGE_ID = TROUBLE, "{why}");
+            tell!(TROUBLE, [], "{why}");
         }
         self.trouble = trouble;
     }
@@ -184,12 +182,31 @@ fn tell_held_back(held: &Withheld) {
     let controls: Vec<&str> = held.controls.iter().map(ControlId::as_str).collect();
     let (controls, object, reason) = (controls.join(" "), &held.object, &held.reason);
     if reason.is_temporary() {
-        debug!(MESSAGE_ID = WITHHELD, holdfast.control = %controls, holdfast.object = %object,
-            "held back for now: {controls}: {object}: {reason}");
+        tell!(
+            HELD_BACK_FOR_NOW,
+            [
+                control = controls.as_str(),
+                object = object.as_str(),
+                path = path_of(object)
+            ],
+            "held back for now: {controls}: {object}: {reason}"
+        );
     } else {
-        warn!(MESSAGE_ID = WITHHELD, holdfast.control = %controls, holdfast.object = %object,
-            "held back: {controls}: {object}: {reason}");
+        tell!(
+            HELD_BACK,
+            [
+                control = controls.as_str(),
+                object = object.as_str(),
+                path = path_of(object)
+            ],
+            "held back: {controls}: {object}: {reason}"
+        );
     }
+}
+
+/// The file that an object is, if it is one.
+fn path_of(object: &str) -> Option<&str> {
+    object.starts_with('/').then_some(object)
 }
 
 /// What was found, without what the process that is about to go still has: that is no other drift.
@@ -201,6 +218,7 @@ fn tell_outcome(outcome: &Outcome) {
     let Outcome { what, .. } = outcome;
     let controls: Vec<&str> = outcome.controls.iter().map(ControlId::as_str).collect();
     let controls = controls.join(" ");
+    let path = outcome.path.as_str();
     // A bounce that was asked for serves no control.
     let (done, served) = if controls.is_empty() {
         ("done", String::new())
@@ -209,17 +227,33 @@ fn tell_outcome(outcome: &Outcome) {
     };
     match &outcome.result {
         Result::Made => {
-            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "{done}: {what}{served}")
+            tell!(
+                CHANGED,
+                [control = controls.as_str(), path = path],
+                "{done}: {what}{served}"
+            )
         }
         Result::Begun => {
-            info!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "begun: {what}{served}")
+            tell!(
+                CHANGED,
+                [control = controls.as_str(), path = path],
+                "begun: {what}{served}"
+            )
         }
         Result::Waiting { why } => {
-            debug!(MESSAGE_ID = CHANGED, holdfast.control = %controls, "waiting for {why}")
+            tell!(
+                WAITING,
+                [control = controls.as_str(), path = path],
+                "waiting for {why}"
+            )
         }
         Result::PutBack { fault } => {
             let why = fault.as_ref().map_or_else(String::new, told);
-            error!(MESSAGE_ID = REFUSED, holdfast.control = %controls, "undoing: {what}: the former content is back in place. {why}");
+            tell!(
+                REFUSED,
+                [control = controls.as_str(), path = path],
+                "undoing: {what}: the former content is back in place. {why}"
+            );
         }
         Result::Refused {
             fault,
@@ -227,8 +261,11 @@ fn tell_outcome(outcome: &Outcome) {
             ..
         } => {
             let why = told(fault);
-            error!(MESSAGE_ID = REFUSED, holdfast.control = %controls,
-                "refused by the node: {what}. It is healthy again with its former content, and this is not tried again until its inputs change. {why}");
+            tell!(
+                REFUSED,
+                [control = controls.as_str(), path = path],
+                "refused by the node: {what}. It is healthy again with its former content, and this is not tried again until its inputs change. {why}"
+            );
         }
         Result::Refused {
             fault,
@@ -236,17 +273,32 @@ fn tell_outcome(outcome: &Outcome) {
             by_hand,
         } => {
             let (why, by_hand) = (told(fault), by_hand.as_deref().unwrap_or_default());
-            error!(MESSAGE_ID = REFUSED, holdfast.control = %controls,
-                "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}");
+            tell!(
+                REFUSED,
+                [control = controls.as_str(), path = path],
+                "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}"
+            );
         }
         Result::Abandoned { why } => {
-            debug!(MESSAGE_ID = FAILED, holdfast.control = %controls, "given up: {what}: {why}");
+            tell!(
+                GIVEN_UP,
+                [control = controls.as_str(), path = path],
+                "given up: {what}: {why}"
+            );
         }
         Result::Stuck { why } => {
-            error!(MESSAGE_ID = FAILED, holdfast.control = %controls, "stuck: {what}: {why}")
+            tell!(
+                FAILED,
+                [control = controls.as_str(), path = path],
+                "stuck: {what}: {why}"
+            )
         }
         Result::Failed { why } => {
-            error!(MESSAGE_ID = FAILED, holdfast.control = %controls, "failed: {what}: {why}")
+            tell!(
+                FAILED,
+                [control = controls.as_str(), path = path],
+                "failed: {what}: {why}"
+            )
         }
     }
 }

@@ -181,6 +181,10 @@ fn baseline(observation: &Observation, journal: &JournalState) -> Option<Vec<Kno
         return None;
     }
     let entries = observation.manifest_folder.known()?;
+    // Before `kubeadm init` there is nothing yet to be taken for the operator's.
+    if !entries.iter().any(|entry| Component::from_manifest_file(&entry.name).is_some()) {
+        return None;
+    }
     let others = entries.iter().filter(|entry| !entry.name.starts_with('.'));
     let known = others.filter_map(|entry| match &entry.content {
         EntryContent::Pod { digest, .. }

@@ -43,6 +43,48 @@ pub fn controls_text(controls: &[Control], colour: Colour) -> String {
     text
 }
 
+/// The manual's list of controls, in Markdown: each with why, what must hold, what a remedy costs, and where it comes from.
+#[must_use]
+pub fn controls_markdown(controls: &[Control]) -> String {
+    let mut text = String::from(
+        "# Controls\n\nEvery control that Holdfast judges, in the order of `holdfast controls`. `holdfast explain CONTROL` shows one.\n",
+    );
+    let mut section = String::new();
+    for control in controls {
+        let its_section = words::section(control);
+        if its_section != section {
+            text += &format!("\n## {its_section}\n");
+            section = its_section;
+        }
+        text += &format!(
+            "\n### {}: {}\n\n`{}`, {}\n",
+            control.id,
+            control.title,
+            control.rule,
+            words::remedy_class(control.remedy)
+        );
+        for (name, body) in parts(control) {
+            // Two spaces keep the line's end.
+            text += &format!("\n**{name}.** {}\n", body.trim_end().replace('\n', "  \n"));
+        }
+        text += &format!("\n```yaml\n{}\n```\n", words::configuration(control).trim_end());
+    }
+    text
+}
+
+/// What is told of a control, as far as there is something to tell.
+fn parts(control: &Control) -> Vec<(&'static str, String)> {
+    let parts = [
+        ("Why", control.rationale.to_owned()),
+        ("What must hold", words::requirement(&control.requirement)),
+        ("Remedy", words::remedy(control)),
+        ("Sources", control.sources.to_owned()),
+        ("Ids", benchmark::ids_text(&control.id)),
+        ("Under --benchmark", benchmark::differences_text(&control.id)),
+    ];
+    parts.into_iter().filter(|(_, body)| !body.is_empty()).collect()
+}
+
 /// Letters in a line of running text.
 const WIDTH: usize = 96;
 
@@ -52,16 +94,7 @@ pub fn explain_text(control: &Control, colour: Colour) -> String {
     let title = format!("{}  {}", control.id, printable(&control.title));
     let mut text = format!("{}\n", colour.paint(paint::STRONG, &title));
     text += &format!("{}\n", printable(&control.rule));
-    let parts = [
-        ("Why", control.rationale.to_owned()),
-        ("What must hold", words::requirement(&control.requirement)),
-        ("Remedy", words::remedy(control)),
-        ("Sources", control.sources.to_owned()),
-        ("Ids", benchmark::ids_text(&control.id)),
-        ("Under --benchmark", benchmark::differences_text(&control.id)),
-    ];
-    let parts = parts.into_iter().filter(|(_, body)| !body.is_empty());
-    for (name, body) in parts {
+    for (name, body) in parts(control) {
         let body: String = body
             .lines()
             .map(|line| wrapped(&printable(line), "  ", WIDTH))
@@ -104,6 +137,16 @@ mod tests {
                 config.controls.contains_key(&control.id) && crate::plan::select(&config).is_ok(),
                 "{id}"
             );
+        }
+    }
+
+    #[test]
+    fn the_manual_has_a_section_for_each_control() {
+        let controls = catalogue();
+        let text = controls_markdown(&controls);
+        for control in &controls {
+            let head = format!("\n### {}: ", control.id);
+            assert_eq!(text.matches(&head).count(), 1, "{head}");
         }
     }
 

@@ -18,7 +18,7 @@ mod words;
 
 pub use at_rest::{at_rest_exit, at_rest_json, at_rest_text};
 pub use bounce::{BounceReport, bounce_json, bounce_refused_text, bounce_text, outage_text};
-pub use catalogue::{controls_text, explain_text};
+pub use catalogue::{controls_markdown, controls_text, explain_text};
 pub use config_error::config_error_text;
 pub use exit::{ExitClass, exit_code};
 pub use findings::{Summary, findings_text};

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tracing::warn;
-
 use super::evidence::{self, Silent};
 use super::{PATIENCE, Proof, RotateError, Rotator, Watched, key_store};
 use crate::adapters::Node;
@@ -14,6 +12,7 @@ use crate::at_rest::Configured;
 use crate::census::{self, Census, Held, Place, Resource, Span};
 use crate::domain::{Component, Digest, Fact, Instant, KeyId, Manifest, NodePath, Owner, Reason};
 use crate::encryption::{EncryptionConfig, Link, SharedChain};
+use crate::events::tell;
 use crate::manifest::{command_line, flags_of_process, parse_go_duration};
 use crate::observe::at_rest;
 use crate::rewrite::Difference;
@@ -26,7 +25,6 @@ use crate::rotation::{
 pub(super) const TRIES: usize = 3;
 /// So many values that are too large are named.
 const NAMED: usize = 5;
-const CHANGED_BY_NO_OP: &str = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b21";
 
 /// What one look gave.
 pub(super) struct Seen {
@@ -298,8 +296,9 @@ fn warn_of(access: &Access, etcd_key: &[u8], difference: &Difference) {
         Place::NoEndpoint(kind) => kind.resource().to_string(),
         Place::Unmapped(_) => String::from_utf8_lossy(etcd_key).into_owned(),
     };
-    warn!(
-        MESSAGE_ID = CHANGED_BY_NO_OP,
+    tell!(
+        CHANGED_BY_NO_OP,
+        [object = object.as_str()],
         "{object} is not what it was before it was written anew: {difference}; a mutating webhook, a pruned field or another version may \
          have changed it"
     );

@@ -34,6 +34,7 @@ use crate::census::Scope;
 use crate::domain::{Digest, Fact, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
+use crate::events::tell;
 use crate::journal::{JournalState, Record};
 use crate::rotation::{
     self, Consent, Edit, Ended, Event, Generation, Hold, Limits, Refusal, Request, Revision, Rotation, Step,
@@ -47,7 +48,6 @@ pub use guard::{Answer, Guard, Guarded, plaintext_among_encrypted};
 use key_store::KeyStoreError;
 pub use key_store::{KeyPlace, KnownKey, known_keys};
 pub use mending::lost;
-use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 pub use reencrypt::Pace;
@@ -318,14 +318,16 @@ impl<'a> Rotator<'a> {
         let plain = configured.config.left_plain();
         if !plain.is_empty() {
             let plain: Vec<String> = plain.iter().map(ToString::to_string).collect();
-            info!(
+            tell!(
+                ROTATION_BEFOREHAND,
+                [path = configured.file.as_str()],
                 "{} stays in plaintext: its entry in {} has identity alone, and is left as it is",
                 plain.join(", "),
                 configured.file
             );
         }
         if let Some(why) = &self.oversized {
-            warn!("{why}");
+            tell!(ROTATION_BEFOREHAND, [], "{why}");
         }
     }
 
@@ -509,7 +511,13 @@ impl<'a> Rotator<'a> {
             return None;
         };
         let kept = key_store::config(self.node, digest)
-            .inspect_err(|why| warn!("the configuration of before is written anew, not byte by byte: {why}"))
+            .inspect_err(|why| {
+                tell!(
+                    ROTATION_TROUBLE,
+                    [rotation = rotation.id.as_str()],
+                    "the configuration of before is written anew, not byte by byte: {why}"
+                )
+            })
             .ok()?;
         let found = encryption::parse(&kept).ok()?;
         (*encryption::write(&found) == bytes).then_some(rotation.found)
