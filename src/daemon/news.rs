@@ -48,6 +48,7 @@ pub(super) struct News {
     paused: Option<String>,
     warnings: Vec<String>,
     trouble: Option<String>,
+    unwritten: Option<String>,
     waiting: Option<String>,
     last_look: Option<jiff::Timestamp>,
 }
@@ -176,6 +177,17 @@ impl News {
             error!(MESSAGE_ID = TROUBLE, "{why}");
         }
         self.trouble = trouble;
+    }
+
+    /// Tells once why the metrics are not written, until it is another reason or they are.
+    pub(super) fn tell_unwritten(&mut self, unwritten: Option<String>) {
+        if let Some(why) = unwritten
+            .as_ref()
+            .filter(|why| Some(*why) != self.unwritten.as_ref())
+        {
+            warn!(MESSAGE_ID = TROUBLE, "the metrics are not written: {why}");
+        }
+        self.unwritten = unwritten;
     }
 }
 
