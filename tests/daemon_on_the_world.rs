@@ -121,14 +121,19 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
             assert!(came, "{what}: {:#?}", journal.told());
         };
         awaited("it waits", &|| !journal.of(&events::NO_CONTROL_PLANE).is_empty());
-        assert!(journal.of(&events::DRIFT).is_empty(), "there is nothing to judge yet");
+        assert!(
+            journal.of(&events::DRIFT).is_empty(),
+            "there is nothing to judge yet"
+        );
 
         std::fs::rename(&aside, &manifests).expect("one file system");
         awaited("it comes alive", &|| !journal.of(&events::DRIFT).is_empty());
         assert_eq!(journal.of(&events::NO_CONTROL_PLANE).len(), 1, "told once");
 
         let admin = "/etc/kubernetes/admin.conf";
-        let opened = |told: &Told| told.field("holdfast.path") == admin && told.field("holdfast.control") == "CIS-1.1.13";
+        let opened = |told: &Told| {
+            told.field("holdfast.path") == admin && told.field("holdfast.control") == "CIS-1.1.13"
+        };
         mode(&world.path(admin), 0o644);
         awaited("a drift is told, with its file", &|| {
             journal.of(&events::DRIFT).iter().any(opened)
@@ -137,7 +142,14 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
         awaited("that it holds again is told", &|| {
             journal.of(&events::HOLDS_AGAIN).iter().any(opened)
         });
-        assert_eq!(journal.of(&events::DRIFT).iter().filter(|told| opened(told)).count(), 1);
+        assert_eq!(
+            journal
+                .of(&events::DRIFT)
+                .iter()
+                .filter(|told| opened(told))
+                .count(),
+            1
+        );
 
         nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM)
             .expect("a process may signal itself");
@@ -149,7 +161,10 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
         assert!(event.is_some(), "no event of the manual: {one:?}");
         let Some(event) = event else { continue };
         assert_eq!(one.level, event.level(), "{one:?}");
-        let fields = one.fields.keys().filter_map(|name| name.strip_prefix("holdfast."));
+        let fields = one
+            .fields
+            .keys()
+            .filter_map(|name| name.strip_prefix("holdfast."));
         for field in fields {
             let name = format!("HOLDFAST_{}", field.to_uppercase());
             assert!(

@@ -355,7 +355,7 @@ Examples:
 Files:
   /etc/holdfast/config.yaml   the configuration
   /etc/holdfast/pause         is there while Holdfast is paused
-  /var/lib/holdfast/          journal, backups, quarantine";
+  /var/lib/holdfast/          journal, backups, quarantine, metrics.prom";
 
 impl Arguments {
     /// The arguments, the first being the program's name.

@@ -162,7 +162,10 @@ fn plan(arguments: &Arguments, scope: Scope) -> Result<ExitClass, CliError> {
 fn validate(arguments: &Arguments) -> Result<ExitClass, CliError> {
     let Setup { node, settings, .. } = Setup::new(&arguments.global)?;
     let named = arguments.global.config.as_ref();
-    let file = named.map_or_else(|| node.layout.config.to_string(), |file| file.display().to_string());
+    let file = named.map_or_else(
+        || node.layout.config.to_string(),
+        |file| file.display().to_string(),
+    );
     let judged = settings.selected.len();
     let holds = if named.is_none() && node.files.facts(&node.layout.config) == Fact::Absent {
         "is not there, so the defaults hold"

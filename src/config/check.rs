@@ -6,6 +6,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::check_controls as controls;
+use super::check_metrics::metrics;
 use super::raw::Problem;
 use super::syntax::quote;
 use super::tree::{Content, Node};
@@ -52,6 +53,7 @@ pub(super) fn config(root: &Node) -> Result<Config, Problem> {
                 config.full_pass = duration(node, Duration::from_secs(10), Duration::from_secs(3600))?;
                 Ok(())
             }),
+            ("metrics", |config, node| metrics(&mut config.metrics, node)),
             ("api", |config, node| api(&mut config.api, node)),
             ("paths", |config, node| paths(&mut config.paths, node)),
         ],

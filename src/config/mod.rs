@@ -2,6 +2,7 @@
 
 mod check;
 mod check_controls;
+mod check_metrics;
 mod duration;
 mod nearest;
 mod pause;
@@ -26,7 +27,7 @@ pub use profile::Profile;
 pub use raw::{ConfigError, parse, parse_bytes};
 pub use window::{Window, WindowState};
 
-use crate::domain::{Component, ControlId, FlagName, NodePath, Paths};
+use crate::domain::{Component, ControlId, FlagName, Layout, NodePath, Paths};
 
 /// What is done about a drift without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -81,10 +82,27 @@ pub struct Config {
     pub encryption: Encryption,
     /// The time between two full passes of the daemon.
     pub full_pass: Duration,
+    /// The daemon's metrics.
+    pub metrics: Metrics,
     /// How the API is asked.
     pub api: ApiAccess,
     /// Where things are that are not where kubeadm puts them.
     pub paths: Paths,
+}
+
+/// The daemon's metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file that they are written to, for the textfile collector of node_exporter; nothing, where they are not written.
+    pub textfile: Option<NodePath>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            textfile: Some(Layout::kubeadm().metrics),
+        }
+    }
 }
 
 /// How the API is asked.
@@ -200,6 +218,7 @@ impl Default for Config {
                 cut: Cut::Ask,
             },
             full_pass: Duration::from_secs(180),
+            metrics: Metrics::default(),
             api: ApiAccess::default(),
             paths: Paths::default(),
         }

@@ -127,6 +127,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 disruption,
                 encryption: Config::default().encryption,
                 full_pass: Duration::from_secs(full_pass),
+                metrics: Metrics::default(),
                 api: ApiAccess::default(),
                 paths: crate::domain::Paths::default(),
             }

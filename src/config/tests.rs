@@ -36,7 +36,7 @@ fn nothing_is_the_default() {
         "# nothing\n",
         "---\n",
         "{}\n",
-        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\napi:\n  kubeconfig:\npaths:\n  manifests:\n  pki:\n",
+        "controls:\nrequiredFlags:\nmanifests:\n  known:\ndisruption:\n  window:\nmetrics:\n  textfile:\napi:\n  kubeconfig:\npaths:\n  manifests:\n  pki:\n",
     ] {
         assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
     }
@@ -90,6 +90,7 @@ manifests: { known: [kube-vip.yaml], quarantine: true }
 disruption: { window: { days: [sat, Sunday], from: "02:00", to: "05:30", timeZone: Europe/Berlin }, deadline: 2m30s, drain: kubelet }
 encryption: { rotateEvery: 90d, cut: auto }
 fullPass: 10m
+metrics: { textfile: /var/lib/prometheus/node-exporter/holdfast.prom }
 api: { kubeconfig: /etc/holdfast/api.conf }
 paths: { manifests: /opt/k8s/pods, etcdData: /data/etcd/ }
 "#;
@@ -175,6 +176,9 @@ paths: { manifests: /opt/k8s/pods, etcdData: /data/etcd/ }
             cut: Cut::Auto,
         },
         full_pass: Duration::from_secs(600),
+        metrics: Metrics {
+            textfile: Some("/var/lib/prometheus/node-exporter/holdfast.prom".parse().unwrap()),
+        },
         api: ApiAccess {
             kubeconfig: Some("/etc/holdfast/api.conf".parse().unwrap()),
         },
@@ -233,7 +237,7 @@ fn unknown_words_are_named_with_their_place_and_the_likely_meaning() {
     );
     assert_eq!(
         refusal("colour: 1"),
-        "1:1: unknown key \"colour\" | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api, paths"
+        "1:1: unknown key \"colour\" | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, metrics, api, paths"
     );
     assert_eq!(
         refusal("controls:\n  1.1.9: {exception: {reason: é, untill: x}}\n"),
@@ -545,7 +549,7 @@ fn wrong_types_are_named() {
     assert_eq!(refusal("mode:\n"), "1:1: expected a text, found nothing");
     assert_eq!(
         refusal("- mode\n"),
-        "1:1: expected keys with values, found a list | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, api, paths"
+        "1:1: expected keys with values, found a list | Allowed here: mode, profile, conditional, controls, requiredFlags, manifests, disruption, encryption, fullPass, metrics, api, paths"
     );
     assert_eq!(
         refusal("manifests: { quarantine: \"true\" }\n"),

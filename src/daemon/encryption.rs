@@ -17,6 +17,7 @@ use crate::events::tell;
 use crate::journal::{Act, JournalState, KnownEncryption};
 use crate::observe::at_rest;
 use crate::reconcile;
+use crate::report::{Standing, Walk};
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
 use crate::rotate::{Answer, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
@@ -45,12 +46,16 @@ pub(super) struct Keeper<'a> {
     danger: Option<String>,
     /// Why it was told last not to be watched.
     unwatched: Option<String>,
+    /// True when it could not be read at the last look, and never could.
+    unread: bool,
     /// The differences that were told last: a file that stays broken while no value needs it is told once.
     changed: Vec<String>,
     /// On giving the API server its configuration back.
     pub(super) brake: Brake,
     /// The configuration that the API server was restarted for last.
     restarted_for: Option<Digest>,
+    /// How the rotation stood at the last look.
+    state: Option<State>,
     /// Which way the rotation went at the last look.
     way: Option<(String, Direction)>,
     /// When somebody asked for it last.
@@ -94,9 +99,11 @@ impl<'a> Keeper<'a> {
             told: String::new(),
             danger: None,
             unwatched: None,
+            unread: false,
             changed: Vec::new(),
             brake: give_back::brake(),
             restarted_for: None,
+            state: None,
             way: None,
             asked_at: None,
             not_before: 0,
@@ -108,6 +115,31 @@ impl<'a> Keeper<'a> {
     pub(super) fn folders(&self, known: Option<&KnownEncryption>) -> Vec<NodePath> {
         let of_file = known.and_then(|known| known.file.parent());
         of_file.into_iter().chain(status::requests(self.node)).collect()
+    }
+
+    /// How encryption at rest stands, for the metrics.
+    pub(super) fn standing(&self, journal: &JournalState) -> Standing {
+        let key_writes = |known: &&KnownEncryption| matches!(known.write_key, Some(KeyId::Key { .. }));
+        let known = journal.encryption.as_ref().filter(key_writes);
+        let walk = |rotation: &Rotation| Walk {
+            stage: rotation.goal,
+            stands_still: self.state == Some(State::Parked),
+            left: self.rotator.runs().left,
+        };
+        Standing {
+            in_flight: journal.in_flight.is_some(),
+            endangered: self.danger.is_some(),
+            unwatched: self.unread,
+            plaintext_owed: journal.plaintext_owed,
+            load_owed: journal.load_owed.is_some(),
+            write_key_since: known.map(|known| known.writes_since.wall),
+            rotation: journal.rotations.rotation.as_ref().map(walk),
+        }
+    }
+
+    /// How many values its rotations rewrote.
+    pub(super) const fn rewritten(&self) -> u64 {
+        self.rotator.runs().rewritten
     }
 
     /// Guards the configuration. True when values are in danger, or may be: then nothing else is begun that restarts a component.
@@ -162,6 +194,7 @@ impl<'a> Keeper<'a> {
         let guarded = self
             .guard
             .look(held, journal, situation.acts(), situation.settling)?;
+        self.unread = matches!(guarded, Guarded::Unwatched(_));
         match guarded {
             Guarded::InOrder if journal.state().encryption.is_none() => {
                 self.danger = None;
@@ -380,6 +413,7 @@ impl<'a> Keeper<'a> {
         let asked_at = status::asked(self.node, rotation).map(|request| request.since_boot_ms);
         if self.way != way || self.asked_at != asked_at {
             self.rotator.forget();
+            self.state = None;
             self.way = way;
             self.asked_at = asked_at;
         }
@@ -437,6 +471,7 @@ impl<'a> Keeper<'a> {
             &Status::of(node, rotation, state, &what, Some(&remedy)),
         ));
         self.tell_step(rotation, state, &what, &remedy);
+        self.state = Some(state);
         Ok(again)
     }
 

@@ -2,6 +2,7 @@
 
 mod encryption;
 mod give_back;
+mod meter;
 mod news;
 mod pace;
 
@@ -23,6 +24,7 @@ use crate::plan::{Selected, Verdict, always_written};
 use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
 use crate::rotate::{LEFT_FREE, RotateError, status};
 use encryption::{Keeper, Situation};
+use meter::Meter;
 use news::News;
 use pace::Pace;
 
@@ -98,9 +100,8 @@ pub fn run(
         .make_own_folder(&requests)
         .map_err(|error| Box::new(RotateError::from(error)))?;
     let of_keeper = keeper.folders(None);
-    let watch = Watch::new(&node.root, guarded_folders(node, None, &of_keeper), move |hint| {
-        sender.send(hint)
-    })?;
+    let guarded = guarded_folders(node, None, &of_keeper);
+    let watch = Watch::new(&node.root, guarded.iter().cloned(), move |hint| sender.send(hint))?;
     let pace = Pace::new(settings.config.full_pass);
     let mut daemon = Daemon {
         node,
@@ -110,11 +111,12 @@ pub fn run(
         news: News::default(),
         failed: BTreeMap::new(),
         ready: false,
-        guarded: BTreeSet::new(),
+        guarded,
         unwatched_look: false,
         keeper,
         of_keeper,
         awaiting: false,
+        meter: Meter::new(node, &only_one),
     };
     tell!(
         STARTED,
@@ -136,7 +138,6 @@ pub fn run(
     }
     daemon.finish(&mut wakeups);
     tell!(ENDED, [], "Holdfast ends");
-    drop(only_one);
     Ok(())
 }
 
@@ -158,6 +159,7 @@ struct Daemon<'a> {
     of_keeper: Vec<NodePath>,
     /// True while there has been no control plane on this host yet.
     awaiting: bool,
+    meter: Meter<'a>,
 }
 
 impl Daemon<'_> {
@@ -194,7 +196,9 @@ impl Daemon<'_> {
 
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings, String>) {
         tell_systemd(systemd::reloading());
-        match reload() {
+        let reloaded = reload();
+        self.meter.reloaded(reloaded.is_ok());
+        match reloaded {
             Ok(settings) => {
                 self.pace = Pace::new(settings.config.full_pass);
                 self.settings = settings;
@@ -226,6 +230,7 @@ impl Daemon<'_> {
             Ok(Some(passed)) => (self.take_in(began, passed), passed.look_again),
             Ok(None) => (false, Some(LOCK_POLL)),
             Err(error) => {
+                self.meter.failed();
                 self.news.tell_trouble(Some(error.to_string()));
                 (false, Some(TROUBLE_POLL))
             }
@@ -234,6 +239,7 @@ impl Daemon<'_> {
         if std::mem::take(&mut self.unwatched_look) {
             self.pace.event(self.now());
         }
+        self.write_metrics();
         if !self.ready {
             self.ready = true;
             tell_systemd(systemd::ready("the first pass is made"));
@@ -248,6 +254,14 @@ impl Daemon<'_> {
         }
         // What could not be told goes on: `finish` has its own limit.
         passed.map_or(true, |passed| passed.is_none_or(|passed| passed.goes_on))
+    }
+
+    fn write_metrics(&mut self) {
+        let until_next = self.until_due();
+        let written = self.meter.write(&self.settings.config, &self.guarded, until_next);
+        if let Some(written) = written {
+            self.news.tell_unwritten(written.err());
+        }
     }
 
     /// One pass under the lock; `None` while another Holdfast holds it.
@@ -273,6 +287,7 @@ impl Daemon<'_> {
             keeper,
             of_keeper,
             awaiting,
+            meter,
             ..
         } = self;
         let mut journal = JournalStore::open(&node.files, &node.layout, held, node.clock.now())?;
@@ -299,12 +314,7 @@ impl Daemon<'_> {
         };
         let awaits = awaits_control_plane(node, journal.state());
         if awaits && !*awaiting {
-            tell!(
-                NO_CONTROL_PLANE,
-                [path = node.layout.manifests.as_str()],
-                "there is no control plane on this host yet: no manifest of one lies in {}; Holdfast waits for it",
-                node.layout.manifests
-            );
+            tell_awaiting(&node.layout.manifests);
         }
         *awaiting = awaits;
         let was_to_load = encryption::is_to_load(journal.state());
@@ -334,11 +344,14 @@ impl Daemon<'_> {
             passed.goes_on |= journal.state().in_flight.is_some();
         }
         *of_keeper = keeper.folders(journal.state().encryption.as_ref());
+        meter.stands(keeper.standing(journal.state()), keeper.rewritten());
         Ok(passed)
     }
 
     /// Tells what came of a pass, and remembers what failed. True when there was news.
     fn take_in(&mut self, began: u64, passed: &Passed) -> bool {
+        let took = Duration::from_millis(self.now().saturating_sub(began));
+        self.meter.passed(passed, took);
         for outcome in &passed.outcomes {
             if let Some(why) = outcome.failed() {
                 self.failed
@@ -378,6 +391,14 @@ fn awaits_control_plane(node: &Node, journal: &JournalState) -> bool {
         && journal.in_flight.is_none()
         && Component::ALL.into_iter().all(has_none)
         && out::lying_out(node).is_empty()
+}
+
+fn tell_awaiting(manifests: &NodePath) {
+    tell!(
+        NO_CONTROL_PLANE,
+        [path = manifests.as_str()],
+        "there is no control plane on this host yet: no manifest of one lies in {manifests}; Holdfast waits for it"
+    );
 }
 
 /// Why each change failed.

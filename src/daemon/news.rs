@@ -19,6 +19,7 @@ pub(super) struct News {
     paused: Option<String>,
     warnings: Vec<String>,
     trouble: Option<String>,
+    unwritten: Option<String>,
     waiting: Option<String>,
     last_look: Option<jiff::Timestamp>,
 }
@@ -174,6 +175,17 @@ impl News {
             tell!(TROUBLE, [], "{why}");
         }
         self.trouble = trouble;
+    }
+
+    /// Tells once why the metrics are not written, until it is another reason or they are.
+    pub(super) fn tell_unwritten(&mut self, unwritten: Option<String>) {
+        if let Some(why) = unwritten
+            .as_ref()
+            .filter(|why| Some(*why) != self.unwritten.as_ref())
+        {
+            tell!(METRICS_UNWRITTEN, [], "the metrics are not written: {why}");
+        }
+        self.unwritten = unwritten;
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Layout {
     pub pause: NodePath,
     /// Holdfast's state: journal, backups, quarantine.
     pub state: NodePath,
+    /// The daemon's metrics, unless the operator names another file.
+    pub metrics: NodePath,
     /// Holdfast's run-time folder: lock and status.
     pub run: NodePath,
 }
@@ -121,6 +123,7 @@ impl Layout {
             config: path("/etc/holdfast/config.yaml"),
             pause: path("/etc/holdfast/pause"),
             state: path("/var/lib/holdfast"),
+            metrics: path("/var/lib/holdfast/metrics.prom"),
             run: path("/run/holdfast"),
         }
     }

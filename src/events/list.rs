@@ -162,6 +162,11 @@ events! {
         "Something small could not be done",
         "An old copy, a log or a status file of Holdfast could not be removed or written. Nothing depends on it.",
         "Nothing, if it is rare. Else look at the disk.";
+    /// The metrics cannot be written.
+    METRICS_UNWRITTEN = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b2c", "metrics-unwritten", Warning, NONE,
+        "The metrics are not written",
+        "The file that `metrics.textfile` names cannot be written, so what reads it gets old figures, or none. Everything else goes on.",
+        "See to what the message names, or name another file. It is told once, until it succeeds.";
     /// Encryption at rest is watched.
     ENCRYPTION_WATCHED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1a", "encryption-watched", Notice, OF_FILE,
         "Encryption at rest is watched from now on",

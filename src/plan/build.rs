@@ -182,7 +182,10 @@ fn baseline(observation: &Observation, journal: &JournalState) -> Option<Vec<Kno
     }
     let entries = observation.manifest_folder.known()?;
     // Before `kubeadm init` there is nothing yet to be taken for the operator's.
-    if !entries.iter().any(|entry| Component::from_manifest_file(&entry.name).is_some()) {
+    if !entries
+        .iter()
+        .any(|entry| Component::from_manifest_file(&entry.name).is_some())
+    {
         return None;
     }
     let others = entries.iter().filter(|entry| !entry.name.starts_with('.'));

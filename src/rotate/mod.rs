@@ -50,7 +50,7 @@ pub use key_store::{KeyPlace, KnownKey, known_keys};
 pub use mending::lost;
 use zeroize::Zeroizing;
 
-pub use reencrypt::Pace;
+pub use reencrypt::{Pace, Runs};
 use refusals::Refusals;
 pub use upgrade::{Upgrade, bring_in_line, upgrade};
 use words::{told, waits};
@@ -161,6 +161,8 @@ pub struct Rotator<'a> {
     learnt: BTreeSet<(GroupResource, Scope)>,
     failed_reloads: doubts::FailedReloads,
     renewals: doubts::Renewals,
+    /// What its runs came to.
+    runs: reencrypt::Runs,
 }
 
 /// What a rotation begins with: nothing stands against it.
@@ -209,6 +211,7 @@ impl<'a> Rotator<'a> {
             learnt: BTreeSet::new(),
             failed_reloads: doubts::FailedReloads::default(),
             renewals: doubts::Renewals::default(),
+            runs: reencrypt::Runs::default(),
         })
     }
 
@@ -227,6 +230,7 @@ impl<'a> Rotator<'a> {
         self.proof = None;
         self.rest = None;
         self.refusals = Refusals::default();
+        self.runs.left = None;
     }
 
     /// Begins a rotation; its first step is taken by the next pass.

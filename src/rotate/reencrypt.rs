@@ -36,6 +36,15 @@ impl Default for Pace {
     }
 }
 
+/// What the runs of a walk came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Runs {
+    /// How many values they rewrote.
+    pub rewritten: u64,
+    /// How many the last one left to rewrite, where that is known.
+    pub left: Option<u64>,
+}
+
 const CHUNK: usize = 500;
 const TICK: Duration = Duration::from_secs(1);
 const AWAY_AFTER: u32 = 8;
@@ -86,6 +95,12 @@ struct BeyondReach {
 }
 
 impl Rotator<'_> {
+    /// What its runs came to so far.
+    #[must_use]
+    pub const fn runs(&self) -> Runs {
+        self.runs
+    }
+
     /// Rewrites values under these keys for a while. The census is void then, whatever came of it.
     pub(super) fn reencrypt(
         &mut self,
@@ -112,6 +127,8 @@ impl Rotator<'_> {
         for revision in run.report.tally.written() {
             self.comparison.wrote(*revision);
         }
+        self.runs.rewritten += progress.rewritten;
+        self.runs.left = progress.total.map(|total| total.saturating_sub(progress.done));
         let moved = progress.rewritten + progress.gone > 0;
         let now = self.node.clock.now().since_boot_ms;
         self.refusals.found(stuck(&run), moved, now);

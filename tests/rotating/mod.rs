@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -79,8 +79,8 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs it to its end, or to where it is killed.
-    pub fn on(&self, cluster: &Cluster) -> Ended {
+    /// Starts it.
+    pub fn start(&self, cluster: &Cluster) -> Child {
         let root = cluster.world.root();
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command
@@ -90,15 +90,19 @@ impl Run<'_> {
             .env(KILL_AT, self.kill_at.to_string())
             .env(ASKED_TO_END_AT, self.asked_to_end_at.to_string())
             .env(POINTS, root.join("points"));
-        let said = root.join("said");
-        let file = std::fs::File::create(&said).expect("a writable folder");
+        let file = std::fs::File::create(root.join("said")).expect("a writable folder");
         command
             .stdout(file.try_clone().expect("a descriptor"))
             .stderr(file);
         if let Some(boot) = self.boot {
             command.env(BOOT, boot);
         }
-        let mut child = command.spawn().expect("this test can be started");
+        command.spawn().expect("this test can be started")
+    }
+
+    /// Runs it to its end, or to where it is killed.
+    pub fn on(&self, cluster: &Cluster) -> Ended {
+        let mut child = self.start(cluster);
         let deadline = Instant::now() + self.patience.unwrap_or(PATIENCE);
         let status = loop {
             match child.try_wait().expect("a child of ours") {
@@ -114,13 +118,13 @@ impl Run<'_> {
         if status.is_some_and(|status| status.signal() == Some(9)) {
             return Ended::Killed;
         }
-        let said = || std::fs::read_to_string(&said).unwrap_or_default();
         assert!(
             status.is_some_and(|status| status.success()),
             "{self:?}: {status:?}\n{}",
-            said()
+            said(cluster)
         );
-        let code = std::fs::read_to_string(root.join(CODE)).unwrap_or_else(|why| panic!("{why}: {}", said()));
+        let code = std::fs::read_to_string(cluster.world.root().join(CODE));
+        let code = code.unwrap_or_else(|why| panic!("{why}: {}", said(cluster)));
         Ended::Code(code.parse().expect("a code"))
     }
 }

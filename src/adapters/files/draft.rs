@@ -76,7 +76,7 @@ impl Files {
         }
     }
 
-    /// Writes a draft for the file at a place and has `swap` put it there by its name; then the folder is synced. When
+    /// Writes a draft for the file at a place and has `swap` put it there by its name, durably; then the folder is synced. When
     /// anything fails, the draft is removed.
     pub(super) fn publish(
         &self,
@@ -86,24 +86,49 @@ impl Files {
         dress: &Dress,
         swap: impl FnOnce(&str) -> Result<(), FileError>,
     ) -> Result<(), FileError> {
+        let fill = |draft: &File| {
+            fill(draft, content, dress)?;
+            Act::new(Kind::Sync).on(draft).done(|| draft.sync_all())
+        };
+        self.draft(place, path, fill, swap)?;
+        place.sync().map_err(not_durable(path))
+    }
+
+    /// The same for a file that nobody misses after a power cut: whoever opens it finds it whole, and the disk is not waited for.
+    pub(super) fn publish_fleeting(
+        &self,
+        place: &Place,
+        path: &NodePath,
+        content: &[u8],
+        dress: &Dress,
+    ) -> Result<(), FileError> {
+        let fill = |draft: &File| fill(draft, content, dress);
+        self.draft(place, path, fill, |draft| {
+            place.take_name_of(draft).map_err(failed("write", path))
+        })
+    }
+
+    fn draft(
+        &self,
+        place: &Place,
+        path: &NodePath,
+        fill: impl FnOnce(&File) -> io::Result<()>,
+        swap: impl FnOnce(&str) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
         let draft = format!("{PREFIX}{}{SUFFIX}", place.name);
         let file = self
             .open_draft(place, &draft)
             .map_err(failed("make a temporary file for", path))?;
-        let swapped = fill(&file, content, dress)
+        let swapped = fill(&file)
             .map_err(failed("write a temporary file for", path))
             .and_then(|()| swap(&draft));
-        if let Err(error) = swapped {
-            return Err(
-                match unlinkat(&place.folder, draft.as_str(), UnlinkatFlags::NoRemoveDir) {
-                    Ok(()) | Err(Errno::ENOENT) => error,
-                    Err(cause) => {
-                        failed("remove the temporary file of", path)(and_before_that(cause, &error))
-                    }
-                },
-            );
-        }
-        place.sync().map_err(not_durable(path))
+        let Err(error) = swapped else { return Ok(()) };
+        Err(
+            match unlinkat(&place.folder, draft.as_str(), UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => error,
+                Err(cause) => failed("remove the temporary file of", path)(and_before_that(cause, &error)),
+            },
+        )
     }
 
     /// Makes an empty draft that nobody but its owner can open. What a crash left of an earlier one is removed first.
@@ -139,7 +164,7 @@ impl Files {
     }
 }
 
-/// Writes and dresses a draft, durably.
+/// Writes and dresses a draft.
 ///
 /// Invariant: at no moment can anyone do with the draft what they may not do with the finished file. It begins as its
 /// maker's alone; before the owner changes, the mode holds no more than both allow; the rest is added at the end.
@@ -156,8 +181,7 @@ fn fill(file: &File, content: &[u8], dress: &Dress) -> io::Result<()> {
     // Before the mode: where there is an ACL, the group bits are what it grants at most to anyone, which without it would be
     // granted to the group.
     dress.xattrs.give(file)?;
-    fchmod(file, bits(dress.mode))?;
-    Act::new(Kind::Sync).on(file).done(|| file.sync_all())
+    Ok(fchmod(file, bits(dress.mode))?)
 }
 
 const fn bits(mode: Mode) -> Bits {

@@ -34,6 +34,24 @@ impl Files {
         })
     }
 
+    /// Writes a file of Holdfast's own that others read and that is written anew all the time: atomically, owned by root, and without
+    /// waiting for the disk. The folder may be another user's. Whoever can write there can take the file away or put another in its
+    /// place, but lead no byte elsewhere: the draft is made under a name that must not be there, in the folder that was opened, and what
+    /// has the file's name is replaced and never opened.
+    ///
+    /// # Errors
+    /// When the system refuses, or what is no file of root's has the draft's name.
+    pub fn write_fleeting(
+        &self,
+        _held: &Held,
+        path: &NodePath,
+        content: &[u8],
+        mode: Mode,
+    ) -> Result<(), FileError> {
+        let place = self.place(path).map_err(failed("open", path))?;
+        self.publish_fleeting(&place, path, content, &self.roots_dress(mode))
+    }
+
     /// Makes a folder of Holdfast's own with mode 0700, and those above it with mode 0755, if they are not there.
     ///
     /// # Errors
@@ -199,6 +217,81 @@ mod tests {
             "cannot write /state/pause: Is a directory (os error 21)"
         );
         assert_eq!(tree.names("/state"), vec!["pause"]);
+    }
+
+    const FLEETING: &str = "/metrics/holdfast.prom";
+    const ITS_DRAFT: &str = "/metrics/.holdfast-holdfast.prom.tmp";
+    const FOR_ALL: Mode = Mode::from_bits(0o644);
+
+    fn write_fleeting(tree: &Tree, text: &str) -> Result<(), String> {
+        let written = tree
+            .files
+            .write_fleeting(&tree.held, &path(FLEETING), text.as_bytes(), FOR_ALL);
+        written.map_err(|error| error.to_string())
+    }
+
+    /// Gives the folder to another user, where that can be done.
+    fn give_away(tree: &Tree, folder: &str) {
+        if tree.is_root {
+            std::os::unix::fs::chown(tree.at(folder), Some(12345), Some(12345)).unwrap();
+        } else {
+            std::fs::set_permissions(tree.at(folder), PermissionsExt::from_mode(0o777)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_fleeting_file_is_roots_in_whosever_folder_and_replaces_what_is_there() {
+        let tree = Tree::new();
+        tree.folder("/metrics");
+        give_away(&tree, "/metrics");
+        // What a crash left of a draft is no hindrance.
+        tree.write(ITS_DRAFT, "half");
+        for text in ["first", "second"] {
+            assert_eq!(write_fleeting(&tree, text), Ok(()));
+            assert_eq!(tree.read(FLEETING), Fact::Known(text.to_owned()));
+            let facts = tree.facts(FLEETING);
+            assert_eq!((facts.mode, facts.owner, facts.links), (FOR_ALL, Owner::ROOT, 1));
+            assert_eq!(tree.names("/metrics"), vec!["holdfast.prom"]);
+        }
+    }
+
+    #[test]
+    fn a_folders_owner_who_plants_links_leads_no_byte_of_a_fleeting_file_elsewhere() {
+        let tree = Tree::new();
+        tree.folder("/metrics");
+        give_away(&tree, "/metrics");
+        tree.write("/victim", "untouched");
+        let victim = tree.facts("/victim");
+        symlink(tree.at("/victim"), tree.at(FLEETING)).unwrap();
+        assert_eq!(write_fleeting(&tree, "first"), Ok(()));
+        assert_eq!(tree.facts(FLEETING).kind, FileKind::Regular);
+        std::fs::remove_file(tree.at(FLEETING)).unwrap();
+        std::fs::hard_link(tree.at("/victim"), tree.at(FLEETING)).unwrap();
+        assert_eq!(write_fleeting(&tree, "second"), Ok(()));
+        assert_eq!(tree.facts("/victim"), victim);
+
+        symlink(tree.at("/victim"), tree.at(ITS_DRAFT)).unwrap();
+        assert_eq!(
+            write_fleeting(&tree, "third"),
+            Err(format!(
+                "cannot make a temporary file for {FLEETING}: .holdfast-holdfast.prom.tmp is in the way, and it is no file of root's"
+            ))
+        );
+        assert_eq!(tree.read("/victim"), Fact::Known("untouched".to_owned()));
+        assert_eq!(tree.read(FLEETING), Fact::Known("second".to_owned()));
+    }
+
+    #[test]
+    fn a_fleeting_file_is_written_through_no_link_to_its_folder_that_others_could_have_made() {
+        let tree = Tree::new();
+        tree.folder("/theirs");
+        tree.folder("/secret");
+        symlink("/secret", tree.at("/theirs/metrics")).unwrap();
+        give_away(&tree, "/theirs");
+        let there = path("/theirs/metrics/holdfast.prom");
+        let written = tree.files.write_fleeting(&tree.held, &there, b"x", FOR_ALL);
+        assert!(written.unwrap_err().to_string().contains("is not followed"));
+        assert_eq!(tree.names("/secret"), Vec::<String>::new());
     }
 
     #[test]
