@@ -1,0 +1,5 @@
+# The Debian package: policy-rc.d may forbid what is asked of systemd.
+ask() {
+    deb-systemd-invoke "$@"
+}
+

@@ -1,0 +1,5 @@
+# The rpm.
+ask() {
+    systemctl --quiet "$@"
+}
+
