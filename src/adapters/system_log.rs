@@ -170,13 +170,13 @@ mod tests {
         let layer = lines(move || writer.clone(), false).with_filter(parse_filter(filter).unwrap());
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(target: "holdfast::apply", MESSAGE_ID = "5ec1", holdfast.path = "/etc/x", "mode mended");
-            tracing::debug!(target: "holdfast", "news");
-            tracing::trace!(target: "holdfast", "the rest");
-            tracing::warn!(target: "tower::buffer", "their warning");
-            tracing::error!(target: "kube_client::client", "nobody answers");
-            tracing::debug!(target: "kube_client::client", "an answer with a key");
-            tracing::debug!(target: "holdfastish", "not ours");
+            tracing::event!(target: "holdfast::apply", Level::INFO, MESSAGE_ID = "5ec1", holdfast.path = "/etc/x", "mode mended");
+            tracing::event!(target: "holdfast", Level::DEBUG, "news");
+            tracing::event!(target: "holdfast", Level::TRACE, "the rest");
+            tracing::event!(target: "tower::buffer", Level::WARN, "their warning");
+            tracing::event!(target: "kube_client::client", Level::ERROR, "nobody answers");
+            tracing::event!(target: "kube_client::client", Level::DEBUG, "an answer with a key");
+            tracing::event!(target: "holdfastish", Level::DEBUG, "not ours");
         });
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }

@@ -436,16 +436,7 @@ impl<'a> Keeper<'a> {
             let now = Status::of(node, rotation, State::Working, status::REWRITING, None).with(progress);
             if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
                 told_ms = now.since_boot_ms;
-                tell!(
-                    ROTATION_PROGRESS,
-                    [rotation = rotation.id.as_str(), step = status::REWRITING],
-                    "{} of {} rewritten or fresh, {:.0}/s",
-                    progress.done,
-                    progress
-                        .total
-                        .map_or_else(|| "?".to_owned(), |total| total.to_string()),
-                    progress.rate
-                );
+                tell_progress(rotation, progress);
             }
             tell_status(status::publish(node, held, &now));
         };
@@ -644,6 +635,24 @@ fn is_due(known: &KnownEncryption, now: &Instant, every: Duration) -> bool {
     };
     let has_key = matches!(known.write_key, Some(KeyId::Key { .. }));
     has_key && now.elapsed_since(&known.writes_since).unwrap_or_else(aged) >= every
+}
+
+fn tell_progress(rotation: &Rotation, progress: &Progress) {
+    let total = progress
+        .total
+        .map_or_else(|| "?".to_owned(), |total| total.to_string());
+    let (step, key) = (rotation.goal.to_string(), rotation.new.to_string());
+    tell!(
+        ROTATION_PROGRESS,
+        [
+            rotation = rotation.id.as_str(),
+            step = step.as_str(),
+            key = key.as_str()
+        ],
+        "{} of {total} rewritten or fresh, {:.0}/s",
+        progress.done,
+        progress.rate
+    );
 }
 
 /// Who follows misses a line; nothing depends on it.

@@ -312,17 +312,12 @@ impl Daemon<'_> {
             finishing,
             ..Intent::default()
         };
-        let awaits = awaits_control_plane(node, journal.state());
-        if awaits && !*awaiting {
-            tell_awaiting(&node.layout.manifests);
-        }
-        *awaiting = awaits;
         let was_to_load = encryption::is_to_load(journal.state());
         let mut found_news = false;
         let mut passed = pass(
             node,
             &settings.config,
-            if awaits { &[] } else { &settings.selected },
+            to_judge(node, journal.state(), &settings.selected, awaiting),
             held,
             &mut journal,
             &intent,
@@ -393,12 +388,24 @@ fn awaits_control_plane(node: &Node, journal: &JournalState) -> bool {
         && out::lying_out(node).is_empty()
 }
 
-fn tell_awaiting(manifests: &NodePath) {
-    tell!(
-        NO_CONTROL_PLANE,
-        [path = manifests.as_str()],
-        "there is no control plane on this host yet: no manifest of one lies in {manifests}; Holdfast waits for it"
-    );
+/// The controls to judge: none while a control plane is awaited, which is told once.
+fn to_judge<'s>(
+    node: &Node,
+    journal: &JournalState,
+    selected: &'s [Selected],
+    awaiting: &mut bool,
+) -> &'s [Selected] {
+    let awaits = awaits_control_plane(node, journal);
+    if awaits && !*awaiting {
+        let manifests = node.layout.manifests.as_str();
+        tell!(
+            NO_CONTROL_PLANE,
+            [path = manifests],
+            "there is no control plane on this host yet: no manifest of one lies in {manifests}; Holdfast waits for it"
+        );
+    }
+    *awaiting = awaits;
+    if awaits { &[] } else { selected }
 }
 
 /// Why each change failed.

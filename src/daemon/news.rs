@@ -227,10 +227,26 @@ fn essence(actual: &str) -> &str {
 }
 
 fn tell_outcome(outcome: &Outcome) {
-    let Outcome { what, .. } = outcome;
     let controls: Vec<&str> = outcome.controls.iter().map(ControlId::as_str).collect();
     let controls = controls.join(" ");
-    let path = outcome.path.as_str();
+    let (control, path) = (controls.as_str(), outcome.path.as_str());
+    let text = in_words(outcome, control);
+    match &outcome.result {
+        Result::Made | Result::Begun => tell!(CHANGED, [control = control, path = path], "{text}"),
+        Result::Waiting { .. } => tell!(WAITING, [control = control, path = path], "{text}"),
+        Result::PutBack { .. } | Result::Refused { .. } => {
+            tell!(REFUSED, [control = control, path = path], "{text}");
+        }
+        Result::Abandoned { .. } => tell!(GIVEN_UP, [control = control, path = path], "{text}"),
+        Result::Stuck { .. } | Result::Failed { .. } => {
+            tell!(FAILED, [control = control, path = path], "{text}");
+        }
+    }
+}
+
+/// What came of a change, and the controls that it serves.
+fn in_words(outcome: &Outcome, controls: &str) -> String {
+    let what = &outcome.what;
     // A bounce that was asked for serves no control.
     let (done, served) = if controls.is_empty() {
         ("done", String::new())
@@ -238,34 +254,12 @@ fn tell_outcome(outcome: &Outcome) {
         ("mended", format!(" ({controls})"))
     };
     match &outcome.result {
-        Result::Made => {
-            tell!(
-                CHANGED,
-                [control = controls.as_str(), path = path],
-                "{done}: {what}{served}"
-            )
-        }
-        Result::Begun => {
-            tell!(
-                CHANGED,
-                [control = controls.as_str(), path = path],
-                "begun: {what}{served}"
-            )
-        }
-        Result::Waiting { why } => {
-            tell!(
-                WAITING,
-                [control = controls.as_str(), path = path],
-                "waiting for {why}"
-            )
-        }
+        Result::Made => format!("{done}: {what}{served}"),
+        Result::Begun => format!("begun: {what}{served}"),
+        Result::Waiting { why } => format!("waiting for {why}"),
         Result::PutBack { fault } => {
             let why = fault.as_ref().map_or_else(String::new, told);
-            tell!(
-                REFUSED,
-                [control = controls.as_str(), path = path],
-                "undoing: {what}: the former content is back in place. {why}"
-            );
+            format!("undoing: {what}: the former content is back in place. {why}")
         }
         Result::Refused {
             fault,
@@ -273,11 +267,10 @@ fn tell_outcome(outcome: &Outcome) {
             ..
         } => {
             let why = told(fault);
-            tell!(
-                REFUSED,
-                [control = controls.as_str(), path = path],
-                "refused by the node: {what}. It is healthy again with its former content, and this is not tried again until its inputs change. {why}"
-            );
+            format!(
+                "refused by the node: {what}. It is healthy again with its former content, and this is not tried again until its inputs \
+                 change. {why}"
+            )
         }
         Result::Refused {
             fault,
@@ -285,33 +278,13 @@ fn tell_outcome(outcome: &Outcome) {
             by_hand,
         } => {
             let (why, by_hand) = (told(fault), by_hand.as_deref().unwrap_or_default());
-            tell!(
-                REFUSED,
-                [control = controls.as_str(), path = path],
+            format!(
                 "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}"
-            );
-        }
-        Result::Abandoned { why } => {
-            tell!(
-                GIVEN_UP,
-                [control = controls.as_str(), path = path],
-                "given up: {what}: {why}"
-            );
-        }
-        Result::Stuck { why } => {
-            tell!(
-                FAILED,
-                [control = controls.as_str(), path = path],
-                "stuck: {what}: {why}"
             )
         }
-        Result::Failed { why } => {
-            tell!(
-                FAILED,
-                [control = controls.as_str(), path = path],
-                "failed: {what}: {why}"
-            )
-        }
+        Result::Abandoned { why } => format!("given up: {what}: {why}"),
+        Result::Stuck { why } => format!("stuck: {what}: {why}"),
+        Result::Failed { why } => format!("failed: {what}: {why}"),
     }
 }
 

@@ -248,6 +248,7 @@ fn a_change_is_counted_once_when_it_has_ended() {
         counted.count(&Outcome {
             change: Digest::of(b"change"),
             controls: vec![],
+            path: "/etc/kubernetes/admin.conf".parse().unwrap(),
             what: String::new(),
             result,
         });
