@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::disallowed_types,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "a test starts the packer, looks at files and fails loudly"
 )]
 
