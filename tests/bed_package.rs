@@ -169,7 +169,7 @@ fn a_kill_in_mid_bounce_is_made_good(node: &Node) {
     node.sh(&format!("sed -i /profiling/d {MANIFEST}"));
     node.await_that("the manifest is out", RESTART, |node| node.path(OUT).exists());
     let begun = Instant::now();
-    node.sh("systemctl kill -s KILL holdfast");
+    node.sh("systemctl kill --kill-whom=main -s KILL holdfast");
     node.await_that("it is back", Duration::from_secs(5), |node| {
         node.path(MANIFEST).exists()
     });
