@@ -10,7 +10,7 @@ use crate::events::tell;
 use crate::journal::JournalState;
 use crate::report::ExitClass;
 
-/// Puts every manifest back that is out. `quiet`: says nothing where none is.
+/// Puts every manifest back that is out. `quiet`: of what went well the journal alone is told.
 pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     setup::require_root()?;
     warn_in_journal();
@@ -29,7 +29,10 @@ pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     for one in recovered {
         tell!(RECOVERED, [path = one.path.as_str()], "{one}");
         if one.result.is_ok() {
-            say(&format!("{one}.\n"))?;
+            // To the journal, where the unit's output goes, it was told.
+            if !quiet {
+                say(&format!("{one}.\n"))?;
+            }
         } else {
             complain(&format!("holdfast: {one}"));
             class = ExitClass::Failed;

@@ -151,7 +151,7 @@ pub fn catalog() -> String {
         format!(
             "\n-- {id}\nSubject: {subject}\nDefined-By: Holdfast\nSupport: man:holdfast(8)\nDocumentation: man:holdfast(8)\n\n{}\n\n{}\n",
             wrapped(meaning),
-            wrapped(remedy)
+            wrapped(&format!("To do: {remedy}"))
         )
     };
     let entries: String = ALL.iter().map(entry).collect();
