@@ -33,15 +33,21 @@ get_zigbuild() {
     export CARGO_ZIGBUILD_ZIG_PATH=$folder/ziglang/zig
 }
 
-# Builds for an architecture, and sets `built`. Every path that could get into the program (in the places of panics) is replaced by one that is
-# the same wherever the checkout, the crates' sources and the folder of results are.
-build_binary() {
-    local target sysroot commit cargo_home folder
+# Fails where that architecture cannot be built for here.
+need_target() {
+    local target
     target=$(target_of "$1")
     [ -d "$(rustc --print target-libdir --target "$target")" ] || {
         echo "The standard library of $target is missing: rustup target add $target" >&2
         return 1
     }
+}
+
+# Builds for an architecture, and sets `built`. Every path that could get into the program (in the places of panics) is replaced by one that is
+# the same wherever the checkout, the crates' sources and the folder of results are.
+build_binary() {
+    local target sysroot commit cargo_home folder
+    target=$(target_of "$1")
     sysroot=$(rustc --print sysroot)
     commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
     cargo_home=${CARGO_HOME:-$HOME/.cargo}

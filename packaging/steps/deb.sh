@@ -25,7 +25,7 @@ make_deb() {
     done
     settle "$folder"
     # One thread: how the compressor cuts its input must not depend on the machine.
-    dpkg-deb --root-owner-group -Zxz -z6 --threads-max=1 --build "$folder" "$out/$name" >/dev/null
+    dpkg-deb --root-owner-group -Zxz -z7 --threads-max=1 --build "$folder" "$out/$name" >/dev/null
     made+=("$name")
 }
 

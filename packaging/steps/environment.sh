@@ -19,6 +19,11 @@ alone() {
 
 umask 022
 
+# Flags for the compiler are told apart by spaces, and so are files in an rpm's recipe.
+case "$root" in
+    *[[:space:]]*) echo "The path of the checkout, $root, must be without spaces." >&2; exit 1 ;;
+esac
+
 # The version of the packages: a pre-release sorts before its release with a tilde, in both formats.
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
 package_version=${version/-/\~}
