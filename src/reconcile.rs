@@ -64,8 +64,8 @@ pub struct Passed {
     pub looked: Looked,
     /// What came of its acts.
     pub outcomes: Vec<Outcome>,
-    /// Manifests that were out of their folder although no change had them there, and what came of putting them back.
-    pub recovered: Vec<String>,
+    /// Manifests that were out of their folder although no change had them there: where they belong, and what came of putting them back.
+    pub recovered: Vec<(NodePath, String)>,
     /// When to look again, if not only at the next full pass.
     pub look_again: Option<Duration>,
     /// True while a change is in flight, or one has just ended and the next may be due.
@@ -446,11 +446,13 @@ pub fn paused(node: &Node, now: jiff::Timestamp) -> Option<String> {
 /// Puts back the manifests that are out of their folder although no change has them there; what came of it. First of all, paused or not:
 /// nothing is worse than a component without its manifest.
 #[must_use]
-pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<String> {
+pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<(NodePath, String)> {
     if journal.in_flight.is_some() {
         return Vec::new();
     }
-    out::recover(node, held).iter().map(ToString::to_string).collect()
+    let recovered = out::recover(node, held);
+    let told = recovered.iter().map(|one| (one.path.clone(), one.to_string()));
+    told.collect()
 }
 
 /// The changes that the operator has seen. A manifest is not edited without what it needs, which may be another file than was shown.

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdfast::daemon::{self, Settings};
 use holdfast::events::{self, Event};
 use tracing::Level;
 use tracing::field::{Field, Visit};
@@ -107,15 +106,7 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
     std::fs::rename(&manifests, &aside).expect("one file system");
 
     std::thread::scope(|scope| {
-        let daemon = scope.spawn(|| {
-            let Operator {
-                node,
-                config,
-                selected,
-            } = Operator::new(world.node(), CONFIG);
-            let settings = Settings { config, selected };
-            daemon::run(&node, settings.clone(), &|| Ok(settings.clone()))
-        });
+        let daemon = scope.spawn(|| Operator::new(world.node(), CONFIG).run_daemon());
         let awaited = |what: &str, is_so: &dyn Fn() -> bool| {
             let came = world.wait_until(Duration::from_secs(30), |_| is_so());
             assert!(came, "{what}: {:#?}", journal.told());

@@ -125,7 +125,7 @@ fn configuration_page() -> io::Result<Vec<u8>> {
     roff.control("SH", ["DESCRIPTION"]);
     roff.text([roman(
         "The file must belong to root, and nobody else may be able to write it. Without it everything is reported and nothing is touched. An unknown key, \
-         or a value that cannot be, is refused with its line and column. `holdfast check` reads it as the daemon does, so try a change with that, then \
+         or a value that cannot be, is refused with its line and column. `holdfast validate` reads it as the daemon does, so try a change with that, then \
          `systemctl reload holdfast`: an invalid file is refused, and the former configuration stays.",
     )]);
     roff.control("SH", ["KEYS"]);
@@ -167,10 +167,7 @@ mod tests {
         let pages = manual().unwrap();
         let (_, page) = pages.iter().find(|(name, _)| name == "holdfast.8").unwrap();
         let page = String::from_utf8(page.clone()).unwrap();
-        assert!(
-            page.starts_with(".ie") || page.contains(".TH holdfast 8"),
-            "{page}"
-        );
+        assert!(page.contains("\n.TH holdfast 8 "), "{page}");
         assert!(page.contains("the configuration is refused"));
         assert!(events::ALL.iter().all(|event| page.contains(event.id)));
     }

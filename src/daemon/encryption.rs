@@ -1,6 +1,8 @@
 //! Encryption at rest in the daemon: guards the configuration, walks a rotation that is under way, and begins one when the write key is
 //! as old as the operator lets it become. At most one step a pass.
 
+mod telling;
+
 use std::time::Duration;
 
 use super::give_back;
@@ -22,6 +24,7 @@ use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
 use crate::rotate::{Answer, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Direction, Rotation};
+use telling::{tell_progress, tell_status};
 
 /// What is awaited takes seconds to minutes.
 pub(super) const POLL: Duration = Duration::from_secs(1);
@@ -173,14 +176,6 @@ impl<'a> Keeper<'a> {
             self.tell_trouble(&why);
             Some(POLL)
         })
-    }
-
-    pub(super) fn tell_waiting(&mut self, what: &str) {
-        self.tell(what, |what| tell!(ENCRYPTION_WAITS, [], "{what}"));
-    }
-
-    fn tell_trouble(&mut self, why: &RotateError) {
-        self.tell(&why.to_string(), |why| tell!(ROTATION_TROUBLE, [], "{why}"));
     }
 
     fn watch(
@@ -524,79 +519,6 @@ impl<'a> Keeper<'a> {
         }
         Ok(())
     }
-
-    fn tell_change(&mut self, differences: Vec<String>) {
-        if self.changed != differences {
-            tell!(
-                ENCRYPTION_CHANGED,
-                [],
-                "encryption at rest was changed, and no stored value needs what went: {}",
-                differences.join("; ")
-            );
-            self.changed = differences;
-        }
-    }
-
-    fn tell_unwatched(&mut self, why: String) {
-        if self.unwatched.as_ref() != Some(&why) {
-            tell!(
-                ENCRYPTION_UNWATCHED,
-                [],
-                "encryption at rest is not watched, as its configuration cannot be read: {why}"
-            );
-            self.unwatched = Some(why);
-        }
-    }
-
-    /// Tells a danger once; one of which other numbers are counted is the same.
-    fn tell_danger(&mut self, told: String) {
-        let same = self
-            .danger
-            .as_ref()
-            .is_some_and(|before| without_numbers(before) == without_numbers(&told));
-        if !same {
-            tell!(ENCRYPTION_ENDANGERED, [], "{told}");
-            self.danger = Some(told);
-        }
-    }
-
-    fn tell_step(&mut self, rotation: &Rotation, state: State, what: &str, remedy: &str) {
-        let id = rotation.id.as_str();
-        let (step, key) = (rotation.goal.to_string(), rotation.new.to_string());
-        let (step, key) = (step.as_str(), key.as_str());
-        self.tell(&format!("{what}\0{remedy}"), |_| match state {
-            State::Working | State::Ended => {
-                tell!(
-                    ROTATION_STEP,
-                    [rotation = id, step = step, key = key],
-                    "rotation {id}: {what}"
-                )
-            }
-            State::Waiting => {
-                tell!(
-                    ROTATION_PROGRESS,
-                    [rotation = id, step = step, key = key],
-                    "rotation {id} waits: {what}"
-                )
-            }
-            State::Parked => {
-                tell!(
-                    ROTATION_STOPPED,
-                    [rotation = id, step = step, key = key],
-                    "rotation {id} stands still: {what}. To do: {remedy}"
-                )
-            }
-        });
-    }
-
-    /// Tells a thing once; one that only counts down is the same.
-    fn tell(&mut self, what: &str, how: impl FnOnce(&str)) {
-        let essence = without_numbers(what);
-        if essence != self.told {
-            how(what);
-            self.told = essence;
-        }
-    }
 }
 
 fn what_is_endangered(differences: &[String], lost: &[Lost]) -> String {
@@ -610,10 +532,6 @@ fn what_is_endangered(differences: &[String], lost: &[Lost]) -> String {
         "encryption at rest was changed, and {needed}. {}",
         differences.join("; ")
     )
-}
-
-fn without_numbers(text: &str) -> String {
-    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// True when the change in flight restarts the API server as a rotation asked.
@@ -635,31 +553,6 @@ fn is_due(known: &KnownEncryption, now: &Instant, every: Duration) -> bool {
     };
     let has_key = matches!(known.write_key, Some(KeyId::Key { .. }));
     has_key && now.elapsed_since(&known.writes_since).unwrap_or_else(aged) >= every
-}
-
-fn tell_progress(rotation: &Rotation, progress: &Progress) {
-    let total = progress
-        .total
-        .map_or_else(|| "?".to_owned(), |total| total.to_string());
-    let (step, key) = (rotation.goal.to_string(), rotation.new.to_string());
-    tell!(
-        ROTATION_PROGRESS,
-        [
-            rotation = rotation.id.as_str(),
-            step = step.as_str(),
-            key = key.as_str()
-        ],
-        "{} of {total} rewritten or fresh, {:.0}/s",
-        progress.done,
-        progress.rate
-    );
-}
-
-/// Who follows misses a line; nothing depends on it.
-fn tell_status(published: Result<(), RotateError>) {
-    if let Err(error) = published {
-        tell!(LEFTOVER, [], "the status of the rotation is not written: {error}");
-    }
 }
 
 #[cfg(test)]

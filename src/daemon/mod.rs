@@ -353,8 +353,8 @@ impl Daemon<'_> {
                     .insert(outcome.change, (began + RETRY_MS, why.clone()));
             }
         }
-        for recovered in &passed.recovered {
-            tell!(RECOVERED, [], "{recovered}");
+        for (path, recovered) in &passed.recovered {
+            tell!(RECOVERED, [path = path.as_str()], "{recovered}");
         }
         let trouble = self.renew_watches(Some(&passed.looked));
         self.news.tell_trouble(trouble);

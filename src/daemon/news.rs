@@ -129,7 +129,7 @@ impl News {
         for manifest in looked.plan.baseline.iter().flatten() {
             tell!(
                 BASELINE,
-                [path = manifest.name.as_str()],
+                [object = manifest.name.as_str()],
                 "{} was in the manifests folder at the first start (sha256 {}); it is known from now on",
                 manifest.name,
                 manifest.digest.short()

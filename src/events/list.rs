@@ -56,7 +56,7 @@ events! {
         "The new configuration is refused, and the old one stays",
         "Holdfast was asked to read its configuration again, and cannot use what is there. It goes on with the former one; at its next \
          start it would not start.",
-        "Mend /etc/holdfast/config.yaml at the line that the message names, try it with `holdfast check`, then `systemctl reload holdfast`.";
+        "Mend /etc/holdfast/config.yaml at the line that the message names, try it with `holdfast validate`, then `systemctl reload holdfast`.";
     /// The daemon could not do its work.
     TROUBLE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0b", "trouble", Err, OF_FILE,
         "Holdfast cannot do its work",
@@ -87,7 +87,7 @@ events! {
         "What has drifted meanwhile is mended now, in mode enforce.",
         "Nothing.";
     /// A manifest was there at the first start.
-    BASELINE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b09", "baseline", Notice, OF_FILE,
+    BASELINE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b09", "baseline", Notice, OF_OBJECT,
         "A manifest is known from now on",
         "It lay in the manifests folder at the first start of Holdfast, which takes it for the operator's. What comes later and is not named in \
          `manifests.known` is a drift of X-FILE-02.",

@@ -16,8 +16,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use holdfast::daemon::{self, Settings};
-
 use operator::Operator;
 use world::World;
 
@@ -43,15 +41,7 @@ fn main() {
     let world = World::new();
     Operator::new(world.node(), CONFIG).apply();
     std::thread::scope(|scope| {
-        let daemon = scope.spawn(|| {
-            let Operator {
-                node,
-                config,
-                selected,
-            } = Operator::new(world.node(), CONFIG);
-            let settings = Settings { config, selected };
-            daemon::run(&node, settings.clone(), &|| Ok(settings.clone()))
-        });
+        let daemon = scope.spawn(|| Operator::new(world.node(), CONFIG).run_daemon());
         let files: Vec<PathBuf> = FILES.iter().map(|file| world.path(file)).collect();
         // The first drift waits for the daemon's start.
         let all_mended = files.iter().all(|file| drift(file).is_some())

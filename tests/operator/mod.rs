@@ -18,6 +18,7 @@ use holdfast::adapters::journal_store::JournalStore;
 use holdfast::adapters::lock::Held;
 use holdfast::apply::{Outcome, Result as Came};
 use holdfast::config::{Config, parse};
+use holdfast::daemon::{self, DaemonError, Settings};
 use holdfast::domain::Component;
 use holdfast::journal::JournalState;
 use holdfast::plan::{BouncePlan, Finding, Selected, Verdict, WithheldReason, select};
@@ -91,6 +92,17 @@ pub struct Applied {
 }
 
 impl Operator {
+    /// Lets the daemon look after the node, until this process is asked to end.
+    pub fn run_daemon(self) -> Result<(), DaemonError> {
+        let Self {
+            node,
+            config,
+            selected,
+        } = self;
+        let settings = Settings { config, selected };
+        daemon::run(&node, settings.clone(), &|| Ok(settings.clone()))
+    }
+
     /// An operator who wrote this configuration.
     pub fn new(node: Node, config: &str) -> Self {
         let config = parse(config).expect("a configuration");

@@ -21,7 +21,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use holdfast::apply::{Outcome, Result as Came};
-use holdfast::daemon::{self, Settings};
 use holdfast::domain::Component;
 use holdfast::plan::Verdict;
 use holdfast::report::{Colour, Heading, findings_text, plan_text};
@@ -152,15 +151,7 @@ fn watch(world: &World, colour: Colour) {
     heading(5, "Keep watch", "holdfast run");
     log::to_standard_output(colour);
     std::thread::scope(|scope| {
-        let daemon = scope.spawn(|| {
-            let Operator {
-                node,
-                config,
-                selected,
-            } = Operator::new(world.node(), CONFIG);
-            let settings = Settings { config, selected };
-            daemon::run(&node, settings.clone(), &|| Ok(settings.clone()))
-        });
+        let daemon = scope.spawn(|| Operator::new(world.node(), CONFIG).run_daemon());
         log::wait_for("watches this node", PATIENCE);
         std::thread::sleep(Duration::from_millis(700));
         println!(
