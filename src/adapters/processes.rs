@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use self::cgroup::{Base, Place};
+pub use self::sockets::Sockets;
 use zeroize::Zeroizing;
 
 use super::files::Files;
@@ -40,6 +41,8 @@ pub struct Processes {
 
 /// So much of a command line tells under which name a process was started.
 const COMMAND_LINE_BEGINNING: u64 = 4 * 1024;
+/// The kernel tells no sizes in `/proc`, and hands out so much at once.
+const PAGE: usize = 4 * 1024;
 /// The longest command line that is read; a component's has a few kilobytes.
 const COMMAND_LINE_MOST: u64 = 1024 * 1024;
 
@@ -374,7 +377,7 @@ fn looked_for_command_line(path: &Path) -> Result<Option<Vec<u8>>, Reason> {
         Err(error) if has_ended(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(PAGE);
     let mut read = |limit: u64| match (&file).take(limit).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)),
         Err(error) if has_ended(&error) => Ok(None),
@@ -437,8 +440,10 @@ fn has_ended(error: &io::Error) -> bool {
 
 /// The content of a file of `/proc`; `None` when the process has ended.
 fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Reason> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    use std::io::Read as _;
+    let mut bytes = Vec::with_capacity(PAGE);
+    match std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
         Err(error) if has_ended(&error) => Ok(None),
         Err(error) => Err(Reason::new(format!("cannot read {}: {error}", path.display()))),
     }

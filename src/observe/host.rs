@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::adapters::Node;
 use crate::adapters::files::Entry;
+use crate::adapters::processes::Sockets;
 use crate::certificates::of_kubeconfig;
 use crate::controls::{Reported, Target};
 use crate::domain::{
@@ -59,7 +60,7 @@ const SSH_LINKS: [&str; 4] = [
 ];
 
 /// Adds what a control asks.
-pub(super) fn look(node: &Node, rule: Reported, observation: &mut Observation) {
+pub(super) fn look(node: &Node, rule: Reported, sockets: &mut Sockets<'_>, observation: &mut Observation) {
     match rule {
         Reported::Kubeconfigs => observation.host.kubeconfigs = kubeconfigs(node),
         Reported::HomeKubeconfigs => observation.host.home_kubeconfigs = home_kubeconfigs(node),
@@ -69,9 +70,9 @@ pub(super) fn look(node: &Node, rule: Reported, observation: &mut Observation) {
         }
         Reported::ExposedKeys => observation.host.exposed_keys = exposed_keys(node),
         Reported::KubeletUnit => observation.host.kubelet_unit = kubelet_unit(node, observation),
-        Reported::Listeners => observation.host.listeners = listeners(node, observation),
+        Reported::Listeners => observation.host.listeners = listeners(sockets, observation),
         Reported::EtcdClients => {
-            observation.host.etcd_clients = etcd_clients(node, observation);
+            observation.host.etcd_clients = etcd_clients(sockets, observation);
             let is_elsewhere = |client: &EtcdClient| client.program.is_none();
             let clients = observation.host.etcd_clients.known();
             if clients.is_some_and(|clients| clients.iter().any(is_elsewhere)) {
@@ -485,7 +486,7 @@ fn kubelet_unit(node: &Node, observation: &Observation) -> Fact<BTreeMap<NodePat
     Fact::Known(all)
 }
 
-fn etcd_clients(node: &Node, observation: &Observation) -> Fact<Vec<EtcdClient>> {
+fn etcd_clients(sockets: &mut Sockets<'_>, observation: &Observation) -> Fact<Vec<EtcdClient>> {
     let of = |component| observation.processes.get(&component).unwrap_or(&Fact::Absent);
     let etcd = match of(Component::Etcd) {
         Fact::Known(processes) if processes.is_empty() => return Fact::Absent,
@@ -497,7 +498,7 @@ fn etcd_clients(node: &Node, observation: &Observation) -> Fact<Vec<EtcdClient>>
     let known: Vec<ProcessId> = etcd.iter().chain(servers).map(|process| process.id).collect();
     let mut all = Vec::new();
     for process in etcd {
-        match node.processes.clients(process.id, &known) {
+        match sockets.clients(process.id, &known) {
             Ok(clients) => all.extend(clients),
             Err(why) => return Fact::Unknown(why),
         }
@@ -505,7 +506,7 @@ fn etcd_clients(node: &Node, observation: &Observation) -> Fact<Vec<EtcdClient>>
     Fact::Known(all)
 }
 
-fn listeners(node: &Node, observation: &Observation) -> Fact<Vec<Listener>> {
+fn listeners(sockets: &mut Sockets<'_>, observation: &Observation) -> Fact<Vec<Listener>> {
     let mut all: Vec<(Option<Component>, ProcessId)> = Vec::new();
     for (component, processes) in &observation.processes {
         match processes {
@@ -524,7 +525,7 @@ fn listeners(node: &Node, observation: &Observation) -> Fact<Vec<Listener>> {
     }
     let mut found = Vec::new();
     for (component, process) in all {
-        match node.processes.listeners(process) {
+        match sockets.listeners(process) {
             Ok(addresses) => found.extend(
                 addresses
                     .into_iter()

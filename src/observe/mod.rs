@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use distribution::{Distribution, declined};
 
-use crate::adapters::processes::Table;
+use crate::adapters::processes::{Sockets, Table};
 use crate::adapters::{Node, accounts, pod_logs};
 use crate::cluster::ClusterObjects;
 use crate::controls::{Control, Kit, KubeletRule, Must, Reported, Requirement, Target};
@@ -80,8 +80,9 @@ pub fn observe(node: &Node, request: Request<'_>) -> Observation {
         readers: Fact::unknown("it was not looked at"),
         manifests,
     };
+    let mut sockets = node.processes.sockets();
     for control in request.controls {
-        look_at(node, control, &mut observation);
+        look_at(node, control, &mut sockets, &mut observation);
     }
     look_at_named_files(node, &mut observation);
     if let Some((path, facts)) = out {
@@ -245,7 +246,7 @@ fn oidc_authority(node: &Node, manifests: &BTreeMap<Component, Fact<Manifest>>) 
         })
 }
 
-fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
+fn look_at(node: &Node, control: &Control, sockets: &mut Sockets<'_>, observation: &mut Observation) {
     match &control.requirement {
         Requirement::Mode { target, .. }
         | Requirement::Owner { target, .. }
@@ -284,7 +285,7 @@ fn look_at(node: &Node, control: &Control, observation: &mut Observation) {
                 observation.files.insert(path, facts);
             }
         }
-        Requirement::Reported(rule) => host::look(node, *rule, observation),
+        Requirement::Reported(rule) => host::look(node, *rule, sockets, observation),
         Requirement::Folder(_)
         | Requirement::Kubelet(_)
         | Requirement::FlagsOnce

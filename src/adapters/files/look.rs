@@ -70,9 +70,10 @@ impl Files {
                     facts.size
                 )));
             }
-            let mut bytes = Vec::new();
-            // One byte more, so that a file that grows is seen to have grown.
-            (&file).take(facts.size + 1).read_to_end(&mut bytes)?;
+            // One byte more, so that a file that grows is seen to have grown. The buffer is never moved: a former one would keep keys.
+            let limit = facts.size + 1;
+            let mut bytes = Vec::with_capacity(usize::try_from(limit).unwrap_or(max));
+            (&file).take(limit).read_to_end(&mut bytes)?;
             if bytes.len() as u64 == facts.size && is_untouched(&before, &fstat(&file)?) {
                 return Ok((Content { bytes, facts }, file));
             }
@@ -94,7 +95,7 @@ fn tail(place: &Place, max: usize) -> io::Result<Vec<u8>> {
     let (mut file, stat) = open_plain(place)?;
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     file.seek(SeekFrom::Start(size.saturating_sub(max as u64)))?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(max).min(max));
     file.take(max as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

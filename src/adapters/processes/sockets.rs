@@ -1,9 +1,10 @@
 //! What processes listen on, and who is connected to them: their sockets by `/proc/PID/fd`, held against `/proc/PID/net/tcp` and `tcp6`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Processes, has_ended, not_understood, text};
 use crate::domain::{EtcdClient, ProcessId, Reason};
@@ -24,76 +25,48 @@ struct Socket {
     listens: bool,
 }
 
+/// One look at the sockets of the node.
+///
+/// The table of a network is read once for all processes in it: the kernel goes through all of its table for each reader, which takes
+/// milliseconds, and the components of a control plane share the network of the host.
+#[derive(Debug)]
+pub struct Sockets<'a> {
+    processes: &'a Processes,
+    tables: BTreeMap<Network, Table>,
+}
+
+/// The sockets that listen or are connected, by inode.
+type Table = BTreeMap<u64, Socket>;
+
+/// The network that a process is in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Network {
+    /// By the name that the kernel gives to its namespace.
+    Named(PathBuf),
+    /// That of this process, where the kernel does not tell.
+    Of(i32),
+}
+
 impl Processes {
-    /// The addresses that a process listens on over TCP; none for one that has ended.
-    ///
-    /// # Errors
-    /// When `/proc` cannot be read, or is not understood.
-    pub fn listeners(&self, process: ProcessId) -> Result<Vec<SocketAddr>, Reason> {
-        let table = self.table(process)?;
-        let mut found: Vec<SocketAddr> = self
-            .sockets_of(process.pid)?
-            .iter()
-            .filter_map(|inode| table.get(inode))
-            .filter(|socket| socket.listens)
-            .map(|socket| socket.local)
-            .collect();
-        found.sort_unstable();
-        // The number may be another process's by now.
-        Ok(if self.runs(process)? { found } else { Vec::new() })
+    /// Begins a look at the sockets of the node.
+    pub const fn sockets(&self) -> Sockets<'_> {
+        Sockets {
+            processes: self,
+            tables: BTreeMap::new(),
+        }
     }
 
-    /// Who is connected to the ports that a process listens on, but for these processes, and for this program itself.
-    ///
-    /// # Errors
-    /// When `/proc` cannot be read, or is not understood.
-    pub fn clients(&self, process: ProcessId, but_for: &[ProcessId]) -> Result<Vec<EtcdClient>, Reason> {
-        let table = self.table(process)?;
-        let own = self.sockets_of(process.pid)?;
-        let own = || own.iter().filter_map(|inode| table.get(inode));
-        let ports: BTreeSet<u16> = own()
-            .filter(|socket| socket.listens)
-            .map(|socket| socket.local.port())
-            .collect();
-        let mut others: Vec<&Socket> = own()
-            .filter(|socket| !socket.listens && ports.contains(&socket.local.port()))
-            .collect();
-        let mut known = BTreeSet::new();
-        for process in but_for {
-            known.extend(self.sockets_of(process.pid)?);
-        }
-        // The other end of a connection within this network stands in the same table.
-        let ends: BTreeMap<(SocketAddr, SocketAddr), u64> = table
-            .iter()
-            .filter(|(_, socket)| !socket.listens && ports.contains(&socket.remote.port()))
-            .map(|(inode, socket)| ((socket.local, socket.remote), *inode))
-            .collect();
-        let end = |socket: &Socket| ends.get(&(socket.remote, socket.local)).copied();
-        others.retain(|socket| end(socket).is_none_or(|inode| !known.contains(&inode)));
-        let wanted: BTreeSet<u64> = others.iter().filter_map(|socket| end(socket)).collect();
-        let holders = self.holders(&wanted)?;
-        let mut clients: Vec<EtcdClient> = Vec::new();
-        for socket in others {
-            let program = match end(socket).map(|inode| holders.get(&inode)) {
-                None => None,
-                Some(Some(Holder::Program(name))) => Some(name.clone()),
-                Some(Some(Holder::Own)) => continue,
-                // It has just ended, or closes.
-                Some(None) => continue,
-            };
-            clients.push(EtcdClient {
-                address: socket.remote.ip(),
-                port: socket.local.port(),
-                program,
-            });
-        }
-        clients.sort_unstable();
-        clients.dedup();
-        Ok(if self.runs(process)? { clients } else { Vec::new() })
+    fn sockets_of(&self, pid: i32) -> Result<BTreeSet<u64>, Reason> {
+        sockets(&self.folder(pid).join("fd"))
     }
 
-    /// The sockets of the network that a process is in, by inode, as far as they listen or are connected.
-    fn table(&self, process: ProcessId) -> Result<BTreeMap<u64, Socket>, Reason> {
+    fn network_of(&self, process: ProcessId) -> Network {
+        let named = std::fs::read_link(self.folder(process.pid).join("ns/net"));
+        named.map_or(Network::Of(process.pid), Network::Named)
+    }
+
+    /// The sockets of the network that a process is in.
+    fn table(&self, process: ProcessId) -> Result<Table, Reason> {
         let folder = self.folder(process.pid);
         let mut all = BTreeMap::new();
         for name in ["net/tcp", "net/tcp6"] {
@@ -104,10 +77,6 @@ impl Processes {
             }
         }
         Ok(all)
-    }
-
-    fn sockets_of(&self, pid: i32) -> Result<BTreeSet<u64>, Reason> {
-        sockets(&self.folder(pid).join("fd"))
     }
 
     /// Which process holds each of these sockets; looked for only where there is one.
@@ -149,6 +118,92 @@ impl Processes {
     }
 }
 
+impl Sockets<'_> {
+    /// The addresses that a process listens on over TCP; none for one that has ended.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or is not understood.
+    pub fn listeners(&mut self, process: ProcessId) -> Result<Vec<SocketAddr>, Reason> {
+        let processes = self.processes;
+        let table = self.table(process)?;
+        let mut found: Vec<SocketAddr> = processes
+            .sockets_of(process.pid)?
+            .iter()
+            .filter_map(|inode| table.get(inode))
+            .filter(|socket| socket.listens)
+            .map(|socket| socket.local)
+            .collect();
+        found.sort_unstable();
+        // The number may be another process's by now.
+        Ok(if processes.runs(process)? {
+            found
+        } else {
+            Vec::new()
+        })
+    }
+
+    /// Who is connected to the ports that a process listens on, but for these processes, and for this program itself.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or is not understood.
+    pub fn clients(&mut self, process: ProcessId, but_for: &[ProcessId]) -> Result<Vec<EtcdClient>, Reason> {
+        let processes = self.processes;
+        let table = self.table(process)?;
+        let own = processes.sockets_of(process.pid)?;
+        let own = || own.iter().filter_map(|inode| table.get(inode));
+        let ports: BTreeSet<u16> = own()
+            .filter(|socket| socket.listens)
+            .map(|socket| socket.local.port())
+            .collect();
+        let mut others: Vec<&Socket> = own()
+            .filter(|socket| !socket.listens && ports.contains(&socket.local.port()))
+            .collect();
+        let mut known = BTreeSet::new();
+        for process in but_for {
+            known.extend(processes.sockets_of(process.pid)?);
+        }
+        // The other end of a connection within this network stands in the same table.
+        let ends: BTreeMap<(SocketAddr, SocketAddr), u64> = table
+            .iter()
+            .filter(|(_, socket)| !socket.listens && ports.contains(&socket.remote.port()))
+            .map(|(inode, socket)| ((socket.local, socket.remote), *inode))
+            .collect();
+        let end = |socket: &Socket| ends.get(&(socket.remote, socket.local)).copied();
+        others.retain(|socket| end(socket).is_none_or(|inode| !known.contains(&inode)));
+        let wanted: BTreeSet<u64> = others.iter().filter_map(|socket| end(socket)).collect();
+        let holders = processes.holders(&wanted)?;
+        let mut clients: Vec<EtcdClient> = Vec::new();
+        for socket in others {
+            let program = match end(socket).map(|inode| holders.get(&inode)) {
+                None => None,
+                Some(Some(Holder::Program(name))) => Some(name.clone()),
+                Some(Some(Holder::Own)) => continue,
+                // It has just ended, or closes.
+                Some(None) => continue,
+            };
+            clients.push(EtcdClient {
+                address: socket.remote.ip(),
+                port: socket.local.port(),
+                program,
+            });
+        }
+        clients.sort_unstable();
+        clients.dedup();
+        Ok(if processes.runs(process)? {
+            clients
+        } else {
+            Vec::new()
+        })
+    }
+
+    fn table(&mut self, process: ProcessId) -> Result<&Table, Reason> {
+        match self.tables.entry(self.processes.network_of(process)) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(self.processes.table(process)?)),
+        }
+    }
+}
+
 /// Who holds a socket.
 enum Holder {
     /// This program, as a command or as the daemon.
@@ -176,7 +231,7 @@ fn sockets(folder: &Path) -> Result<BTreeSet<u64>, Reason> {
 }
 
 /// The sockets that listen or are connected, by inode; `None` when a line is not understood.
-fn rows(table: &str) -> Option<BTreeMap<u64, Socket>> {
+fn rows(table: &str) -> Option<Table> {
     let mut rows = BTreeMap::new();
     for line in table.lines().skip(1).filter(|line| !line.trim().is_empty()) {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -262,7 +317,7 @@ mod tests {
         };
         let processes = Processes::at(Path::new("/proc"));
         let of_port = |but_for: &[ProcessId]| {
-            let mut clients = processes.clients(me, but_for).unwrap();
+            let mut clients = processes.sockets().clients(me, but_for).unwrap();
             clients.retain(|client| client.port == port);
             clients
         };
@@ -303,11 +358,11 @@ mod tests {
             .start_ticks;
         let me = ProcessId { pid, start_ticks };
         let processes = Processes::at(Path::new("/proc"));
-        let found = processes.listeners(me).unwrap();
+        let found = processes.sockets().listeners(me).unwrap();
         assert!(found.contains(&listener.local_addr().unwrap()), "{found:?}");
         for (pid, start_ticks) in [(i32::MAX, 0), (pid, start_ticks + 1)] {
             let gone = ProcessId { pid, start_ticks };
-            assert_eq!(processes.listeners(gone), Ok(Vec::new()));
+            assert_eq!(processes.sockets().listeners(gone), Ok(Vec::new()));
         }
     }
 }
