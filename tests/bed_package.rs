@@ -13,14 +13,12 @@
 #[path = "bed/node.rs"]
 mod node;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use node::{Node, snapshot};
+use node::{DEB, Node, snapshot};
 
 const SOON: Duration = Duration::from_secs(20);
 const RESTART: Duration = Duration::from_secs(180);
-const DEB: &str = "/root/holdfast.deb";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const OUT: &str = "/etc/kubernetes/kube-apiserver.yaml.holdfast-out";
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
@@ -29,9 +27,7 @@ const ADMIN: &str = "/etc/kubernetes/admin.conf";
 #[ignore = "needs the test bed"]
 fn the_package_is_installed_upgraded_removed_and_purged_and_a_kill_in_mid_bounce_leaves_no_node_without_its_manifest()
  {
-    let node = Node::fresh();
-    node.sh("rm /usr/bin/holdfast");
-    pack(&node);
+    let node = Node::without_holdfast();
     let kubernetes = node.path("/etc/kubernetes");
     let before = snapshot(&kubernetes);
     let said = node.sh(&format!("dpkg -i {DEB}"));
@@ -72,33 +68,6 @@ fn the_package_is_installed_upgraded_removed_and_purged_and_a_kill_in_mid_bounce
     );
     let left: Vec<&str> = left.lines().collect();
     assert_eq!(left, ["/var/lib/holdfast", "/var/lib/holdfast/retained/key"]);
-}
-
-/// Makes the package of the program that is tested, without what a debugger would need, and puts it on the node.
-fn pack(node: &Node) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("holdfast");
-    let run = |command: &mut Command| {
-        let output = command.output().expect("it starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {said}");
-    };
-    run(Command::new("strip")
-        .arg("-o")
-        .arg(&program)
-        .arg(env!("CARGO_BIN_EXE_holdfast")));
-    run(
-        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/build"))
-            .arg("--binary")
-            .arg(&program)
-            .arg("--out")
-            .arg(folder.path()),
-    );
-    let mut entries = std::fs::read_dir(folder.path()).expect("a folder").flatten();
-    let deb = entries
-        .find(|entry| entry.path().extension().is_some_and(|end| end == "deb"))
-        .expect("a Debian package");
-    std::fs::copy(deb.path(), node.path(DEB)).expect("it is on the node");
 }
 
 /// True when that file is there and has that text: a manifest may be out of its folder at any look.

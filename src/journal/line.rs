@@ -1,5 +1,7 @@
 //! A line of the journal: the first eight hexadecimal digits of the SHA-256 of the entry, a space, the entry as JSON.
 
+use serde_json::Value;
+
 use super::{Entry, Record};
 use crate::domain::Digest;
 
@@ -70,16 +72,42 @@ fn decode_line(line: usize, text: &str) -> Result<Entry, JournalError> {
     if Digest::of(json.as_bytes()).short() != sum {
         return Err(damaged("its checksum does not match"));
     }
-    // The checksum holds, so what does not parse was written so on purpose: by a version that knows more.
-    serde_json::from_str(json).map_err(|_| {
-        let record = serde_json::from_str::<serde_json::Value>(json)
-            .ok()
-            .and_then(|value| Some(value.get("record")?.get("record")?.as_str()?.to_owned()));
-        JournalError::Newer {
-            line,
-            record: record.unwrap_or_else(|| "unknown".to_owned()),
+    // The checksum holds, so what is not understood was written so on purpose: by a version that knows more.
+    let written: Value = serde_json::from_str(json).unwrap_or_default();
+    let newer = |field: Option<String>| {
+        let record = written.get("record").and_then(|record| record.get("record"));
+        let record = record.and_then(Value::as_str).unwrap_or("unknown");
+        let record = match field {
+            None => record.to_owned(),
+            Some(field) => format!("{record} with {field}"),
+        };
+        JournalError::Newer { line, record }
+    };
+    let entry: Entry = serde_json::from_str(json).map_err(|_| newer(None))?;
+    let understood = serde_json::to_value(&entry).map_err(|_| newer(None))?;
+    match left_out(&written, &understood) {
+        None => Ok(entry),
+        // What it says could change what the rest means.
+        field => Err(newer(field)),
+    }
+}
+
+/// The first field of what was written that is not in what was understood of it.
+fn left_out(written: &Value, understood: &Value) -> Option<String> {
+    match (written, understood) {
+        (Value::Object(written), Value::Object(understood)) => {
+            let mut fields = written.iter();
+            fields.find_map(|(name, value)| match understood.get(name) {
+                None => Some(name.clone()),
+                Some(understood) => left_out(value, understood),
+            })
         }
-    })
+        (Value::Array(written), Value::Array(understood)) => {
+            let mut pairs = written.iter().zip(understood);
+            pairs.find_map(|(written, understood)| left_out(written, understood))
+        }
+        _ => None,
+    }
 }
 
 impl Entry {
@@ -126,17 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_a_newer_version_is_named_not_dropped() {
-        let json = serde_json::to_string(&entry())
-            .unwrap()
-            .replace("\"opened\"", "\"teleported\"");
-        let line = format!("{} {json}", Digest::of(json.as_bytes()).short());
-        assert_eq!(
-            decode([line.as_str()]),
-            Err(JournalError::Newer {
-                line: 1,
-                record: "teleported".to_owned()
-            })
-        );
+    fn a_record_or_field_of_a_newer_version_is_named_not_dropped() {
+        for (ours, theirs, named) in [
+            ("\"opened\"", "\"teleported\"", "teleported"),
+            ("\"holdfast\":", "\"until\":7,\"holdfast\":", "opened with until"),
+            ("\"boot\":", "\"leap\":true,\"boot\":", "opened with leap"),
+        ] {
+            let json = serde_json::to_string(&entry()).unwrap();
+            assert!(json.contains(ours), "{json}");
+            let json = json.replace(ours, theirs);
+            let line = format!("{} {json}", Digest::of(json.as_bytes()).short());
+            let record = named.to_owned();
+            assert_eq!(decode([line.as_str()]), Err(JournalError::Newer { line: 1, record }));
+        }
     }
 }

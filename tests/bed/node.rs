@@ -9,12 +9,17 @@
     reason = "the bed is what is outside, and a test that cannot go on fails loudly"
 )]
 
+#[path = "package.rs"]
+mod package;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where tests put Holdfast on the node.
+/// Where the package puts Holdfast on the node.
 pub const HOLDFAST: &str = "/usr/bin/holdfast";
+/// Where the package lies on the node.
+pub const DEB: &str = "/root/holdfast.deb";
 
 /// A running kubeadm node.
 pub struct Node {
@@ -48,15 +53,25 @@ fn must(mut command: Command) -> String {
 }
 
 impl Node {
-    /// A fresh node with Holdfast installed, without a configuration.
+    /// A fresh node on which Holdfast's package is installed. The service does not run, and does not start when the node boots.
     pub fn fresh() -> Self {
+        let node = Self::without_holdfast();
+        // As on a host whose administrator decides when a service starts.
+        node.sh("printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d");
+        node.sh(&format!(
+            "dpkg -i {DEB} && systemctl disable holdfast && rm /usr/sbin/policy-rc.d"
+        ));
+        node.await_that("the leaders work", Duration::from_secs(120), Self::leaders_work);
+        node
+    }
+
+    /// A fresh node with the package in root's home.
+    pub fn without_holdfast() -> Self {
         must(bed(&["up"]));
         let node = Self {
             root: must(bed(&["root"])).into(),
         };
-        let target = node.path(HOLDFAST);
-        std::fs::copy(env!("CARGO_BIN_EXE_holdfast"), target).expect("Holdfast is installed");
-        node.await_that("the leaders work", Duration::from_secs(120), Self::leaders_work);
+        std::fs::copy(package::deb(), node.path(DEB)).expect("it is on the node");
         node
     }
 
@@ -137,12 +152,9 @@ impl Node {
         }
     }
 
-    /// Starts the daemon as a unit of the node's systemd.
+    /// Starts the service, with all that its unit forbids it.
     pub fn start_daemon(&self) {
-        self.sh(&format!(
-            "systemd-run --unit=holdfast --property=Type=notify --property=NotifyAccess=all --property=WatchdogSec=60 \
-             --property=TimeoutStopSec=30 {HOLDFAST} run"
-        ));
+        self.sh("systemctl start holdfast");
     }
 
     /// The messages of the daemon, oldest first, as lines `PRIORITY MESSAGE`.
