@@ -65,13 +65,34 @@ pub struct Passed {
     /// What came of its acts.
     pub outcomes: Vec<Outcome>,
     /// Manifests that were out of their folder although no change had them there: where they belong, and what came of putting them back.
-    pub recovered: Vec<(NodePath, String)>,
+    pub recovered: Vec<PutBack>,
     /// When to look again, if not only at the next full pass.
     pub look_again: Option<Duration>,
     /// True while a change is in flight, or one has just ended and the next may be due.
     pub goes_on: bool,
     /// True when the look found something that had not been told before.
     pub found_news: bool,
+}
+
+/// A manifest that was out of its folder although no change had it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBack {
+    /// Where it belongs.
+    pub path: NodePath,
+    /// False when it could not be put back.
+    pub done: bool,
+    /// What came of it, in words.
+    pub told: String,
+}
+
+impl From<&out::Recovered> for PutBack {
+    fn from(recovered: &out::Recovered) -> Self {
+        Self {
+            path: recovered.path.clone(),
+            done: recovered.result.is_ok(),
+            told: recovered.to_string(),
+        }
+    }
 }
 
 /// A change in flight is looked at this often.
@@ -446,13 +467,11 @@ pub fn paused(node: &Node, now: jiff::Timestamp) -> Option<String> {
 /// Puts back the manifests that are out of their folder although no change has them there; what came of it. First of all, paused or not:
 /// nothing is worse than a component without its manifest.
 #[must_use]
-pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<(NodePath, String)> {
+pub fn recover(node: &Node, held: &Held, journal: &JournalState) -> Vec<PutBack> {
     if journal.in_flight.is_some() {
         return Vec::new();
     }
-    let recovered = out::recover(node, held);
-    let told = recovered.iter().map(|one| (one.path.clone(), one.to_string()));
-    told.collect()
+    out::recover(node, held).iter().map(PutBack::from).collect()
 }
 
 /// The changes that the operator has seen. A manifest is not edited without what it needs, which may be another file than was shown.

@@ -6,15 +6,20 @@
     clippy::expect_used,
     clippy::disallowed_types,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a test starts the packer, looks at files and fails loudly"
+    reason = "a test looks at files and fails loudly"
 )]
 
+#[path = "bed/by_hand.rs"]
+mod by_hand;
 #[path = "bed/node.rs"]
 mod node;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use by_hand::{Mounted, RELOAD, aescbc, config, content, create_secrets, encrypt, random, rewrite_secrets};
 use node::{DEB, Node, snapshot};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -141,19 +146,223 @@ fn a_drift_is_told_with_its_fields_and_explained(node: &Node) {
 }
 
 fn a_kill_in_mid_bounce_is_made_good(node: &Node) {
+    in_mid_bounce(node);
+    node.sh("systemctl kill --kill-whom=main -s KILL holdfast");
+    is_back(node, "killed");
+    is_mended(node);
+}
+
+/// Takes a flag away that is required, and waits until the daemon has the API server's manifest out of its folder for it.
+fn in_mid_bounce(node: &Node) {
     node.await_that("the leaders work", RESTART, Node::leaders_work);
     node.sh(&format!("sed -i /profiling/d {MANIFEST}"));
     node.await_that("the manifest is out", RESTART, |node| node.path(OUT).exists());
+}
+
+/// The manifest is in its folder within five seconds from now.
+fn is_back(node: &Node, after: &str) {
     let begun = Instant::now();
-    node.sh("systemctl kill --kill-whom=main -s KILL holdfast");
     node.await_that("it is back", Duration::from_secs(5), |node| {
         node.path(MANIFEST).exists()
     });
     println!(
-        "killed in mid-bounce: the manifest is back after {} ms",
+        "{after} in mid-bounce: the manifest is back after {} ms",
         begun.elapsed().as_millis()
     );
+}
+
+/// The daemon goes on where it was.
+fn is_mended(node: &Node) {
     node.await_that("the daemon goes on", RESTART, |node| {
         has(node, MANIFEST, "--profiling=false") && !node.path(OUT).exists() && node.is_ready()
     });
+}
+
+#[test]
+#[ignore = "needs the test bed"]
+fn the_service_is_restarted_starved_rebooted_and_upgraded_in_the_middle_of_its_work() {
+    let node = Node::fresh();
+    node.configure("mode: audit\ncontrols:\n  CIS-1.2.15: { mode: enforce }\n");
+    node.sh("systemctl enable --now holdfast");
+    is_mended(&node);
+
+    in_mid_bounce(&node);
+    let begun = Instant::now();
+    node.sh("systemctl restart holdfast");
+    println!(
+        "restarted in mid-bounce: it took {} ms",
+        begun.elapsed().as_millis()
+    );
+    is_back(&node, "restarted");
+    is_mended(&node);
+
+    a_starved_daemon_is_replaced(&node);
+    a_reboot_in_mid_bounce_is_made_good(&node);
+    a_rotation_goes_on_over_an_upgrade(&node);
+    what_it_cannot_work_with_is_refused_with_a_sentence(&node);
+}
+
+/// A daemon that does not run any more is ended by systemd's watchdog, and what it left is put back.
+fn a_starved_daemon_is_replaced(node: &Node) {
+    let main = || node.sh("systemctl show -p MainPID --value holdfast");
+    node.write(
+        "/etc/systemd/system/holdfast.service.d/soon.conf",
+        "[Service]\nWatchdogSec=5s\n",
+    );
+    node.sh("systemctl daemon-reload && systemctl restart holdfast");
+    in_mid_bounce(node);
+    let stopped = main();
+    node.sh("systemctl kill --kill-whom=main -s STOP holdfast");
+    node.await_that("systemd ends it", SOON, |_| main() != stopped);
+    is_back(node, "starved");
+    is_mended(node);
+    node.await_that("another runs", SOON, |_| {
+        main().trim() != "0" && main() != stopped
+    });
+    let log = node.sh("journalctl --sync; journalctl -u holdfast -o cat --no-pager");
+    assert!(log.contains("Watchdog timeout"), "{log}");
+    node.sh("rm -r /etc/systemd/system/holdfast.service.d && systemctl daemon-reload && systemctl restart holdfast");
+}
+
+/// The power goes while the manifest is out. Nobody but the service puts it back.
+fn a_reboot_in_mid_bounce_is_made_good(node: &Node) {
+    in_mid_bounce(node);
+    node.cut();
+    assert!(node.path(OUT).exists() && !node.path(MANIFEST).exists());
+    let back = std::thread::scope(|scope| {
+        let back = scope.spawn(|| {
+            let begun = Instant::now();
+            while !node.path(MANIFEST).exists() && begun.elapsed() < RESTART {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            jiff::Timestamp::now()
+        });
+        node.boot();
+        back.join().expect("somebody watched")
+    });
+    let started = node.sh("date -d \"$(systemctl show -p ExecMainStartTimestamp --value holdfast)\" +%s");
+    let started: i64 = started.trim().parse().expect("a time");
+    let seconds = back.as_second() - started;
+    println!("rebooted in mid-bounce: the manifest is back {seconds} s after the start of the service");
+    assert!((-1..=5).contains(&seconds), "{seconds}");
+    is_mended(node);
+}
+
+/// A rotation that the service makes, with all that its unit forbids it, and that the next version brings to its end.
+fn a_rotation_goes_on_over_an_upgrade(node: &Node) {
+    node.await_that("the leaders work", RESTART, Node::leaders_work);
+    node.sh("systemctl stop holdfast");
+    let configured = config(&["secrets"], &aescbc(&[("key1", &random::<32>())]));
+    encrypt(node, &configured, Mounted::Folder, &[RELOAD]);
+    create_secrets(node, 300);
+    rewrite_secrets(node);
+    node.start_daemon();
+    let keys = |node: &Node| {
+        let (code, status) = node.json(&["encryption", "verify"]);
+        let values = status["census"]["values"].as_array().expect("a census").clone();
+        let keys = values
+            .iter()
+            .map(|row| row["key"].as_str().expect("a key").to_owned());
+        (code, keys.collect::<BTreeSet<String>>())
+    };
+    let (code, old) = keys(node);
+    assert!(code == 0 && old.len() == 1, "{code} {old:?}");
+
+    node.sh("systemd-run --quiet --unit=asked holdfast encryption rotate --yes");
+    let is_between = |node: &Node| {
+        let status = node.holdfast(&["encryption", "status", "--output", "json"]);
+        serde_json::from_str::<serde_json::Value>(&status.out)
+            .is_ok_and(|status| !status["rotation"].is_null())
+    };
+    node.await_that("it is begun", RESTART, is_between);
+    // Who asked has gone; the service goes on with it.
+    node.sh("systemctl kill -s KILL asked; true");
+    node.sh(&format!("dpkg -i {DEB}"));
+    assert!(is_between(node), "the upgrade came in the middle");
+    is_active(node);
+    node.await_that("it is at its end", Duration::from_secs(300), |node| {
+        !is_between(node)
+    });
+    let (code, new) = keys(node);
+    assert!(
+        code == 0 && new.len() == 1 && new.is_disjoint(&old),
+        "{code} {new:?} {old:?}"
+    );
+    assert_eq!(content(node, "s300"), "value 300");
+    let log = node.sh("journalctl --sync; journalctl -u holdfast -o cat --no-pager");
+    assert!(
+        !log.contains("Operation not permitted") && !log.contains("Read-only file system"),
+        "{log}"
+    );
+}
+
+/// The service tells what stands against its work and changes nothing meanwhile; it stops at once when it is asked to.
+fn what_it_cannot_work_with_is_refused_with_a_sentence(node: &Node) {
+    let told = |node: &Node, words: &str| {
+        let log = node.sh("journalctl --sync; journalctl -u holdfast -p err -o cat --no-pager -n 20");
+        log.contains(words)
+    };
+    let stops = |node: &Node| {
+        let begun = Instant::now();
+        node.sh("systemctl stop holdfast");
+        assert!(begun.elapsed() < SOON, "to stop takes {:?}", begun.elapsed());
+    };
+    stops(node);
+
+    // A journal of a newer version.
+    node.sh("cp -a /var/lib/holdfast/journal /root/journal");
+    node.sh(
+        "entry=$(tail -n 1 /root/journal | cut -d' ' -f2- | sed 's/\"record\":\"[a-z-]*\"/\"record\":\"teleported\"/'); \
+         echo \"$(printf %s \"$entry\" | sha256sum | cut -c1-8) $entry\" >>/var/lib/holdfast/journal",
+    );
+    node.set_mode(ADMIN, 0o644);
+    node.configure("mode: enforce\nprofile: baseline\n");
+    node.start_daemon();
+    node.await_that("it is told", SOON, |node| {
+        told(node, "was written by a newer Holdfast")
+    });
+    assert!(
+        node.sh("systemctl show -p StatusText holdfast")
+            .contains("NOTHING IS CHANGED")
+    );
+    assert_eq!(node.mode(ADMIN), 0o644);
+    stops(node);
+    node.sh("cp -a /root/journal /var/lib/holdfast/journal");
+
+    // A state folder that cannot be written, and a full disk.
+    for (mount, words) in [
+        (
+            "mount --bind /var/lib/holdfast /var/lib/holdfast && mount -o remount,ro,bind /var/lib/holdfast",
+            "Read-only file system",
+        ),
+        (
+            "mount -t tmpfs -o size=64k,mode=700 none /var/lib/holdfast && head -c 65536 /dev/zero >/var/lib/holdfast/filler",
+            "No space left on device",
+        ),
+    ] {
+        node.sh(mount);
+        node.start_daemon();
+        node.await_that(words, SOON, |node| told(node, words));
+        assert_eq!(node.mode(ADMIN), 0o644, "{words}");
+        stops(node);
+        node.sh("umount /var/lib/holdfast");
+    }
+
+    // A configuration that others can write: the unit fails once, and is not started again and again.
+    node.set_mode("/etc/holdfast/config.yaml", 0o666);
+    let said = node.run(&["systemctl", "start", "holdfast"]);
+    assert_ne!(said.code, 0, "{said:?}");
+    assert!(told(
+        node,
+        "/etc/holdfast/config.yaml has mode 0666, so others can write it"
+    ));
+    std::thread::sleep(Duration::from_secs(7));
+    let shown = node.sh("systemctl show -p ActiveState -p NRestarts holdfast");
+    assert!(
+        shown.contains("ActiveState=failed") && shown.contains("NRestarts=0"),
+        "{shown}"
+    );
+    node.set_mode("/etc/holdfast/config.yaml", 0o640);
+    node.start_daemon();
+    node.await_that("it works again", SOON, |node| node.mode(ADMIN) == 0o600);
 }

@@ -54,11 +54,11 @@ pub enum LogError {
     Twice(tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the log of this process. `filter` is a level or parts `TARGET=LEVEL` (tracing's `EnvFilter`), [`DEFAULT_FILTER`] if there is none.
+/// Sets up the log of this process; true when it goes to the journal. `filter` is a level or parts `TARGET=LEVEL` (tracing's `EnvFilter`), [`DEFAULT_FILTER`] if there is none.
 ///
 /// # Errors
 /// When the filter cannot be read, or a log is set up already.
-pub fn init(sink: Sink, filter: Option<&str>) -> Result<(), LogError> {
+pub fn init(sink: Sink, filter: Option<&str>) -> Result<bool, LogError> {
     let filter = parse_filter(filter.unwrap_or(DEFAULT_FILTER))?;
     let to_journal = match sink {
         Sink::Journal => true,
@@ -68,6 +68,7 @@ pub fn init(sink: Sink, filter: Option<&str>) -> Result<(), LogError> {
         }
     };
     let journal = if to_journal { journal() } else { None };
+    let in_journal = journal.is_some();
     let outcome = if let Some(journal) = journal {
         tracing_subscriber::registry()
             .with(journal.with_filter(filter))
@@ -78,7 +79,14 @@ pub fn init(sink: Sink, filter: Option<&str>) -> Result<(), LogError> {
             .with(lines(std::io::stderr, colour).with_filter(filter))
             .try_init()
     };
-    outcome.map_err(LogError::Twice)
+    outcome.map_err(LogError::Twice)?;
+    Ok(in_journal)
+}
+
+/// True where a journal takes what is told.
+#[must_use]
+pub fn has_journal() -> bool {
+    journal().is_some()
 }
 
 /// `None` when the journal's socket is missing: the events then go to standard error, which is never missing.

@@ -4,9 +4,11 @@ mod backups;
 mod ended;
 pub mod out;
 mod outcome;
+mod telling;
 
 pub(crate) use backups::sweep as sweep_backups;
 pub use outcome::{Outcome, Result};
+pub(crate) use telling::tell_outcome;
 
 use crate::adapters::Node;
 use crate::adapters::files::FileError;

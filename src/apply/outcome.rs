@@ -100,13 +100,17 @@ impl Outcome {
         matches!(self.result, Result::Stuck { .. })
     }
 
-    /// What is awaited, if nothing else is new.
+    /// What it waits for, is stuck at or failed at: what is no news for as long as it stays the same.
     #[must_use]
-    pub const fn awaited(&self) -> Option<&String> {
-        if let Result::Waiting { why } = &self.result {
-            return Some(why);
+    pub const fn lasts(&self) -> Option<&String> {
+        match &self.result {
+            Result::Waiting { why } | Result::Stuck { why } | Result::Failed { why } => Some(why),
+            Result::Made
+            | Result::Begun
+            | Result::PutBack { .. }
+            | Result::Refused { .. }
+            | Result::Abandoned { .. } => None,
         }
-        None
     }
 
     /// Why it could not be made, if it could not.

@@ -10,7 +10,7 @@ use super::kubelet_start::past_kubelet_start;
 use super::setup::{self, CliError, Setup};
 use super::{colour, heading, intent, locked, recover, say, warn_in_journal};
 use crate::adapters::wakeups::Wake;
-use crate::apply::Outcome;
+use crate::apply::{Outcome, tell_outcome};
 use crate::domain::{Component, Digest};
 use crate::plan::WithheldReason;
 use crate::reconcile::{self, Intent, Looked, Passed};
@@ -231,6 +231,7 @@ impl Making {
             return Ok(());
         }
         self.outcomes.push(outcome.clone());
+        tell_outcome(outcome);
         if arguments.global.output == Output::Text {
             return say(&report::outcome_text(outcome, colour(arguments)));
         }

@@ -9,7 +9,7 @@ use super::{colour, complain, locked, recover, say};
 use crate::adapters::journal_store::JournalStore;
 use crate::adapters::lock::Held;
 use crate::adapters::wakeups::{Wake, Wakeups};
-use crate::apply::{Outcome, Result as Came};
+use crate::apply::{Outcome, Result as Came, tell_outcome};
 use crate::domain::{Component, Fact, Health, Instant};
 use crate::journal::JournalState;
 use crate::plan::Change;
@@ -141,6 +141,7 @@ impl<'a> Following<'a> {
         if self.followed.outcomes.last() == Some(&outcome) {
             return Ok(());
         }
+        tell_outcome(&outcome);
         if self.arguments.global.output == Output::Text {
             // A terminal that has gone does not end a bounce half-way.
             let told = say(&report::outcome_text(&outcome, colour(self.arguments)));

@@ -29,6 +29,7 @@ use crate::adapters::system_log::{self, Sink};
 use crate::controls::{Control, ControlName, catalogue};
 use crate::daemon::{self, DaemonError};
 use crate::domain::Fact;
+use crate::events::tell;
 use crate::journal::JournalState;
 use crate::plan::select_for;
 use crate::reconcile::{self, Intent, Looked};
@@ -181,7 +182,17 @@ fn validate(arguments: &Arguments) -> Result<ExitClass, CliError> {
 
 fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
     setup::require_root()?;
-    serve(arguments, log).map_err(|error| {
+    let in_journal = system_log::init(Sink::Auto, log)?;
+    serve(arguments).map_err(|error| {
+        // At a terminal the words on standard error are enough.
+        if in_journal {
+            tell!(
+                NOT_STARTED,
+                [],
+                "Holdfast cannot start: {}",
+                error.to_string().lines().next().unwrap_or_default()
+            );
+        }
         // Another daemon sees to what is out.
         if matches!(error, CliError::Daemon(DaemonError::Another(_))) {
             return error;
@@ -190,10 +201,9 @@ fn run_daemon(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, Cli
     })
 }
 
-fn serve(arguments: &Arguments, log: Option<&str>) -> Result<ExitClass, CliError> {
+fn serve(arguments: &Arguments) -> Result<ExitClass, CliError> {
     let setup = Setup::new(&arguments.global)?;
     encryption::no_core_dumps()?;
-    system_log::init(Sink::Auto, log)?;
     daemon::run(&setup.node, setup.settings.clone(), &|| setup.reload())?;
     Ok(ExitClass::Compliant)
 }
@@ -279,13 +289,20 @@ fn say(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// What is shown of the log of a command that changes the node: what the command itself does not say.
+/// What a command that changes the node tells the journal: what it does, too.
+const CHANGES: &str = "warn,holdfast=info,kube_client=off";
+/// What is shown of it where there is no journal: what the command itself does not say.
 const WARNINGS: &str = "warn,kube_client=off";
 
-/// What is warned of in a command reaches the journal, as that of the daemon does; where there is none, standard error.
+/// What a command changes, and warns of, reaches the journal, as that of the daemon does; where there is none, warnings go to standard error.
 fn warn_in_journal() {
+    let filter = if system_log::has_journal() {
+        CHANGES
+    } else {
+        WARNINGS
+    };
     // One that is set up already is as good.
-    drop(system_log::init(Sink::Journal, Some(WARNINGS)));
+    drop(system_log::init(Sink::Journal, Some(filter)));
 }
 
 /// Tells standard error. When that is gone too, the exit code remains, and what is in flight is brought to its end.

@@ -4,8 +4,8 @@ use super::setup::{self, CliError};
 use super::{complain, locked, say, warn_in_journal};
 use crate::adapters::Node;
 use crate::adapters::journal_store::JournalStore;
-use crate::adapters::lock::Held;
-use crate::apply::out;
+use crate::adapters::lock::{Held, LockError};
+use crate::apply::out::{self, Trouble};
 use crate::events::tell;
 use crate::journal::JournalState;
 use crate::report::ExitClass;
@@ -15,7 +15,14 @@ pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     setup::require_root()?;
     warn_in_journal();
     let node = setup::node_at_last()?;
-    let held = locked::hold(&node)?;
+    let held = match locked::hold(&node) {
+        // After a daemon that has ended: who holds it brings its own change to its end, and that of the daemon.
+        Err(busy @ CliError::Lock(LockError::Busy { .. })) if quiet => {
+            complain(&format!("holdfast: {busy}"));
+            return Ok(ExitClass::Compliant);
+        }
+        held => held?,
+    };
     let recovered = out::recover(&node, &held);
     let troubles = out::troubles(&node);
     if recovered.is_empty() && troubles.is_empty() && !quiet {
@@ -24,16 +31,22 @@ pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     let mut class = ExitClass::Compliant;
     for trouble in troubles {
         complain(&format!("holdfast: {trouble}"));
-        class = ExitClass::Failed;
+        // What is gone may be meant to be: a component that moved out of the static pods, a node that was reset.
+        if let Trouble::Taken { path, .. } | Trouble::Unknown { path, .. } = &trouble {
+            tell!(NOT_RECOVERED, [path = path.as_str()], "{trouble}");
+            class = ExitClass::Failed;
+        }
     }
     for one in recovered {
-        tell!(RECOVERED, [path = one.path.as_str()], "{one}");
+        let path = one.path.as_str();
         if one.result.is_ok() {
+            tell!(RECOVERED, [path = path], "{one}");
             // To the journal, where the unit's output goes, it was told.
             if !quiet {
                 say(&format!("{one}.\n"))?;
             }
         } else {
+            tell!(NOT_RECOVERED, [path = path], "{one}");
             complain(&format!("holdfast: {one}"));
             class = ExitClass::Failed;
         }

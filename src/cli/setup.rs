@@ -260,8 +260,32 @@ fn settings(node: &Node, named: Option<&Path>) -> Result<Settings, CliError> {
             })?
         }
     };
+    if let Some(path) = config
+        .metrics
+        .textfile
+        .as_ref()
+        .filter(|path| is_guarded(&config, path))
+    {
+        let why = format!(
+            "{shown}: metrics.textfile: {path} lies in a folder that Holdfast watches, and each writing would ask for the next look: name another one"
+        );
+        return Err(CliError::Config(why));
+    }
     let selected = select(&config).map_err(|error| CliError::Config(format!("{shown}: {error}")))?;
     Ok(Settings { config, selected })
+}
+
+/// True for a file right in a folder that is watched on every node.
+fn is_guarded(config: &Config, path: &NodePath) -> bool {
+    let layout = Layout::of(&config.paths);
+    let own = [&layout.config, &layout.pause].map(NodePath::parent);
+    let folders = [layout.manifests, layout.kubernetes, layout.pki, layout.kubelet].map(Some);
+    path.parent().is_some_and(|folder| {
+        own.into_iter()
+            .chain(folders)
+            .flatten()
+            .any(|guarded| guarded == folder)
+    })
 }
 
 fn read_named(path: &Path) -> Result<(String, Fact<crate::adapters::files::Content>), CliError> {

@@ -22,6 +22,7 @@ pub(super) struct Meter<'a> {
     node: &'a Node,
     /// The lock of the only daemon: nobody else writes the file, and it is written while another Holdfast changes the node, too.
     only_one: &'a Held,
+    started: jiff::Timestamp,
     counted: Counted,
     reload_refused: bool,
     found: Option<Found>,
@@ -37,6 +38,7 @@ impl<'a> Meter<'a> {
         Self {
             node,
             only_one,
+            started: node.clock.now().wall,
             counted: Counted::default(),
             reload_refused: false,
             found: None,
@@ -81,6 +83,11 @@ impl<'a> Meter<'a> {
         self.counted.failed_passes += 1;
     }
 
+    /// Makes the next writing one that is made.
+    pub(super) const fn forget_writing(&mut self) {
+        self.tried_at_ms = None;
+    }
+
     /// Writes the metrics, unless the next pass follows soon and what was written is fresh: why that could not be done.
     pub(super) fn write(
         &mut self,
@@ -102,11 +109,13 @@ impl<'a> Meter<'a> {
     /// One that is written no more must not be taken for a daemon that has died.
     fn remove_former(&mut self, config: &Config) -> Result<(), String> {
         let wanted = config.metrics.textfile.as_ref();
-        let former = self.written.take_if(|former| Some(&*former) != wanted);
-        former.map_or(Ok(()), |former| {
-            let removed = self.node.files.remove_own(self.only_one, &former);
-            removed.map_err(|error| error.to_string())
-        })
+        let Some(former) = self.written.as_ref().filter(|former| Some(*former) != wanted) else {
+            return Ok(());
+        };
+        let removed = self.node.files.remove_own(self.only_one, former);
+        removed.map_err(|error| error.to_string())?;
+        self.written = None;
+        Ok(())
     }
 
     fn write_now(
@@ -137,6 +146,7 @@ impl<'a> Meter<'a> {
         let out = out::lying_out(self.node);
         Measured {
             written: now,
+            started: self.started,
             mode: config.mode,
             full_pass: config.full_pass,
             reload_refused: self.reload_refused,

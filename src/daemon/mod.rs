@@ -21,7 +21,7 @@ use crate::domain::{Component, Digest, Fact, NodePath};
 use crate::events::tell;
 use crate::journal::JournalState;
 use crate::plan::{Selected, Verdict, always_written};
-use crate::reconcile::{Intent, Looked, Passed, pass, paused, recover};
+use crate::reconcile::{Intent, Looked, Passed, PutBack, pass, paused, recover};
 use crate::rotate::{LEFT_FREE, RotateError, status};
 use encryption::{Keeper, Situation};
 use meter::Meter;
@@ -63,6 +63,8 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 const _: () = assert!(LOCK_POLL.as_millis() < LEFT_FREE.as_millis());
 /// Between two passes of an ending daemon.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// A kubelet that has not run for so long is not being restarted: what waits for it has no end while the machine goes down.
+const KUBELET_GONE_MS: u64 = 15_000;
 /// After a pass that failed the next one is made this soon: a change may be in flight.
 const TROUBLE_POLL: Duration = Duration::from_secs(2);
 
@@ -116,6 +118,7 @@ pub fn run(
         keeper,
         of_keeper,
         awaiting: false,
+        no_kubelet_since: None,
         meter: Meter::new(node, &only_one),
     };
     tell!(
@@ -141,6 +144,17 @@ pub fn run(
     Ok(())
 }
 
+/// How a pass left the change in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// There is none, or it takes an operator.
+    Ended,
+    /// It is carried on, as far as is known.
+    On,
+    /// It cannot be carried on: there is no journal to do it by.
+    Lost,
+}
+
 struct Daemon<'a> {
     node: &'a Node,
     settings: Settings,
@@ -159,6 +173,8 @@ struct Daemon<'a> {
     of_keeper: Vec<NodePath>,
     /// True while there has been no control plane on this host yet.
     awaiting: bool,
+    /// Since when the kubelet has not run.
+    no_kubelet_since: Option<u64>,
     meter: Meter<'a>,
 }
 
@@ -219,11 +235,11 @@ impl Daemon<'_> {
         tell_systemd(systemd::ready("the configuration was read again"));
     }
 
-    /// Makes a pass if one is due; `finishing`: only the change in flight is carried on. True while one is in flight.
-    fn pass_if_due(&mut self, finishing: bool) -> bool {
+    /// Makes a pass if one is due; `finishing`: only the change in flight is carried on.
+    fn pass_if_due(&mut self, finishing: bool) -> Went {
         let began = self.now();
         if began < self.pace.due() {
-            return false;
+            return Went::Ended;
         }
         let passed = self.pass(began, finishing);
         let (news, look_again) = match &passed {
@@ -244,16 +260,22 @@ impl Daemon<'_> {
             self.ready = true;
             tell_systemd(systemd::ready("the first pass is made"));
         }
-        if let Ok(Some(passed)) = &passed {
-            let status = if self.awaiting {
-                "waits: there is no control plane on this host yet".to_owned()
-            } else {
-                status(&self.settings, passed)
-            };
+        let status = match &passed {
+            Ok(Some(_)) if self.awaiting => {
+                Some("waits: there is no control plane on this host yet".to_owned())
+            }
+            Ok(Some(passed)) => Some(status(&self.settings, passed)),
+            Ok(None) => None,
+            Err(error) => Some(format!("NOTHING IS CHANGED: {error}")),
+        };
+        if let Some(status) = status {
             tell_systemd(systemd::status(&status));
         }
-        // What could not be told goes on: `finish` has its own limit.
-        passed.map_or(true, |passed| passed.is_none_or(|passed| passed.goes_on))
+        match passed {
+            Ok(Some(passed)) if !passed.goes_on => Went::Ended,
+            Ok(_) => Went::On,
+            Err(_) => Went::Lost,
+        }
     }
 
     fn write_metrics(&mut self) {
@@ -272,9 +294,9 @@ impl Daemon<'_> {
         let passed = self.pass_under(&held, began, finishing);
         if passed.is_err() {
             // Without a journal nothing can be carried on, so what is out comes back.
-            for recovered in out::recover(self.node, &held) {
-                tell!(RECOVERED, [path = recovered.path.as_str()], "{recovered}");
-            }
+            let recovered = out::recover(self.node, &held);
+            let recovered: Vec<PutBack> = recovered.iter().map(PutBack::from).collect();
+            self.news.tell_recovered(&recovered);
         }
         passed.map(Some)
     }
@@ -353,28 +375,63 @@ impl Daemon<'_> {
                     .insert(outcome.change, (began + RETRY_MS, why.clone()));
             }
         }
-        for (path, recovered) in &passed.recovered {
-            tell!(RECOVERED, [path = path.as_str()], "{recovered}");
-        }
+        self.news.tell_recovered(&passed.recovered);
+        self.no_kubelet_since = match passed.looked.observation.kubelet.process {
+            Fact::Absent => self.no_kubelet_since.or(Some(began)),
+            Fact::Known(_) | Fact::Unknown(_) => None,
+        };
         let trouble = self.renew_watches(Some(&passed.looked));
         self.news.tell_trouble(trouble);
         self.news.tell_outcomes(&passed.outcomes) || passed.found_news
     }
 
     /// Brings the change in flight to its end: the node is not left with a change that nobody watches. What has no end within
-    /// any deadline is left to the next start, which the journal tells of it.
+    /// any deadline, or none while the machine goes down, is left to the next start, which the journal tells of it.
     fn finish(&mut self, wakeups: &mut Wakeups) {
         tell_systemd(systemd::stopping("ending"));
         let deadline = self.settings.config.disruption.deadline;
         let limit = self.now() + u64::try_from((4 * deadline).as_millis()).unwrap_or(u64::MAX / 2);
         self.pace.look_now();
-        while self.pass_if_due(true) && self.now() < limit {
+        loop {
+            let went = self.pass_if_due(true);
+            if went == Went::Ended {
+                break;
+            }
+            if let Some(why) = self.why_early(went, limit) {
+                let what = format!("a change is left as it is until the next start: {why}");
+                tell!(
+                    ENDED_EARLY,
+                    [path = self.node.layout.manifests.as_str()],
+                    "{what}"
+                );
+                break;
+            }
             tell_systemd(systemd::extend_timeout(STOP_EXTENSION));
             tell_systemd(systemd::watchdog());
             // A second request to end does not change that: what is in flight ends within its deadline.
             let _: Wake = wakeups.wait(self.until_due().max(LEAST_WAIT));
             self.pace.look_now();
         }
+        // What reads the metrics from now on reads how it ended.
+        self.meter.forget_writing();
+        self.write_metrics();
+    }
+
+    /// Why the daemon ends although a change may be in flight.
+    fn why_early(&self, went: Went, limit: u64) -> Option<&'static str> {
+        let now = self.now();
+        if now >= limit {
+            return Some("it has taken longer than any deadline");
+        }
+        if !out::lying_out(self.node).is_empty() {
+            return None;
+        }
+        if went == Went::Lost {
+            return Some("the journal cannot be used, and no manifest is out of its folder");
+        }
+        let is_gone = |since: u64| now.saturating_sub(since) >= KUBELET_GONE_MS;
+        let is_gone = self.no_kubelet_since.is_some_and(is_gone);
+        is_gone.then_some("the kubelet does not run, and no manifest is out of its folder")
     }
 }
 

@@ -2,57 +2,71 @@
 //!
 //! What each event means, and how soon it needs somebody, is in [`crate::events`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::apply::{Outcome, Result};
-use crate::domain::ControlId;
+use crate::apply::{Outcome, tell_outcome};
+use crate::domain::{ControlId, Digest, NodePath};
 use crate::events::tell;
-use crate::journal::Fault;
 use crate::plan::{Verdict, Withheld};
-use crate::reconcile::Looked;
+use crate::reconcile::{Looked, PutBack};
+
+/// What a control says of one object.
+type About = (ControlId, String);
 
 /// What was told already.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    findings: BTreeMap<(ControlId, String), String>,
-    withheld: BTreeMap<String, String>,
+    findings: BTreeMap<About, String>,
+    /// What was judged at the last look, whatever came of it.
+    judged: BTreeSet<About>,
+    last_look: Option<jiff::Timestamp>,
+    /// The kinds of reasons for which each object is held back.
+    withheld: BTreeMap<String, BTreeSet<String>>,
     paused: Option<String>,
     warnings: Vec<String>,
     trouble: Option<String>,
     unwritten: Option<String>,
-    waiting: Option<String>,
-    last_look: Option<jiff::Timestamp>,
+    /// What each change waits for, is stuck at, or failed at.
+    lasting: BTreeMap<Digest, String>,
+    /// What could not be put back, and why.
+    out: BTreeMap<NodePath, String>,
 }
+
+/// So many changes that wait or fail are remembered: what others do to a node makes as many as they like.
+const MOST_LASTING: usize = 256;
 
 impl News {
     /// Tells what a look at the node found and was not told before, before anything is done about it. True when there was any.
     pub(super) fn tell_findings(&mut self, looked: &Looked, now: jiff::Timestamp) -> bool {
-        let mut found = BTreeMap::new();
+        let (mut found, mut judged, mut holds) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         for finding in &looked.findings {
-            let heavy = finding
-                .evidence
-                .iter()
-                .filter(|piece| piece.verdict >= Verdict::Unknown);
-            for piece in heavy {
-                let text = format!("{}: {}", piece.verdict.name(), essence(&piece.actual));
-                // Of one object several things may be wrong.
-                let told: &mut String = found
-                    .entry((finding.id().clone(), piece.object.clone()))
-                    .or_default();
-                if !told.is_empty() {
-                    told.push_str("; ");
+            for piece in &finding.evidence {
+                let about = (finding.id().clone(), piece.object.clone());
+                judged.insert(about.clone());
+                if piece.verdict == Verdict::Pass {
+                    holds.insert(about);
+                } else if piece.verdict >= Verdict::Unknown {
+                    // Of one object several things may be wrong.
+                    let told: &mut String = found.entry(about).or_default();
+                    if !told.is_empty() {
+                        told.push_str("; ");
+                    }
+                    told.push_str(&format!("{}: {}", piece.verdict.name(), essence(&piece.actual)));
                 }
-                told.push_str(&text);
             }
         }
         let news = found != self.findings;
-        for ((control, object), text) in &found {
-            if self.findings.get(&(control.clone(), object.clone())) != Some(text) {
-                self.tell_finding(looked, control, object);
+        for (about, text) in &found {
+            if self.findings.get(about) != Some(text) {
+                self.tell_finding(looked, about);
             }
         }
-        let gone = self.findings.keys().filter(|key| !found.contains_key(*key));
-        for (control, object) in gone {
+        // What is no longer there, no longer judged or accepted does not hold for that.
+        let mended = self
+            .findings
+            .keys()
+            .filter(|about| !found.contains_key(*about) && holds.contains(*about));
+        for (control, object) in mended {
             tell!(
                 HOLDS_AGAIN,
                 [
@@ -63,12 +77,13 @@ impl News {
                 "{control} holds again: {object}"
             );
         }
-        self.findings = found;
+        (self.findings, self.judged) = (found, judged);
         self.last_look = Some(now);
         self.tell_circumstances(looked) || news
     }
 
-    fn tell_finding(&self, looked: &Looked, control: &ControlId, object: &str) {
+    fn tell_finding(&self, looked: &Looked, about: &About) {
+        let (control, object) = (&about.0, about.1.as_str());
         let Some(finding) = looked.findings.iter().find(|finding| finding.id() == control) else {
             return;
         };
@@ -91,10 +106,13 @@ impl News {
                 );
                 continue;
             }
-            let since = self.last_look.map_or_else(
-                || "it was so when Holdfast started".to_owned(),
-                |at| format!("it was otherwise at the last look, {at:.0}"),
-            );
+            let since = match self.last_look {
+                None => "it was so when Holdfast started".to_owned(),
+                Some(at) if self.judged.contains(about) => {
+                    format!("it was otherwise at the last look, {at:.0}")
+                }
+                Some(_) => "it was not judged before".to_owned(),
+            };
             tell!(
                 DRIFT,
                 [
@@ -117,20 +135,24 @@ impl News {
             self.paused.clone_from(&looked.paused);
             news = true;
         }
-        for warning in looked
+        // That a time has grown is no news.
+        let warnings: Vec<String> = looked
             .plan
             .warnings
             .iter()
-            .filter(|warning| !self.warnings.contains(warning))
-        {
-            tell!(CIRCUMSTANCE, [], "{warning}");
+            .map(|warning| without_numbers(warning))
+            .collect();
+        for (warning, essence) in looked.plan.warnings.iter().zip(&warnings) {
+            if !self.warnings.contains(essence) {
+                tell!(CIRCUMSTANCE, [], "{warning}");
+            }
         }
-        self.warnings.clone_from(&looked.plan.warnings);
+        self.warnings = warnings;
         for manifest in looked.plan.baseline.iter().flatten() {
             tell!(
                 BASELINE,
                 [object = manifest.name.as_str()],
-                "{} was in the manifests folder at the first start (sha256 {}); it is known from now on",
+                "{} was in the manifests folder when Holdfast first saw a control plane (sha256 {}); it is known from now on",
                 manifest.name,
                 manifest.digest.short()
             );
@@ -141,16 +163,23 @@ impl News {
 
     /// What is held back for a reason that an operator or time can end; audit and report-only controls have had their word.
     fn tell_withheld(&mut self, withheld: &[Withheld]) -> bool {
-        let mut told = BTreeMap::new();
-        for held in withheld.iter().filter(|held| held.reason.is_news()) {
-            let kind = held.reason.kind();
-            let key = format!("{}\0{kind}", held.object);
-            if !self.withheld.contains_key(&key) {
-                tell_held_back(held);
+        let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut news = false;
+        for held in withheld {
+            let former = self.withheld.get(&held.object);
+            let kinds = told.entry(held.object.clone()).or_default();
+            if held.reason.is_news() {
+                let kind = held.reason.kind();
+                if former.is_none_or(|former| !former.contains(kind)) {
+                    tell_held_back(held);
+                    news = true;
+                }
+                kinds.insert(kind.to_owned());
+            } else {
+                // What is held back for a moment is held back for the same as before when that is over.
+                kinds.extend(former.into_iter().flatten().cloned());
             }
-            told.insert(key, kind.to_owned());
         }
-        let news = told.keys().any(|key| !self.withheld.contains_key(key));
         self.withheld = told;
         news
     }
@@ -159,14 +188,35 @@ impl News {
     pub(super) fn tell_outcomes(&mut self, outcomes: &[Outcome]) -> bool {
         let mut news = false;
         for outcome in outcomes {
-            let waiting = outcome.awaited().cloned();
-            if waiting.is_none() || waiting != self.waiting {
+            let lasts = outcome.lasts().cloned();
+            let former = self.lasting.remove(&outcome.change);
+            if lasts.is_none() || lasts != former {
                 tell_outcome(outcome);
                 news = true;
             }
-            self.waiting = waiting;
+            if self.lasting.len() >= MOST_LASTING {
+                self.lasting.clear();
+            }
+            self.lasting.extend(lasts.map(|why| (outcome.change, why)));
         }
         news
+    }
+
+    /// Tells which manifests were found out of their folder: each that is back, and once each that is not.
+    pub(super) fn tell_recovered(&mut self, recovered: &[PutBack]) {
+        let mut out = BTreeMap::new();
+        for one in recovered {
+            let path = one.path.as_str();
+            if one.done {
+                tell!(RECOVERED, [path = path], "{}", one.told);
+            } else {
+                if self.out.get(&one.path) != Some(&one.told) && !out.contains_key(&one.path) {
+                    tell!(NOT_RECOVERED, [path = path], "{}", one.told);
+                }
+                out.insert(one.path.clone(), one.told.clone());
+            }
+        }
+        self.out = out;
     }
 
     /// Tells a trouble once, until it is another or gone.
@@ -216,6 +266,10 @@ fn tell_held_back(held: &Withheld) {
     }
 }
 
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// The file that an object is, if it is one.
 fn path_of(object: &str) -> Option<&str> {
     object.starts_with('/').then_some(object)
@@ -224,79 +278,4 @@ fn path_of(object: &str) -> Option<&str> {
 /// What was found, without what the process that is about to go still has: that is no other drift.
 fn essence(actual: &str) -> &str {
     actual.split("; of the running process").next().unwrap_or(actual)
-}
-
-fn tell_outcome(outcome: &Outcome) {
-    let controls: Vec<&str> = outcome.controls.iter().map(ControlId::as_str).collect();
-    let controls = controls.join(" ");
-    let (control, path) = (controls.as_str(), outcome.path.as_str());
-    let text = in_words(outcome, control);
-    match &outcome.result {
-        Result::Made | Result::Begun => tell!(CHANGED, [control = control, path = path], "{text}"),
-        Result::Waiting { .. } => tell!(WAITING, [control = control, path = path], "{text}"),
-        Result::PutBack { .. } | Result::Refused { .. } => {
-            tell!(REFUSED, [control = control, path = path], "{text}");
-        }
-        Result::Abandoned { .. } => tell!(GIVEN_UP, [control = control, path = path], "{text}"),
-        Result::Stuck { .. } | Result::Failed { .. } => {
-            tell!(FAILED, [control = control, path = path], "{text}");
-        }
-    }
-}
-
-/// What came of a change, and the controls that it serves.
-fn in_words(outcome: &Outcome, controls: &str) -> String {
-    let what = &outcome.what;
-    // A bounce that was asked for serves no control.
-    let (done, served) = if controls.is_empty() {
-        ("done", String::new())
-    } else {
-        ("mended", format!(" ({controls})"))
-    };
-    match &outcome.result {
-        Result::Made => format!("{done}: {what}{served}"),
-        Result::Begun => format!("begun: {what}{served}"),
-        Result::Waiting { why } => format!("waiting for {why}"),
-        Result::PutBack { fault } => {
-            let why = fault.as_ref().map_or_else(String::new, told);
-            format!("undoing: {what}: the former content is back in place. {why}")
-        }
-        Result::Refused {
-            fault,
-            recovered: true,
-            ..
-        } => {
-            let why = told(fault);
-            format!(
-                "refused by the node: {what}. It is healthy again with its former content, and this is not tried again until its inputs \
-                 change. {why}"
-            )
-        }
-        Result::Refused {
-            fault,
-            recovered: false,
-            by_hand,
-        } => {
-            let (why, by_hand) = (told(fault), by_hand.as_deref().unwrap_or_default());
-            format!(
-                "refused by the node: {what}. Its former content is in place, but it is NOT healthy again. {why} By hand:\n{by_hand}"
-            )
-        }
-        Result::Abandoned { why } => format!("given up: {what}: {why}"),
-        Result::Stuck { why } => format!("stuck: {what}: {why}"),
-        Result::Failed { why } => format!("failed: {what}: {why}"),
-    }
-}
-
-/// A fault in words: why, the flag, the last words.
-fn told(fault: &Fault) -> String {
-    let flag = fault.flag.as_ref().map_or_else(String::new, |flag| {
-        format!(" At fault: {}={}.", flag.name, flag.value)
-    });
-    let words = if fault.last_words.is_empty() {
-        String::new()
-    } else {
-        format!(" Its last words: {}", fault.last_words.join(" | "))
-    };
-    format!("{}.{flag}{words}", fault.why)
 }

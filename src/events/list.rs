@@ -54,9 +54,9 @@ events! {
     /// The new configuration is refused.
     RELOAD_REFUSED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b13", "reload-refused", Err, NONE,
         "The new configuration is refused, and the old one stays",
-        "Holdfast was asked to read its configuration again, and cannot use what is there. It goes on with the former one; at its next \
-         start it would not start.",
-        "Mend /etc/holdfast/config.yaml at the line that the message names, try it with `holdfast validate`, then `systemctl reload holdfast`.";
+        "Holdfast was asked to read its configuration again, and cannot use what is there. It goes on with the former one.",
+        "If the message names a line, mend /etc/holdfast/config.yaml there, try it with `holdfast validate`, then `systemctl reload holdfast`: \
+         with such a file it would not start again. Other `paths` take a restart: `systemctl restart holdfast`.";
     /// The daemon could not do its work.
     TROUBLE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0b", "trouble", Err, OF_FILE,
         "Holdfast cannot do its work",
@@ -65,16 +65,15 @@ events! {
         "See to what the message names. It is told once, and again when it changes.";
     /// Something that is worth knowing stands against full work.
     CIRCUMSTANCE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b14", "circumstance", Warning, NONE,
-        "Something keeps Holdfast from part of its work",
-        "What the message names keeps Holdfast from mending, proving or keeping a part of what it is set to. The rest goes on.",
-        "See to what the message names; `holdfast plan` shows what is held back by it.";
+        "Something unusual stands beside the work of Holdfast",
+        "Holdfast goes on in spite of what the message names, and somebody should know that it does: a kubeadm that has run for so long that it is no \
+         longer waited for.",
+        "See whether what the message names is meant to be so, and end it if it is not.";
     /// A manifest that was out came back.
-    RECOVERED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b15", "recovered", Err, OF_FILE,
-        "A static pod manifest was out of its folder",
-        "Holdfast, or the machine, was stopped in the middle of a restart of a component. The message says where the manifest lay and whether it is \
-         back; the kubelet starts the component within 20 s of that.",
-        "See that the component is healthy: `kubectl get --raw /readyz`. If the manifest could not be put back, do what the message says, \
-         then `holdfast recover`.";
+    RECOVERED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b15", "recovered", Warning, OF_FILE,
+        "A static pod manifest was out of its folder, and is back",
+        "Holdfast, or the machine, was stopped in the middle of a restart of a component. The kubelet starts the component within 20 s.",
+        "See that the component is healthy: `kubectl get --raw /readyz`.";
     /// Holdfast was paused.
     PAUSED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b08", "paused", Warning, NONE,
         "Holdfast is paused, and changes nothing",
@@ -89,7 +88,7 @@ events! {
     /// A manifest was there at the first start.
     BASELINE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b09", "baseline", Notice, OF_OBJECT,
         "A manifest is known from now on",
-        "It lay in the manifests folder at the first start of Holdfast, which takes it for the operator's. What comes later and is not named in \
+        "It lay in the manifests folder when Holdfast first saw a control plane on this node, which takes it for the operator's. What comes later and is not named in \
          `manifests.known` is a drift of X-FILE-02.",
         "See that it belongs there: the kubelet runs it as root, without asking the API server.";
     /// A control does not hold.
@@ -102,7 +101,7 @@ events! {
     /// A control holds again.
     HOLDS_AGAIN = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b02", "holds-again", Info, OF_CONTROL,
         "A control holds again",
-        "What was told as a drift, or as unknown, is so no longer, by whomever it was mended.",
+        "What was told as a drift, or as unknown, was looked at again and holds, by whomever it was mended.",
         "Nothing.";
     /// A fact could not be had.
     UNKNOWN = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b03", "unknown", Warning, OF_CONTROL,
@@ -117,7 +116,7 @@ events! {
     /// A mend waits.
     HELD_BACK_FOR_NOW = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b17", "held-back-for-now", Info, OF_CONTROL,
         "A drift is mended later",
-        "Time alone ends what stands against it: another change is in flight, kubeadm runs, the disruption window is closed.",
+        "Time alone ends what stands against it: kubeadm runs, a component is not healthy at the moment, the disruption window is closed.",
         "Nothing.";
     /// A change was made.
     CHANGED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b04", "changed", Notice, OF_CHANGE,
@@ -140,7 +139,7 @@ events! {
     FAILED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b06", "failed", Err, OF_CHANGE,
         "A change could not be made, or is stuck",
         "The system refused a step, or the node is in neither the former nor the new state. The journal of Holdfast knows how far it came, and it is tried \
-         again every minute.",
+         again. It is told once, and again when it fails otherwise.",
         "See to what the message names: a full or read-only disk, an immutable file, a kubelet that does not run.";
     /// A change was given up.
     GIVEN_UP = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b19", "given-up", Info, OF_CHANGE,
@@ -254,4 +253,20 @@ events! {
         "Retired keys were removed for good",
         "The operator asked for it, and no stored value was under them. Snapshots of etcd from before their retirement cannot be read without them.",
         "Nothing.";
+    /// A manifest is out and could not be put back.
+    NOT_RECOVERED = "d0383f375c0e4a89b4e0b3fb046797e6", "not-recovered", Err, OF_FILE,
+        "A static pod manifest is out of its folder and could not be put back",
+        "The kubelet does not run the component. Holdfast tries again with each pass.",
+        "At once: do what the message says under `by hand`, then `holdfast recover`.";
+    /// The daemon did not start.
+    NOT_STARTED = "b6f9613af987413a986589f108679124", "not-started", Err, NONE,
+        "Holdfast cannot start",
+        "Nothing watches this node. The message says what stands against it: for the configuration with its line and column.",
+        "See to what the message names (`holdfast validate` tries a configuration), then `systemctl start holdfast`.";
+    /// The daemon ended with a change in flight.
+    ENDED_EARLY = "1b59a0f95ab8463db3edb143d6561e40", "ended-early", Warning, OF_FILE,
+        "Holdfast has ended before a change did",
+        "No manifest is out of its folder, and the change could not be brought to its end: the kubelet does not run, the journal cannot be used, or it took \
+         too long. The next start carries it on.",
+        "Nothing, if the machine goes down. Else start Holdfast again, and see what it tells.";
 }

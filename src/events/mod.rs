@@ -8,6 +8,8 @@ mod list;
 
 use tracing::Level;
 
+pub(crate) use crate::report::printable;
+
 pub use list::*;
 
 /// What a reader of the system log can find an event by, beside its `MESSAGE_ID`.
@@ -124,18 +126,38 @@ impl Event {
 }
 
 /// Tells the system log of an event: `tell!(DRIFT, [control = "CIS-1.2.1", path = some_or_none], "text {and} arguments")`. The priority is
-/// the event's own, and each field is one of [`Field`], so nothing else reaches the journal.
+/// the event's own, and each field is one of [`Field`], so nothing else reaches the journal. What a terminal or a line of a log would not bear is
+/// shown by its code: a text may hold what others wrote, the subject of a certificate or the name of a file.
 macro_rules! tell {
     ($event:ident, [$($field:ident = $value:expr),* $(,)?], $($text:tt)+) => {
         ::tracing::event!(
             $crate::events::$event.level(),
             MESSAGE_ID = $crate::events::$event.id,
-            $(holdfast.$field = $value,)*
-            $($text)+
+            $(holdfast.$field = $crate::events::Shown::shown($value),)*
+            "{}",
+            $crate::events::printable(&format!($($text)+))
         )
     };
 }
 pub(crate) use tell;
+
+/// The value of a field; nothing, where there is none.
+pub(crate) trait Shown {
+    /// As it may stand in a log.
+    fn shown(self) -> Option<String>;
+}
+
+impl Shown for &str {
+    fn shown(self) -> Option<String> {
+        Some(printable(self))
+    }
+}
+
+impl Shown for Option<&str> {
+    fn shown(self) -> Option<String> {
+        self.map(printable)
+    }
+}
 
 /// The message catalog for `journalctl -x` (<https://systemd.io/CATALOG/>).
 #[must_use]
@@ -164,7 +186,8 @@ pub fn table() -> String {
     let mut text = String::from(
         "# Events\n\n\
          What the daemon and the commands that change a node tell the system log. `journalctl -u holdfast` shows the daemon's,\n\
-         `journalctl -t holdfast` all of them, `journalctl -x` explains each, and `journalctl MESSAGE_ID=...` finds one kind.\n\n\
+         `journalctl -t holdfast` all of them, `journalctl -x` explains each, and `journalctl MESSAGE_ID=...` finds one kind. A field\n\
+         with several controls is found by `journalctl -t holdfast -g CIS-1.2.15`.\n\n\
          | event | priority | MESSAGE_ID | fields | what has happened | what to do |\n|---|---|---|---|---|---|\n",
     );
     for event in ALL {

@@ -165,7 +165,10 @@ mod tests {
             let json = json.replace(ours, theirs);
             let line = format!("{} {json}", Digest::of(json.as_bytes()).short());
             let record = named.to_owned();
-            assert_eq!(decode([line.as_str()]), Err(JournalError::Newer { line: 1, record }));
+            assert_eq!(
+                decode([line.as_str()]),
+                Err(JournalError::Newer { line: 1, record })
+            );
         }
     }
 }

@@ -122,7 +122,10 @@ pub fn build(
     plan.withheld.append(&mut draft.withheld);
     plan.warnings = restart::warnings(observation);
     plan.in_flight = in_flight.map(|begun| next_step(begun, observation, limits, &circumstances.now));
-    plan.baseline = baseline(observation, circumstances.journal);
+    // What is being written is not yet what it will be.
+    if !circumstances.settling && !restart::is_being_set_up(observation) {
+        plan.baseline = baseline(observation, circumstances.journal);
+    }
     plan
 }
 

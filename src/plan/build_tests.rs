@@ -363,6 +363,15 @@ fn what_lay_in_the_folder_at_the_first_start_is_known_from_then_on() {
         digest,
     }];
     assert_eq!(first.plan(&[], &observation).baseline, Some(known));
+    let settling = Case {
+        settling: true,
+        ..first
+    };
+    assert_eq!(
+        settling.plan(&[], &observation).baseline,
+        None,
+        "it is being written"
+    );
     assert_eq!(Case::default().plan(&[], &observation).baseline, None);
 }
 

@@ -71,6 +71,11 @@ pub(super) fn why_no_quarantine(
         .or_else(|| kubelet_starts(observation))
 }
 
+/// True while kubeadm runs, or may.
+pub(super) fn is_being_set_up(observation: &Observation) -> bool {
+    kubeadm_runs(observation).is_some()
+}
+
 /// What an operator should know although nothing is held back for it.
 pub(super) fn warnings(observation: &Observation) -> Vec<String> {
     let long = observation

@@ -22,6 +22,8 @@ pub use families::families;
 pub struct Measured {
     /// When this is written.
     pub written: jiff::Timestamp,
+    /// When the daemon started.
+    pub started: jiff::Timestamp,
     /// What is done about drift without being asked.
     pub mode: Action,
     /// The longest time between two passes.

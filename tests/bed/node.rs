@@ -77,7 +77,15 @@ impl Node {
 
     /// Ends the node at once, as a power cut does (what it had written stays written), and boots it again.
     pub fn cut_and_boot(&self) {
+        self.cut();
+        self.boot();
+    }
+
+    pub fn cut(&self) {
         must(bed(&["cut"]));
+    }
+
+    pub fn boot(&self) {
         must(bed(&["boot"]));
     }
 

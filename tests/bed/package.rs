@@ -22,14 +22,20 @@ const SOURCES: [&str; 8] = [
 pub fn deb() -> PathBuf {
     let program = Path::new(PROGRAM);
     let profile = program.parent().and_then(Path::file_name).expect("a profile");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package").join(profile);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("package")
+        .join(profile);
     std::fs::create_dir_all(&folder).expect("a folder");
     // The packer has one working folder, and tests run beside each other.
     let lock = File::create(folder.parent().expect("a parent").join("lock")).expect("a lock");
     lock.lock().expect("it is locked");
     let deb = folder.join("holdfast.deb");
     let sources = SOURCES.map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
-    let newest = sources.iter().map(|path| newest(path)).chain([changed(program)]).max();
+    let newest = sources
+        .iter()
+        .map(|path| newest(path))
+        .chain([changed(program)])
+        .max();
     if newest >= deb.exists().then(|| changed(&deb)) {
         pack(program, &folder, &deb);
     }
@@ -68,7 +74,9 @@ fn changed(path: &Path) -> SystemTime {
 
 /// When the newest file of a tree was changed.
 fn newest(path: &Path) -> SystemTime {
-    let below = path.is_dir().then(|| std::fs::read_dir(path).expect("a folder").flatten());
+    let below = path
+        .is_dir()
+        .then(|| std::fs::read_dir(path).expect("a folder").flatten());
     let below = below.into_iter().flatten().map(|entry| newest(&entry.path()));
     below.chain([changed(path)]).max().expect("at least its own")
 }

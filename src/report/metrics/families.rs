@@ -71,8 +71,11 @@ const FAMILIES: &[Family] = &[
         name: "holdfast_last_pass_timestamp_seconds",
         kind: Kind::Gauge,
         label: None,
-        help: "When the last pass came to its end, in seconds since 1970.",
-        samples: |measured| found(measured, |found| one(found.at.as_second())),
+        help: "When the last pass came to its end, or the daemon started, if none has yet; in seconds since 1970.",
+        samples: |measured| {
+            let last = measured.found.as_ref().map_or(measured.started, |found| found.at);
+            one(last.as_second())
+        },
     },
     Family {
         name: "holdfast_last_pass_duration_seconds",

@@ -14,6 +14,7 @@ fn path(text: &str) -> NodePath {
 fn fresh() -> Measured {
     Measured {
         written: at(1_800_000_000),
+        started: at(1_799_999_990),
         mode: Action::Audit,
         full_pass: Duration::from_secs(180),
         reload_refused: false,
