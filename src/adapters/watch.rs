@@ -84,16 +84,12 @@ fn advice(error: &notify::Error) -> &'static str {
 }
 
 impl Watch {
-    /// Watches `folders` of the node whose file system is at `root`. `wake` is called on a thread of its own and must not block
+    /// Watches the node whose file system is at `root`: no folder yet, which is for [`Self::renew`]. `wake` is called on a thread of its own and must not block
     /// (`try_send`; on a full channel, remember [`Hint::Lost`]). It is dropped when the watcher ends.
     ///
     /// # Errors
-    /// When the system refuses a watch.
-    pub fn new(
-        root: &Path,
-        folders: impl IntoIterator<Item = NodePath>,
-        wake: impl Fn(Hint) + Send + 'static,
-    ) -> Result<Self, WatchError> {
+    /// When the system has no inotify to give.
+    pub fn new(root: &Path, wake: impl Fn(Hint) + Send + 'static) -> Result<Self, WatchError> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let of_callback = Arc::clone(&shared);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -107,14 +103,12 @@ impl Watch {
             root: root.to_owned(),
             cause,
         })?;
-        let mut watch = Self {
+        Ok(Self {
             root,
             watcher,
             watched: BTreeMap::new(),
             shared,
-        };
-        watch.renew(folders)?;
-        Ok(watch)
+        })
     }
 
     /// Adds watches for folders that have appeared or been replaced, drops those gone; call it at each full pass, before looking,

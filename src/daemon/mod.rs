@@ -46,7 +46,7 @@ pub enum DaemonError {
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    /// Folders cannot be watched.
+    /// No folder can be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// Encryption at rest cannot be guarded.
@@ -102,8 +102,7 @@ pub fn run(
         .make_own_folder(&requests)
         .map_err(|error| Box::new(RotateError::from(error)))?;
     let of_keeper = keeper.folders(None);
-    let guarded = guarded_folders(node, None, &of_keeper);
-    let watch = Watch::new(&node.root, guarded.iter().cloned(), move |hint| sender.send(hint))?;
+    let watch = Watch::new(&node.root, move |hint| sender.send(hint))?;
     let pace = Pace::new(settings.config.full_pass);
     let mut daemon = Daemon {
         node,
@@ -113,7 +112,7 @@ pub fn run(
         news: News::default(),
         failed: BTreeMap::new(),
         ready: false,
-        guarded,
+        guarded: BTreeSet::new(),
         unwatched_look: false,
         keeper,
         of_keeper,
@@ -128,6 +127,8 @@ pub fn run(
         env!("CARGO_PKG_VERSION"),
         daemon.settings.config.mode
     );
+    let trouble = daemon.renew_watches(None);
+    daemon.news.tell_trouble(trouble);
     let watchdog = systemd::watchdog_interval().map_or(Duration::from_secs(30), |interval| interval / 2);
     loop {
         daemon.pass_if_due(false);

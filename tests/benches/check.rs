@@ -9,6 +9,7 @@
     reason = "a benchmark starts programs, watches the clock and prints"
 )]
 
+mod times;
 #[path = "../world/mod.rs"]
 mod world;
 
@@ -16,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use times::{median, tell};
 use world::World;
 
 const RUNS: usize = 100;
@@ -84,21 +86,6 @@ fn measure(command: &[String], runs: usize) -> Vec<Duration> {
     let mut times: Vec<Duration> = (0..runs).map(|_| run()).collect();
     times.sort_unstable();
     times
-}
-
-fn median(sorted: &[Duration]) -> Duration {
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn tell(name: &str, sorted: &[Duration]) {
-    let ms = |duration: Option<&Duration>| duration.map_or(0.0, |duration| duration.as_secs_f64() * 1000.0);
-    println!(
-        "{name}, {} runs: median {:.1} ms, min {:.1} ms, max {:.1} ms",
-        sorted.len(),
-        ms(Some(&median(sorted))),
-        ms(sorted.first()),
-        ms(sorted.last())
-    );
 }
 
 fn kib_as_mb(kib: i64) -> f64 {

@@ -22,11 +22,12 @@ impl Watched {
         fs::create_dir_all(root.path().join("etc/kubernetes/manifests")).unwrap();
         fs::write(root.path().join("etc/kubernetes/manifests/etcd.yaml"), "a").unwrap();
         let (sender, hints) = mpsc::channel();
-        let watch = Watch::new(root.path(), folders(), move |hint| {
+        let mut watch = Watch::new(root.path(), move |hint| {
             // The test may have ended.
             sender.send(hint).unwrap_or_default();
         })
         .unwrap();
+        watch.renew(folders()).unwrap();
         Self { root, watch, hints }
     }
 
@@ -144,10 +145,8 @@ fn a_missing_folder_is_awaited_at_its_nearest_ancestor_and_watched_when_it_comes
 
     let root = tempfile::tempdir().unwrap();
     let (sender, hints) = mpsc::channel();
-    let mut watch = Watch::new(root.path(), folders(), move |hint| {
-        sender.send(hint).unwrap_or_default()
-    })
-    .unwrap();
+    let mut watch = Watch::new(root.path(), move |hint| sender.send(hint).unwrap_or_default()).unwrap();
+    watch.renew(folders()).unwrap();
     for step in ["etc", "etc/kubernetes", "etc/kubernetes/manifests"] {
         fs::create_dir(root.path().join(step)).unwrap();
         assert_eq!(

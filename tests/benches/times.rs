@@ -1,0 +1,18 @@
+//! Times of many runs.
+
+use std::time::Duration;
+
+pub fn median(sorted: &[Duration]) -> Duration {
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+pub fn tell(name: &str, sorted: &[Duration]) {
+    let ms = |duration: Option<&Duration>| duration.map_or(0.0, |duration| duration.as_secs_f64() * 1000.0);
+    println!(
+        "{name}, {} runs: median {:.1} ms, min {:.1} ms, max {:.1} ms",
+        sorted.len(),
+        ms(Some(&median(sorted))),
+        ms(sorted.first()),
+        ms(sorted.last())
+    );
+}
