@@ -132,3 +132,8 @@ tell_what_stays() {
     say "What was hardened on this node stays hardened."
     [ ! -d /var/lib/holdfast ] || say "/var/lib/holdfast stays: the journal, copies of former manifests, encryption keys and what was put into quarantine."
 }
+
+# systemd keeps when a persistent timer last elapsed, and removes that for no unit that is gone.
+forget_the_timer() {
+    rm -f /var/lib/systemd/timers/stamp-holdfast-check.timer || say "/var/lib/systemd/timers/stamp-holdfast-check.timer could not be removed"
+}
