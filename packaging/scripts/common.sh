@@ -1,7 +1,8 @@
 # What the scripts of both packages do, so that they do the same. packaging/build puts this in front of each, after what differs: `ask`, which asks
 # systemd for something.
 #
-# POSIX sh. Only a manifest that is out of its folder fails something, the removal; all else that goes wrong is said.
+# POSIX sh. Only a manifest that is out of its folder fails something, the removal; all else that goes wrong is said. The program goes by its whole
+# path: a copy that somebody put into /usr/local/bin must not judge.
 
 say() {
     printf 'holdfast: %s\n' "$1"
@@ -12,8 +13,11 @@ systemd_runs() {
     [ -d /run/systemd/system ]
 }
 
+# Also while it starts, which takes a first pass, while it ends, and while it waits for its next try.
 is_running() {
-    systemctl --quiet is-active "$1"
+    case "$(systemctl is-active "$1" 2>/dev/null)" in
+        inactive | failed | unknown | '') return 1 ;;
+    esac
 }
 
 # The explanations of `journalctl -x`, and the units. What is missing then is told again by systemd when it is asked for.
@@ -37,7 +41,7 @@ start_for_the_first_time() {
         say "systemd does not run here, so the service was not started."
     elif ! systemctl --quiet is-enabled holdfast.service; then
         say "holdfast.service is not enabled, as this host has it, and was not started: systemctl enable --now holdfast.service"
-    elif ask start holdfast.service && is_running holdfast.service; then
+    elif ask start holdfast.service && systemctl --quiet is-active holdfast.service; then
         say "The service reports and changes nothing (mode: audit, /etc/holdfast/config.yaml): holdfast check, journalctl -u holdfast"
     else
         say "the service was not started: systemctl status holdfast.service"
@@ -60,7 +64,7 @@ restart_what_runs() {
     is_running holdfast.service || return 0
     code=0
     # 2 and 3 are findings. What is said with them is for whoever asks.
-    why=$(timeout 120 holdfast check 2>&1 >/dev/null) || code=$?
+    why=$(timeout 120 /usr/bin/holdfast check 2>&1 >/dev/null) || code=$?
     case "$code" in
         0 | 2 | 3) ;;
         *)
@@ -73,33 +77,39 @@ restart_what_runs() {
     ask try-restart holdfast.service || say "the service did not start again: systemctl status holdfast.service"
 }
 
-# A manifest beside its folder, where kubeadm has that: for a program that cannot be asked.
-lies_out() {
-    for file in /etc/kubernetes/*.holdfast-out; do
-        [ ! -e "$file" ] || return 0
-    done
-    return 1
-}
-
-# What `kubeadm reset` leaves: copies of ours, and no manifest that they could belong to.
-was_reset() {
-    [ ! -e /etc/kubernetes/kubelet.conf ] && [ -z "$(ls /etc/kubernetes/manifests 2>/dev/null)" ] &&
-        ! lies_out && ! cat /proc/[0-9]*/comm 2>/dev/null | grep -qx kubelet
-}
-
 nothing_is_out() {
     code=0
-    holdfast recover || code=$?
+    /usr/bin/holdfast recover || code=$?
     case "$code" in
         0) return 0 ;;
-        # It is not there, or is no program that runs here.
-        12[67] | 1[3-9]?) ! lies_out ;;
-        *) was_reset && say "No control plane is left on this host, so no manifest is missing." ;;
+        # It is not there, is no program that runs here, or was ended by a signal: what lies beside the folder where kubeadm has that counts.
+        12[679] | 1[3-9]?)
+            for file in /etc/kubernetes/*.holdfast-out; do
+                [ ! -e "$file" ] || { say "$file is out of its folder, and /usr/bin/holdfast cannot put it back (exit code $code)."; return 1; }
+            done
+            ;;
+        *) return 1 ;;
     esac
+}
+
+# What the JSON of `encryption status` has under that name of the rotation.
+of_rotation() {
+    printf '%s\n' "$rotation" | sed -n "s/^    \"$1\": \"\(.*\)\",\{0,1\}\$/\1/p"
+}
+
+# Said while the rotation can still end or be turned back, and no reason to refuse: nothing is lost by it.
+tell_of_a_rotation() {
+    rotation=$(timeout -k 5 60 /usr/bin/holdfast encryption status --output json 2>/dev/null | sed -n '/^  "rotation": {$/,/^  }/p') || :
+    [ -n "$rotation" ] || return 0
+    say "A rotation of encryption keys is open: old $(of_rotation from), new $(of_rotation to); the configuration is on its way to $(of_rotation stage)."
+    say "The keys stay where they are, there and in /var/lib/holdfast. What goes is the guard: a key that is lost there is put back by nobody."
+    say "It should have ended (holdfast encryption status tells how far it is) or been turned back (holdfast encryption abort) first. The removal goes on;"
+    say "for either, install Holdfast again."
 }
 
 # Before the program goes: it is what knows how to put a manifest back.
 before_removal() {
+    tell_of_a_rotation
     ran=''
     if systemd_runs; then
         for unit in holdfast.service holdfast-check.timer; do
@@ -113,12 +123,17 @@ before_removal() {
     for unit in $ran; do
         ask start "$unit" || say "$unit did not start again: systemctl status $unit"
     done
-    say "Holdfast was not removed: a manifest may be out of its folder, and a node without that manifest has no control plane. See to what is said above,"
-    say "then remove it again. If this host is to have no control plane any more: move /var/lib/holdfast/backups away first."
+    say "Holdfast was not removed: a manifest may be out of its folder, and a node without that manifest has no control plane."
+    say "See to what is said above, then remove it again."
     return 1
 }
 
 tell_what_stays() {
     say "What was hardened on this node stays hardened."
     [ ! -d /var/lib/holdfast ] || say "/var/lib/holdfast stays: the journal, copies of former manifests, encryption keys and what was put into quarantine."
+}
+
+# systemd keeps when a persistent timer last elapsed, and removes that for no unit that is gone.
+forget_the_timer() {
+    rm -f /var/lib/systemd/timers/stamp-holdfast-check.timer || say "/var/lib/systemd/timers/stamp-holdfast-check.timer could not be removed"
 }

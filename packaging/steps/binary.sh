@@ -59,6 +59,13 @@ build_binary() {
     built=$folder/$target/release/holdfast
 }
 
+# Which Rust built a program, in the words of `rustc -V`. It is asked itself: one that was given may be of another than this machine has.
+compiler_of() {
+    local found
+    found=$({ readelf --string-dump=.comment "$1" 2>/dev/null || true; } | sed -n 's/^ *\[.*\]  rustc version /rustc /p' | sort -u | paste -sd,)
+    echo "${found:-a compiler that it does not name}"
+}
+
 # Fails for a program that needs a newer glibc than is promised, or that tells where it was built.
 check_binary() {
     local needed

@@ -50,7 +50,7 @@ export SOURCE_DATE_EPOCH
 
 # The Debian packages of the tools, by command.
 declare -A tools=([dpkg-deb]=dpkg [rpmbuild]=rpm [readelf]=binutils [gzip]=gzip [python3]=python3)
-declare -A check_tools=([lintian]=lintian [rpmlint]=rpmlint)
+declare -A check_tools=([lintian]=lintian [rpmlint]=rpmlint [cpio]=cpio [systemd-analyze]=systemd)
 
 need_tools() {
     local command missing=()

@@ -47,7 +47,7 @@ make_tree() {
         put 0644 "$file" "usr/share/doc/holdfast/${file##*/}"
     done
     put_gz CHANGELOG.md usr/share/doc/holdfast/changelog
-    packaging/libraries "$(target_of "$1")" >"$work/$1/libraries"
+    packaging/libraries "$(target_of "$1")" "$(compiler_of "$2")" >"$work/$1/libraries"
     put_gz "$work/$1/libraries" usr/share/doc/holdfast/libraries
     settle "$tree"
 }
