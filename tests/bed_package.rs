@@ -4,7 +4,6 @@
 //! It packs the program that is tested; what a package is made of and how is `packaging/check`'s and `packaging/reproduce`'s.
 #![expect(
     clippy::expect_used,
-    clippy::disallowed_types,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -296,39 +295,12 @@ fn a_rotation_goes_on_over_an_upgrade(node: &Node) {
     );
 }
 
-/// The service tells what stands against its work and changes nothing meanwhile; it stops at once when it is asked to.
+/// The service tells what stands against its work and changes nothing meanwhile.
 fn what_it_cannot_work_with_is_refused_with_a_sentence(node: &Node) {
-    let told = |node: &Node, words: &str| {
-        let log = node.sh("journalctl --sync; journalctl -u holdfast -p err -o cat --no-pager -n 20");
-        log.contains(words)
-    };
-    let stops = |node: &Node| {
-        let begun = Instant::now();
-        node.sh("systemctl stop holdfast");
-        assert!(begun.elapsed() < SOON, "to stop takes {:?}", begun.elapsed());
-    };
-    stops(node);
-
-    // A journal of a newer version.
-    node.sh("cp -a /var/lib/holdfast/journal /root/journal");
-    node.sh(
-        "entry=$(tail -n 1 /root/journal | cut -d' ' -f2- | sed 's/\"record\":\"[a-z-]*\"/\"record\":\"teleported\"/'); \
-         echo \"$(printf %s \"$entry\" | sha256sum | cut -c1-8) $entry\" >>/var/lib/holdfast/journal",
-    );
+    stops_soon(node);
     node.set_mode(ADMIN, 0o644);
     node.configure("mode: enforce\nprofile: baseline\n");
-    node.start_daemon();
-    node.await_that("it is told", SOON, |node| {
-        told(node, "was written by a newer Holdfast")
-    });
-    assert!(
-        node.sh("systemctl show -p StatusText holdfast")
-            .contains("NOTHING IS CHANGED")
-    );
-    assert_eq!(node.mode(ADMIN), 0o644);
-    stops(node);
-    node.sh("cp -a /root/journal /var/lib/holdfast/journal");
-
+    a_journal_of_a_newer_version_is_refused(node);
     // A state folder that cannot be written, and a full disk.
     for (mount, words) in [
         (
@@ -336,26 +308,62 @@ fn what_it_cannot_work_with_is_refused_with_a_sentence(node: &Node) {
             "Read-only file system",
         ),
         (
-            "mount -t tmpfs -o size=64k,mode=700 none /var/lib/holdfast && head -c 65536 /dev/zero >/var/lib/holdfast/filler",
+            "mount -t tmpfs -o size=64k,mode=700 none /var/lib/holdfast; head -c 65536 /dev/zero >/var/lib/holdfast/filler",
             "No space left on device",
         ),
     ] {
         node.sh(mount);
         node.start_daemon();
-        node.await_that(words, SOON, |node| told(node, words));
+        node.await_that(words, SOON, |node| is_told(node, words));
         assert_eq!(node.mode(ADMIN), 0o644, "{words}");
-        stops(node);
+        stops_soon(node);
         node.sh("umount /var/lib/holdfast");
     }
+    others_can_write_its_configuration(node);
+    node.start_daemon();
+    node.await_that("it works again", SOON, |node| node.mode(ADMIN) == 0o600);
+}
 
-    // A configuration that others can write: the unit fails once, and is not started again and again.
+/// True when that needs somebody now, by the system log.
+fn is_told(node: &Node, words: &str) -> bool {
+    let log = node.sh("journalctl --sync; journalctl -u holdfast -p err -o cat --no-pager -n 20");
+    log.contains(words)
+}
+
+/// What it cannot do anything about does not hold up a stop.
+fn stops_soon(node: &Node) {
+    let begun = Instant::now();
+    node.sh("systemctl stop holdfast");
+    assert!(begun.elapsed() < SOON, "to stop takes {:?}", begun.elapsed());
+}
+
+fn a_journal_of_a_newer_version_is_refused(node: &Node) {
+    node.sh("cp -a /var/lib/holdfast/journal /root/journal");
+    node.sh(
+        "entry=$(tail -n 1 /root/journal | cut -d' ' -f2- | sed 's/\"record\":\"[a-z-]*\"/\"record\":\"teleported\"/'); \
+         echo \"$(printf %s \"$entry\" | sha256sum | cut -c1-8) $entry\" >>/var/lib/holdfast/journal",
+    );
+    node.start_daemon();
+    node.await_that("it is told", SOON, |node| {
+        is_told(node, "was written by a newer Holdfast")
+    });
+    let status = node.sh("systemctl show -p StatusText holdfast");
+    assert!(status.contains("NOTHING IS CHANGED"), "{status}");
+    assert_eq!(node.mode(ADMIN), 0o644);
+    stops_soon(node);
+    node.sh("cp -a /root/journal /var/lib/holdfast/journal");
+}
+
+/// The unit fails once, and is not started again and again.
+fn others_can_write_its_configuration(node: &Node) {
     node.set_mode("/etc/holdfast/config.yaml", 0o666);
     let said = node.run(&["systemctl", "start", "holdfast"]);
     assert_ne!(said.code, 0, "{said:?}");
-    assert!(told(
+    assert!(is_told(
         node,
         "/etc/holdfast/config.yaml has mode 0666, so others can write it"
     ));
+    // Longer than RestartSec.
     std::thread::sleep(Duration::from_secs(7));
     let shown = node.sh("systemctl show -p ActiveState -p NRestarts holdfast");
     assert!(
@@ -363,6 +371,4 @@ fn what_it_cannot_work_with_is_refused_with_a_sentence(node: &Node) {
         "{shown}"
     );
     node.set_mode("/etc/holdfast/config.yaml", 0o640);
-    node.start_daemon();
-    node.await_that("it works again", SOON, |node| node.mode(ADMIN) == 0o600);
 }

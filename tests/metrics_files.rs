@@ -112,6 +112,7 @@ fn label_values() -> BTreeMap<(&'static str, String), BTreeSet<String>> {
     ];
     let text = metrics_text(&Measured {
         written: at,
+        started: at,
         mode: Action::Audit,
         full_pass: Duration::ZERO,
         reload_refused: false,
