@@ -262,7 +262,8 @@ fn recover_names_the_newest_copy_of_a_manifest_that_is_nowhere_and_only_where_th
     ] {
         std::fs::write(backups.join(name), "x").expect("writable");
     }
-    assert_eq!(code(&world, "recover"), 1, "{}", said(&world));
+    assert_eq!(code(&world, "recover --quiet"), 0, "{}", said(&world));
+    assert_eq!(code(&world, "recover"), 2, "{}", said(&world));
     let told = said(&world);
     let named = "install -o root -g root -m 0600 /var/lib/holdfast/backups/etcd.20260301T000000.000Z.bb.yaml /etc/kubernetes/manifests/etcd.yaml";
     assert!(told.contains(named), "{told}");

@@ -277,7 +277,7 @@ pub struct Bounce {
 /// Arguments of `recover`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct Recover {
-    /// Say nothing if every manifest is in its folder, as after each end of the daemon.
+    /// Say nothing but what takes an operator, as after each end of the daemon.
     #[arg(long)]
     pub quiet: bool,
 }

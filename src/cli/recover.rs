@@ -31,10 +31,14 @@ pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
     let mut class = ExitClass::Compliant;
     for trouble in troubles {
         complain(&format!("holdfast: {trouble}"));
-        // What is gone may be meant to be: a component that moved out of the static pods, a node that was reset.
-        if let Trouble::Taken { path, .. } | Trouble::Unknown { path, .. } = &trouble {
-            tell!(NOT_RECOVERED, [path = path.as_str()], "{trouble}");
-            class = ExitClass::Failed;
+        match &trouble {
+            Trouble::Taken { path, .. } | Trouble::Unknown { path, .. } => {
+                tell!(NOT_RECOVERED, [path = path.as_str()], "{trouble}");
+                class = ExitClass::Failed;
+            }
+            // It may be meant to be: a component that moved out of the static pods, a node that was reset.
+            Trouble::Gone { .. } if quiet || class == ExitClass::Failed => {}
+            Trouble::Gone { .. } => class = ExitClass::Drift,
         }
     }
     for one in recovered {
