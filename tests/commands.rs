@@ -206,6 +206,17 @@ fn a_daemon_that_cannot_start_puts_back_what_is_out() {
 }
 
 #[test]
+fn a_file_of_metrics_in_a_guarded_folder_is_refused_as_the_configuration_that_it_is() {
+    let world = configured("metrics: { textfile: /etc/kubernetes/manifests/holdfast.prom }\n");
+    assert_eq!(code(&world, "validate"), 78);
+    assert!(
+        said(&world).contains("lies in a folder that Holdfast watches"),
+        "{}",
+        said(&world)
+    );
+}
+
+#[test]
 fn recover_says_that_all_is_well_only_where_it_is() {
     let world = World::new();
     assert_eq!(code(&world, "recover"), 0);

@@ -251,7 +251,7 @@ fn a_change_a_refused_reload_and_another_file_show() {
 
 #[test]
 fn metrics_that_cannot_be_written_are_told_once_and_stop_nothing() {
-    let guarded = "/etc/kubernetes/manifests/holdfast.prom";
+    let guarded = "/etc/kubernetes/pki/etcd/holdfast.prom";
     for (file, why) in [
         ("/nowhere/holdfast.prom", "No such file or directory"),
         (guarded, "lies in a folder that is guarded"),
