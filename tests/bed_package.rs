@@ -181,6 +181,10 @@ fn is_mended(node: &Node) {
 #[ignore = "needs the test bed"]
 fn the_service_is_restarted_starved_rebooted_and_upgraded_in_the_middle_of_its_work() {
     let node = Node::fresh();
+    let configured = config(&["secrets"], &aescbc(&[("key1", &random::<32>())]));
+    encrypt(&node, &configured, Mounted::Folder, &[RELOAD]);
+    create_secrets(&node, 300);
+    rewrite_secrets(&node);
     node.configure("mode: audit\ncontrols:\n  CIS-1.2.15: { mode: enforce }\n");
     node.sh("systemctl enable --now holdfast");
     is_mended(&node);
@@ -250,12 +254,6 @@ fn a_reboot_in_mid_bounce_is_made_good(node: &Node) {
 /// A rotation that the service makes, with all that its unit forbids it, and that the next version brings to its end.
 fn a_rotation_goes_on_over_an_upgrade(node: &Node) {
     node.await_that("the leaders work", RESTART, Node::leaders_work);
-    node.sh("systemctl stop holdfast");
-    let configured = config(&["secrets"], &aescbc(&[("key1", &random::<32>())]));
-    encrypt(node, &configured, Mounted::Folder, &[RELOAD]);
-    create_secrets(node, 300);
-    rewrite_secrets(node);
-    node.start_daemon();
     let keys = |node: &Node| {
         let (code, status) = node.json(&["encryption", "verify"]);
         let values = status["census"]["values"].as_array().expect("a census").clone();

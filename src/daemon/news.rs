@@ -275,7 +275,9 @@ fn path_of(object: &str) -> Option<&str> {
     object.starts_with('/').then_some(object)
 }
 
-/// What was found, without what the process that is about to go still has: that is no other drift.
+/// What was found, without what the process that is about to go still has, or one that is yet to come may have: that is no other drift.
 fn essence(actual: &str) -> &str {
-    actual.split("; of the running process").next().unwrap_or(actual)
+    let ends = ["; of the running process", "; the kubelet does not run"];
+    let end = ends.iter().filter_map(|end| actual.find(end)).min();
+    end.and_then(|end| actual.get(..end)).unwrap_or(actual)
 }
