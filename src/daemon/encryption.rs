@@ -1,8 +1,10 @@
 //! Encryption at rest in the daemon: guards the configuration, walks a rotation that is under way, and begins one when the write key is
 //! as old as the operator lets it become. At most one step a pass.
 
+mod alive;
 mod telling;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::give_back;
@@ -22,7 +24,7 @@ use crate::reconcile;
 use crate::report::{Standing, Walk};
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{Answer, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
+use crate::rotate::{Answer, Beat, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Direction, Rotation};
 use telling::{tell_progress, tell_status};
 
@@ -43,6 +45,8 @@ pub(super) struct Keeper<'a> {
     pub(super) node: &'a Node,
     pub(super) guard: Guard<'a>,
     rotator: Rotator<'a>,
+    /// For what it counts itself.
+    pub(super) beat: Beat<'a>,
     /// What was told last of the walk.
     told: String,
     /// What was told last of what endangers values.
@@ -95,10 +99,12 @@ impl Situation<'_> {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(node: &'a Node, hints: HintSender) -> Result<Self, RotateError> {
+        let beat = alive::beat(node);
         Ok(Self {
             node,
-            guard: Guard::new(node)?,
-            rotator: Rotator::new(node)?.minding(hints),
+            guard: Guard::new(node)?.beating(Rc::clone(&beat)),
+            rotator: Rotator::new(node)?.minding(hints).beating(Rc::clone(&beat)),
+            beat,
             told: String::new(),
             danger: None,
             unwatched: None,

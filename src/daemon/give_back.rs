@@ -185,7 +185,7 @@ impl Keeper<'_> {
             );
             return Ok(None);
         }
-        let values = plaintext_among_encrypted(self.node)?;
+        let values = plaintext_among_encrypted(self.node, &*self.beat)?;
         if values == 0 {
             let settled = Record::PlaintextOwed { owed: false };
             journal.append(held, self.node.clock.now(), settled)?;

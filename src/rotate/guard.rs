@@ -1,6 +1,7 @@
 //! Guards encryption at rest between rotations: each change of the file, the flag, the mount or the write key is noticed, and one that takes
 //! away what stored values need is put back.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 use super::brake::Brake;
 use super::evidence::{running, runs_with_one};
 use super::mending::{mending, unrecorded};
-use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
+use super::{Beat, PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
 use crate::adapters::journal_store::JournalStore;
@@ -72,6 +73,7 @@ pub struct Guard<'a> {
     judged: Option<Judged>,
     /// On mending what somebody undoes each time.
     brake: Brake,
+    beat: Beat<'a>,
 }
 
 /// What was judged last.
@@ -110,7 +112,14 @@ impl<'a> Guard<'a> {
             runtime: runtime.map_err(RotateError::Runtime)?,
             judged: None,
             brake: Brake::new(OFTEN, LATELY_MS, REST_MS),
+            beat: Rc::new(|| {}),
         })
+    }
+
+    /// The same, which shows that it is alive while it counts.
+    #[must_use]
+    pub fn beating(self, beat: Beat<'a>) -> Self {
+        Self { beat, ..self }
     }
 
     /// Looks, and with `acts` mends what can be mended by a write of the file. While files are `settling`, one that is being written is
@@ -281,7 +290,7 @@ impl<'a> Guard<'a> {
         self.runtime.block_on(async {
             let etcd = Etcd::connect(&access, PATIENCE).await;
             let etcd = etcd.map_err(|error| Reason::new(format!("{error}; {}", error.advice())))?;
-            at_rest::census(&etcd, &access, Some(&all), false).await
+            at_rest::census(&etcd, &access, Some(&all), false, &*self.beat).await
         })
     }
 
@@ -460,18 +469,18 @@ pub(super) fn former(node: &Node, known: &KnownEncryption) -> Result<Configured,
     })
 }
 
-/// How many values are in plaintext although a key writes what is stored of their resource.
+/// How many values are in plaintext although a key writes what is stored of their resource. `beat` is called while they are counted.
 ///
 /// # Errors
 /// When the configuration or etcd cannot be read.
-pub fn plaintext_among_encrypted(node: &Node) -> Result<u64, RotateError> {
+pub fn plaintext_among_encrypted(node: &Node, beat: &dyn Fn()) -> Result<u64, RotateError> {
     let manifest = look::known(at_rest::manifest(node))?;
     let configured = look::configuration(node, &manifest)?;
     let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;
-        let census = at_rest::census(&etcd, &access, Some(&configured), false).await;
+        let census = at_rest::census(&etcd, &access, Some(&configured), false, beat).await;
         census.map_err(RotateError::Unknown)
     })?;
     let is_owed = |resource: &Resource, held: &Stored| {

@@ -21,6 +21,7 @@ mod upgrade;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::adapters::Node;
@@ -60,6 +61,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two passes that rewrite values the lock is left free for so long: whoever waits for it looks more often than that.
 pub const LEFT_FREE: Duration = Duration::from_millis(200);
+
+/// Is called with each part of what is stored that was read: all of it may take minutes, and whoever waits wants to see that it goes on.
+pub type Beat<'a> = Rc<dyn Fn() + 'a>;
 
 /// What one pass came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +167,7 @@ pub struct Rotator<'a> {
     renewals: doubts::Renewals,
     /// What its runs came to.
     runs: reencrypt::Runs,
+    beat: Beat<'a>,
 }
 
 /// What a rotation begins with: nothing stands against it.
@@ -212,6 +217,7 @@ impl<'a> Rotator<'a> {
             failed_reloads: doubts::FailedReloads::default(),
             renewals: doubts::Renewals::default(),
             runs: reencrypt::Runs::default(),
+            beat: Rc::new(|| {}),
         })
     }
 
@@ -222,6 +228,12 @@ impl<'a> Rotator<'a> {
             hints: Some(hints),
             ..self
         }
+    }
+
+    /// The same, which shows that it is alive while it counts.
+    #[must_use]
+    pub fn beating(self, beat: Beat<'a>) -> Self {
+        Self { beat, ..self }
     }
 
     /// Forgets what was counted, and what was refused: another process has walked meanwhile, the rotation goes another way, or the operator
