@@ -442,6 +442,7 @@ impl<'a> Keeper<'a> {
             tell_status(status::publish(node, held, &now));
         };
         let passed = self.rotator.pass(held, journal, Pace::default(), &mut tell);
+        let asks = matches!(passed, Ok(Passed::Asks(_)));
         let (state, what, remedy, again) = match (status::words(&passed), passed) {
             (_, Ok(Passed::Restart(digest))) => self.restart(held, journal, config, digest)?,
             (Some((state, what, remedy)), _) => {
@@ -462,7 +463,7 @@ impl<'a> Keeper<'a> {
             held,
             &Status::of(node, rotation, state, &what, Some(&remedy)),
         ));
-        self.tell_step(rotation, state, &what, &remedy);
+        self.tell_step(rotation, (state, asks), &what, &remedy);
         self.state = Some(state);
         Ok(again)
     }

@@ -254,4 +254,12 @@ events! {
         "Retired keys were removed for good",
         "The operator asked for it, and no stored value was under them. Snapshots of etcd from before their retirement cannot be read without them.",
         "Nothing.";
+    /// A rotation waits for the operator's word.
+    ROTATION_WAITS_FOR_CONSENT = "5d6d9592b8e222c884eb11c55bf77d5d", "rotation-waits-for-consent", Warning, OF_ROTATION,
+        "A rotation is complete but for the removal of the old key, which waits for consent",
+        "Every value is under the new key, and it is proven that nothing needs the old one. It stays readable until somebody consents to its removal, \
+         because `encryption.cut` is ask, which is the default, or the rotation was begun with --keep-old. Nothing is wrong, and it may wait for as long as \
+         you like.",
+        "`holdfast encryption rotate --cut` removes the old key from the configuration, and keeps it in /var/lib/holdfast/retained; `holdfast encryption abort` \
+         turns the rotation back instead. With `cut: auto` in the configuration the next one does not ask.";
 }

@@ -76,6 +76,8 @@ pub enum Passed {
     Restart(Digest),
     /// It goes on when the operator has seen to it.
     Parked(Words),
+    /// It goes on when the operator consents to the cut; nothing is wrong.
+    Asks(Words),
     /// The rotation is over.
     Ended(Ended),
     /// No rotation is under way.
@@ -436,7 +438,14 @@ impl<'a> Rotator<'a> {
         }
         match rotation::next(&rotation, &seen.world, &self.limits) {
             Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
-            Step::Hold(Hold::Park(words)) => self.park(held, journal, &rotation, words),
+            Step::Hold(Hold::Park(words)) => {
+                self.park(held, journal, &rotation, &words)?;
+                Ok(Passed::Parked(words))
+            }
+            Step::Hold(Hold::Ask(words)) => {
+                self.park(held, journal, &rotation, &words)?;
+                Ok(Passed::Asks(words))
+            }
             Step::Note(event) => self.note(held, journal, &seen.configured, event),
             Step::StoreKey(key) => self.store_key(held, journal, &rotation, &key),
             Step::Intend {
@@ -475,13 +484,13 @@ impl<'a> Rotator<'a> {
         held: &Held,
         journal: &mut JournalStore,
         rotation: &Rotation,
-        words: Words,
-    ) -> Result<Passed, RotateError> {
+        words: &Words,
+    ) -> Result<(), RotateError> {
         if rotation.parked.as_deref() != Some(words.why.as_str()) {
             let why = words.why.clone();
             self.record(held, journal, Event::Parked { why })?;
         }
-        Ok(Passed::Parked(words))
+        Ok(())
     }
 
     /// Removes what a killed run left of its drafts beside the configuration, in the key store (F1) and among the backups: another restart than

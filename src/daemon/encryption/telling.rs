@@ -51,7 +51,14 @@ impl Keeper<'_> {
         }
     }
 
-    pub(super) fn tell_step(&mut self, rotation: &Rotation, state: State, what: &str, remedy: &str) {
+    /// What a pass came to; one that `asks` stands still for the operator's consent alone.
+    pub(super) fn tell_step(
+        &mut self,
+        rotation: &Rotation,
+        (state, asks): (State, bool),
+        what: &str,
+        remedy: &str,
+    ) {
         let id = rotation.id.as_str();
         let (step, key) = (rotation.goal.to_string(), rotation.new.to_string());
         let (step, key) = (step.as_str(), key.as_str());
@@ -68,6 +75,13 @@ impl Keeper<'_> {
                     ROTATION_PROGRESS,
                     [rotation = id, step = step, key = key],
                     "rotation {id} waits: {what}"
+                )
+            }
+            State::Parked if asks => {
+                tell!(
+                    ROTATION_WAITS_FOR_CONSENT,
+                    [rotation = id, step = step, key = key],
+                    "rotation {id}: {what}. To do: {remedy}"
                 )
             }
             State::Parked => {
