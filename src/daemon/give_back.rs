@@ -172,17 +172,15 @@ impl Keeper<'_> {
 
     /// How many values are in plaintext that should not be; none settles what is owed. `None` while more may be written.
     fn counted_plaintext(
-        &self,
+        &mut self,
         held: &Held,
         journal: &mut JournalStore,
         known: &KnownEncryption,
     ) -> Result<Option<u64>, RotateError> {
         if let Some(why) = self.guard.writes_plaintext() {
-            tell!(
-                ENCRYPTION_COUNTED_LATER,
-                [],
-                "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
-            );
+            let told =
+                format!("kube-apiserver may still write plaintext, which is counted when it does not: {why}");
+            self.tell(&told, |told| tell!(ENCRYPTION_COUNTED_LATER, [], "{told}"));
             return Ok(None);
         }
         let values = plaintext_among_encrypted(self.node, &*self.beat)?;

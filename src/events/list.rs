@@ -206,7 +206,8 @@ events! {
     /// Values are in plaintext, and nothing may be done about it.
     PLAINTEXT = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b28", "plaintext", Err, NONE,
         "Values are in plaintext that should be encrypted",
-        "The API server wrote them while it had lost its configuration, and the daemon may not rewrite them in mode audit, or while it is paused.",
+        "The API server wrote them while it had lost its configuration, and the daemon may not rewrite them in mode audit, or while it is paused. \
+         It is told again each hour, on purpose, for as long as there are any.",
         "`holdfast encryption rotate` rewrites them under a new key.";
     /// Values are counted later.
     ENCRYPTION_COUNTED_LATER = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b27", "encryption-counted-later", Info, NONE,

@@ -95,7 +95,7 @@ impl Keeper<'_> {
     }
 
     /// Tells a thing once; one that only counts down is the same.
-    pub(super) fn tell(&mut self, what: &str, how: impl FnOnce(&str)) {
+    pub(in crate::daemon) fn tell(&mut self, what: &str, how: impl FnOnce(&str)) {
         let essence = without_numbers(what);
         if essence != self.told {
             how(what);
