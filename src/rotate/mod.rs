@@ -32,7 +32,9 @@ use crate::adapters::lock::Held;
 use crate::adapters::wakeups::HintSender;
 use crate::at_rest::Configured;
 use crate::census::Scope;
-use crate::domain::{Digest, Fact, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason};
+use crate::domain::{
+    Digest, Fact, Fingerprint, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason,
+};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
 use crate::events::tell;
@@ -169,6 +171,8 @@ pub struct Rotator<'a> {
     renewals: doubts::Renewals,
     /// What its runs came to.
     runs: reencrypt::Runs,
+    /// Of the keys that it has seen.
+    fingerprints: BTreeMap<KeyId, Fingerprint>,
     beat: Beat<'a>,
 }
 
@@ -219,6 +223,7 @@ impl<'a> Rotator<'a> {
             failed_reloads: doubts::FailedReloads::default(),
             renewals: doubts::Renewals::default(),
             runs: reencrypt::Runs::default(),
+            fingerprints: BTreeMap::new(),
             beat: Rc::new(|| {}),
         })
     }
@@ -236,6 +241,12 @@ impl<'a> Rotator<'a> {
     #[must_use]
     pub fn beating(self, beat: Beat<'a>) -> Self {
         Self { beat, ..self }
+    }
+
+    /// A key for whoever looks for it, with its fingerprint where this process has seen it.
+    #[must_use]
+    pub fn key_told(&self, key: &KeyId) -> String {
+        key.told(self.fingerprints.get(key))
     }
 
     /// Forgets what was counted, and what was refused: another process has walked meanwhile, the rotation goes another way, or the operator
@@ -429,6 +440,7 @@ impl<'a> Rotator<'a> {
         }
         self.refusals.expire(now);
         let seen = look::look(self, Some(&rotation))?;
+        self.fingerprints.extend(fingerprints(&seen.configured));
         self.sweep(held, &seen.configured)?;
         if let Some(event) = mending::unrecorded(self.node, journal.state(), seen.configured.digest)? {
             return self.note(held, journal, &seen.configured, event);
@@ -537,11 +549,16 @@ impl<'a> Rotator<'a> {
         };
         let kept = key_store::config(self.node, digest)
             .inspect_err(|why| {
+                let (step, key) = (rotation.goal.to_string(), self.key_told(&rotation.new));
                 tell!(
                     ROTATION_TROUBLE,
-                    [rotation = rotation.id.as_str()],
+                    [
+                        rotation = rotation.id.as_str(),
+                        step = step.as_str(),
+                        key = key.as_str()
+                    ],
                     "the configuration of before is written anew, not byte by byte: {why}"
-                )
+                );
             })
             .ok()?;
         let found = encryption::parse(&kept).ok()?;
@@ -612,7 +629,7 @@ impl<'a> Rotator<'a> {
 
     /// The key's bytes are made after the intent is durable, and are durable themselves before anything names them.
     fn store_key(
-        &self,
+        &mut self,
         held: &Held,
         journal: &mut JournalStore,
         rotation: &Rotation,
@@ -622,6 +639,7 @@ impl<'a> Rotator<'a> {
             self.record(held, journal, Event::KeyIntended { key: key.clone() })?;
         }
         let fingerprint = key_store::make(self.node, held, key)?;
+        self.fingerprints.insert(key.clone(), fingerprint);
         Ok(Passed::Did(format!(
             "the key {key} is made and stored, fingerprint {fingerprint}"
         )))
@@ -688,6 +706,12 @@ fn keep_found(node: &Node, held: &Held, configured: &Configured) -> Result<(), R
         ))),
         Fact::Unknown(why) => Err(RotateError::Unknown(why)),
     }
+}
+
+/// Of the keys of a configuration.
+fn fingerprints(configured: &Configured) -> impl Iterator<Item = (KeyId, Fingerprint)> {
+    let keys = configured.config.keys();
+    keys.map(|(provider, key)| (key.id(provider), key.secret.fingerprint()))
 }
 
 fn await_load(configured: &Configured) -> Passed {
