@@ -18,7 +18,7 @@ use crate::at_rest::{
     Configured, Lost, Present, Repair, Runs, both, differences, lost, may_be_written, repair,
 };
 use crate::census::{Census, Held as Stored, Resource};
-use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, Reason};
+use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, NodePath, Reason};
 use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
 use crate::journal::{KnownEncryption, Record};
 use crate::observe::at_rest;
@@ -27,12 +27,19 @@ use crate::rotation::{Generation, Rotation, Stage};
 /// What a look at the configuration came to.
 #[derive(Debug, Clone)]
 pub enum Guarded {
-    /// Nothing is new.
+    /// It is as it is known, or there is none and was none.
     InOrder,
+    /// Nothing is told: the manifest is not there, files are settling, or what was judged last is not judged again yet.
+    Unjudged,
     /// It was seen for the first time, and is known from now on.
     Adopted(KnownEncryption),
-    /// It cannot be read, and never was: it is not watched. Why.
-    Unwatched(String),
+    /// It cannot be read, and never was: it is not watched.
+    Unwatched {
+        /// The file, where one is named.
+        file: Option<NodePath>,
+        /// Why.
+        why: String,
+    },
     /// It was changed, and no stored value needs what went: this is known from now on.
     Changed(Vec<String>),
     /// It was changed, and what it was before cannot be had; what is there is known from now on.
@@ -136,20 +143,21 @@ impl<'a> Guard<'a> {
     ) -> Result<Guarded, RotateError> {
         // Whoever takes a manifest out of its folder, and for how long, is told elsewhere.
         let Fact::Known(manifest) = at_rest::manifest(self.node) else {
-            return Ok(Guarded::InOrder);
+            return Ok(Guarded::Unjudged);
         };
         let present = at_rest::present(self.node, &manifest);
         let Some(known) = journal.state().encryption.clone() else {
-            return match &present {
-                Present::As(configured) => Ok(Guarded::Adopted(self.adopt(held, journal, configured)?)),
-                Present::NoFlag => Ok(Guarded::InOrder),
-                Present::NotMounted { inside } => Ok(Guarded::Unwatched(format!(
-                    "{inside} is not mounted from the node"
-                ))),
-                Present::NoFile { file } => Ok(Guarded::Unwatched(format!("{file} is not there"))),
-                Present::Refused { file, why, .. } => Ok(Guarded::Unwatched(format!("{file}: {why}"))),
-                Present::Unknown(why) => Ok(Guarded::Unwatched(why.to_string())),
+            let (file, why) = match present {
+                Present::As(configured) => {
+                    return Ok(Guarded::Adopted(self.adopt(held, journal, &configured)?));
+                }
+                Present::NoFlag => return Ok(Guarded::InOrder),
+                Present::NotMounted { inside } => (None, format!("{inside} is not mounted from the node")),
+                Present::NoFile { file } => (Some(file.clone()), format!("{file} is not there")),
+                Present::Refused { file, why, .. } => (Some(file.clone()), format!("{file}: {why}")),
+                Present::Unknown(why) => (None, why.to_string()),
             };
+            return Ok(Guarded::Unwatched { file, why });
         };
         if is_as_known(&known, &present) {
             self.judged = None;
@@ -174,7 +182,7 @@ impl<'a> Guard<'a> {
         let is_judged = |judged: &Judged| now.since_boot_ms < judged.until_ms;
         if settling || judged.as_ref().is_some_and(is_judged) {
             self.judged = judged;
-            return Ok(Guarded::InOrder);
+            return Ok(Guarded::Unjudged);
         }
         let (since, wait_ms) = judged.map_or_else(
             || (now.clone(), AGAIN_MS),
