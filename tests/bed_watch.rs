@@ -167,7 +167,7 @@ fn the_flag_comes_back_and_plaintext_goes(node: &Node) {
     let resumed = node.holdfast(&["resume"]);
     assert_eq!(resumed.code, 0, "{}", resumed.err);
     // Unattended, the old key waits for the operator.
-    await_words(node, "stands still: ", Duration::from_secs(600));
+    await_words(node, "removing it waits for consent", Duration::from_secs(600));
     let (_, status) = node.json(&["encryption", "status"]);
     assert_eq!(status["rotation"]["status"]["state"], "parked", "{status:#}");
     let said = node.holdfast(&["encryption", "rotate", "--cut", "--yes"]);

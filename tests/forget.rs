@@ -40,6 +40,7 @@ fn the_files_that_were_named_are_gone_and_the_others_are_not_and_a_second_time_c
     let known = known_keys(&node, None).unwrap();
     let what = Forgetting {
         keys: [known[0].id.clone()].into(),
+        fingerprints: [(known[0].id.clone(), known[0].fingerprint)].into(),
         files: vec!["/var/lib/holdfast/retained/key-key1.yaml".parse().unwrap()],
     };
     for _ in 0..2 {

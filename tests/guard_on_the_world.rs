@@ -13,8 +13,10 @@ mod flag_lost;
 mod older_file;
 mod world;
 
+use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +25,9 @@ use holdfast::adapters::Node;
 use holdfast::adapters::journal_store::JournalStore;
 use holdfast::adapters::lock::Held;
 use holdfast::domain::{Component, Provider};
-use holdfast::rotate::{Answer, Guard, Guarded, Pace, Rotator, To, plaintext_among_encrypted, put_in_place};
+use holdfast::rotate::{
+    Answer, Beat, Guard, Guarded, Pace, Rotator, To, plaintext_among_encrypted, put_in_place,
+};
 use holdfast::rotation::{Consent, Stage};
 use world::encrypted::{Cluster, Loads};
 use world::{World, node_at, one_node};
@@ -131,6 +135,28 @@ impl Guarding {
     }
 }
 
+/// Counts how often somebody shows that he is alive.
+pub fn beating(beats: &Rc<Cell<u32>>) -> Beat<'static> {
+    let beats = Rc::clone(beats);
+    Rc::new(move || beats.set(beats.get() + 1))
+}
+
+#[test]
+fn whoever_counts_what_is_stored_shows_that_it_is_alive() {
+    let mut on = Guarding::new();
+    let beats = Rc::new(Cell::new(0));
+    on.guard = Guard::new(on.node)
+        .expect("an event loop")
+        .beating(beating(&beats));
+    assert!(matches!(on.look(Ok(())), Guarded::InOrder));
+    assert_eq!(beats.get(), 0, "nothing is counted while nothing is new");
+    on.edit(&on.with_keys(&[("old", b'x')]));
+    on.mends("other bytes");
+    assert!(beats.take() > 0);
+    plaintext_among_encrypted(on.node, &*beating(&beats)).expect("etcd answers");
+    assert!(beats.get() > 0);
+}
+
 #[test]
 fn what_takes_a_key_away_is_put_back_byte_by_byte_and_is_in_order_again() {
     let mut on = Guarding::new();
@@ -170,7 +196,8 @@ fn a_configuration_that_never_could_be_read_is_told_as_not_watched_until_it_can(
     on.edit("{{{");
     let found = on.look(Ok(()));
     assert!(
-        matches!(&found, Guarded::Unwatched(why) if why.starts_with("/etc/kubernetes/enc/enc.yaml: ")),
+        matches!(&found, Guarded::Unwatched { file: Some(file), why }
+            if file.as_str() == "/etc/kubernetes/enc/enc.yaml" && why.starts_with("/etc/kubernetes/enc/enc.yaml: ")),
         "{found:?}"
     );
     on.edit(&original);
@@ -317,7 +344,7 @@ fn in_audit_nothing_is_written_and_it_is_told_again_only_when_it_is_another() {
         "{differences:?}"
     );
     assert_eq!(on.text(), edited);
-    assert!(matches!(on.look(Err("audit".to_owned())), Guarded::InOrder));
+    assert!(matches!(on.look(Err("audit".to_owned())), Guarded::Unjudged));
     let secret = base64::prelude::BASE64_STANDARD.encode([b'n'; 32]);
     assert!(
         !format!("{differences:?}{why}").contains(&secret),
@@ -483,5 +510,8 @@ fn a_manifest_without_the_flag_is_to_be_given_its_configuration_back() {
     // Plaintext of meanwhile stays readable.
     assert_eq!(on.cluster.on_disk().names().len(), 2);
     std::fs::write(&manifest, text).expect("writable");
-    assert_eq!(plaintext_among_encrypted(on.node).expect("etcd answers"), 0);
+    assert_eq!(
+        plaintext_among_encrypted(on.node, &|| {}).expect("etcd answers"),
+        0
+    );
 }

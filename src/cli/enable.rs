@@ -228,7 +228,7 @@ fn remains(node: &Node, writes: Option<&KeyId>) -> Result<Option<String>, CliErr
     match writes {
         Some(KeyId::Identity) => Ok(Some("writes plaintext".to_owned())),
         Some(KeyId::Key { .. }) if super::peek(node)?.plaintext_owed => {
-            let values = plaintext_among_encrypted(node).map_err(Box::new)?;
+            let values = plaintext_among_encrypted(node, &|| {}).map_err(Box::new)?;
             let told =
                 format!("{values} value(s) were written in plaintext while kube-apiserver had lost it");
             Ok((values > 0).then_some(told))

@@ -37,7 +37,11 @@ pub(super) fn forget(arguments: &Arguments, how: &Forget) -> Result<ExitClass, C
         if now != shown {
             return Err(CliError::PlanChanged);
         }
-        let keys = names(&now);
+        let keys = now.fingerprints.iter();
+        let keys: Vec<String> = keys
+            .map(|(id, fingerprint)| printable(&id.told(Some(fingerprint))))
+            .collect();
+        let keys = keys.join(", ");
         tell!(
             KEYS_FORGOTTEN,
             [key = keys.as_str()],

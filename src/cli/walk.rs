@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
             Ok(Passed::Did(what)) => Next::Pass(what, Duration::ZERO),
             Ok(Passed::Waits(words)) => Next::Pass(format!("... {}", words.why), POLL),
             Ok(Passed::Restart(digest)) => self.restart(digest)?,
-            Ok(Passed::Parked(words)) => stopped(&words.why, &words.remedy)?,
+            Ok(Passed::Parked(words) | Passed::Asks(words)) => stopped(&words.why, &words.remedy)?,
             Ok(Passed::Ended(ended)) => Next::End(self.ended(ended.outcome)?),
             Ok(Passed::Idle) => Next::End(ExitClass::Compliant),
             // An API server that is away, an etcd without quorum: the next pass looks again.

@@ -1,8 +1,10 @@
 //! Encryption at rest in the daemon: guards the configuration, walks a rotation that is under way, and begins one when the write key is
 //! as old as the operator lets it become. At most one step a pass.
 
+mod alive;
 mod telling;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::give_back;
@@ -14,17 +16,16 @@ use crate::adapters::wakeups::HintSender;
 use crate::apply::{Outcome, Result as Came};
 use crate::at_rest::Lost;
 use crate::config::{Action, Config, Cut};
-use crate::domain::{Component, Digest, Fact, Instant, KeyId, NodePath, Provider};
+use crate::domain::{Component, Digest, Instant, KeyId, NodePath, Provider};
 use crate::events::tell;
 use crate::journal::{Act, JournalState, KnownEncryption};
-use crate::observe::at_rest;
 use crate::reconcile;
 use crate::report::{Standing, Walk};
 use crate::rewrite::Progress;
 use crate::rotate::status::{self, State, Status};
-use crate::rotate::{Answer, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
+use crate::rotate::{Answer, Beat, Brake, Guard, Guarded, LEFT_FREE, Pace, Passed, RotateError, Rotator, To};
 use crate::rotation::{Consent, Direction, Rotation};
-use telling::{tell_progress, tell_status};
+use telling::{Lasting, Stand, tell_of, tell_progress, tell_status};
 
 /// What is awaited takes seconds to minutes.
 pub(super) const POLL: Duration = Duration::from_secs(1);
@@ -43,16 +44,12 @@ pub(super) struct Keeper<'a> {
     pub(super) node: &'a Node,
     pub(super) guard: Guard<'a>,
     rotator: Rotator<'a>,
-    /// What was told last of the walk.
-    told: String,
-    /// What was told last of what endangers values.
-    danger: Option<String>,
-    /// Why it was told last not to be watched.
-    unwatched: Option<String>,
-    /// True when it could not be read at the last look, and never could.
-    unread: bool,
-    /// The differences that were told last: a file that stays broken while no value needs it is told once.
-    changed: Vec<String>,
+    /// For what it counts itself.
+    pub(super) beat: Beat<'a>,
+    /// What was told last of the walk, and of what is awaited.
+    lasting: Lasting,
+    /// How what is guarded stood at the last look.
+    stand: Stand,
     /// On giving the API server its configuration back.
     pub(super) brake: Brake,
     /// The configuration that the API server was restarted for last.
@@ -95,15 +92,14 @@ impl Situation<'_> {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(node: &'a Node, hints: HintSender) -> Result<Self, RotateError> {
+        let beat = alive::beat(node);
         Ok(Self {
             node,
-            guard: Guard::new(node)?,
-            rotator: Rotator::new(node)?.minding(hints),
-            told: String::new(),
-            danger: None,
-            unwatched: None,
-            unread: false,
-            changed: Vec::new(),
+            guard: Guard::new(node)?.beating(Rc::clone(&beat)),
+            rotator: Rotator::new(node)?.minding(hints).beating(Rc::clone(&beat)),
+            beat,
+            lasting: Lasting::default(),
+            stand: Stand::default(),
             brake: give_back::brake(),
             restarted_for: None,
             state: None,
@@ -131,8 +127,8 @@ impl<'a> Keeper<'a> {
         };
         Standing {
             in_flight: journal.in_flight.is_some(),
-            endangered: self.danger.is_some(),
-            unwatched: self.unread,
+            endangered: self.stand.is_endangered(),
+            unwatched: self.stand.is_unwatched(),
             plaintext_owed: journal.plaintext_owed,
             load_owed: journal.load_owed.is_some(),
             write_key_since: known.map(|known| known.writes_since.wall),
@@ -152,10 +148,47 @@ impl<'a> Keeper<'a> {
         journal: &mut JournalStore,
         situation: &Situation<'_>,
     ) -> bool {
-        self.watch(held, journal, situation).unwrap_or_else(|why| {
-            self.tell_trouble(&why);
-            true
-        })
+        // To count what is stored takes its time.
+        super::tell_systemd(systemd::watchdog());
+        let before = journal.state().encryption.clone();
+        let guarded = self
+            .guard
+            .look(held, journal, situation.acts(), situation.settling);
+        let now = journal.state().encryption.clone();
+        let file = now.as_ref().or(before.as_ref()).map(|known| &known.file);
+        match guarded {
+            Ok(Guarded::Unjudged) => {}
+            Ok(Guarded::InOrder) => self.tell_in_order(now.as_ref()),
+            Ok(Guarded::Adopted(known)) => self.adopted(&known),
+            Ok(Guarded::Unwatched { file, why }) => self.tell_stand(Stand::Unwatched(why), file.as_ref()),
+            Ok(Guarded::Changed(differences)) => self.tell_stand(Stand::Changed(differences), file),
+            Ok(Guarded::Forgotten(why)) => {
+                self.stand = Stand::InOrder;
+                tell!(
+                    ENCRYPTION_ENDANGERED,
+                    [path = file.map(NodePath::as_str)],
+                    "encryption at rest was changed, and what it was before cannot be told: {why}. What is there is watched from now on; \
+                     `holdfast encryption verify` says whether every value is readable"
+                );
+            }
+            Ok(Guarded::Unproven { differences, why }) => {
+                let told = format!(
+                    "encryption at rest was changed, and whether stored values need what went cannot be told: {}. {why}",
+                    differences.join("; ")
+                );
+                self.tell_stand(Stand::Endangered(told), file);
+            }
+            Ok(Guarded::Endangered {
+                differences,
+                lost,
+                answer,
+            }) => {
+                let what = what_is_endangered(&differences, &lost);
+                self.answer(held, journal, situation.config, (&what, file), answer);
+            }
+            Err(why) => self.tell_stand(Stand::Unguarded(why.to_string()), file),
+        }
+        self.stand.is_endangered()
     }
 
     /// While nothing is in flight and no value in danger, takes one step of a rotation; when to look again.
@@ -172,96 +205,28 @@ impl<'a> Keeper<'a> {
         if endangered {
             return Some(POLL);
         }
-        self.go_on(held, journal, situation).unwrap_or_else(|why| {
-            self.tell_trouble(&why);
+        let now = self.node.clock.now().since_boot_ms;
+        let rests = now < self.not_before || now < self.not_counted_before;
+        let again = self.go_on(held, journal, situation).unwrap_or_else(|why| {
+            self.tell_trouble(journal.state(), &why);
             Some(POLL)
-        })
+        });
+        self.lasting.passed(rests);
+        again
     }
 
-    fn watch(
-        &mut self,
-        held: &Held,
-        journal: &mut JournalStore,
-        situation: &Situation<'_>,
-    ) -> Result<bool, RotateError> {
-        // To count what is stored takes its time.
-        super::tell_systemd(systemd::watchdog());
-        let guarded = self
-            .guard
-            .look(held, journal, situation.acts(), situation.settling)?;
-        self.unread = matches!(guarded, Guarded::Unwatched(_));
-        match guarded {
-            Guarded::InOrder if journal.state().encryption.is_none() => {
-                self.danger = None;
-                Ok(false)
-            }
-            Guarded::InOrder => Ok(self.danger.is_some() && !self.is_over(journal)),
-            Guarded::Adopted(known) => {
-                let who = known
-                    .write_key
-                    .map_or_else(|| "several keys".to_owned(), |key| key.to_string());
-                self.unwatched = None;
-                tell!(
-                    ENCRYPTION_WATCHED,
-                    [path = known.file.as_str()],
-                    "encryption at rest is watched from now on: {}, {who} writes",
-                    known.file
-                );
-                Ok(false)
-            }
-            Guarded::Unwatched(why) => {
-                self.tell_unwatched(why);
-                Ok(false)
-            }
-            Guarded::Changed(differences) => {
-                self.danger = None;
-                self.tell_change(differences);
-                Ok(false)
-            }
-            Guarded::Forgotten(why) => {
-                self.danger = None;
-                tell!(
-                    ENCRYPTION_ENDANGERED,
-                    [],
-                    "encryption at rest was changed, and what it was before cannot be told: {why}. What is there is watched from now on; \
-                     `holdfast encryption verify` says whether every value is readable"
-                );
-                Ok(false)
-            }
-            Guarded::Unproven { differences, why } => {
-                let told = format!(
-                    "encryption at rest was changed, and whether stored values need what went cannot be told: {}. {why}",
-                    differences.join("; ")
-                );
-                self.tell_danger(told);
-                Ok(true)
-            }
-            Guarded::Endangered {
-                differences,
-                lost,
-                answer,
-            } => {
-                let what = what_is_endangered(&differences, &lost);
-                self.answer(held, journal, situation.config, &what, answer)
-            }
-        }
-    }
-
-    /// True when the configuration is as it is known again.
-    fn is_over(&mut self, journal: &JournalStore) -> bool {
-        let Fact::Known(manifest) = at_rest::manifest(self.node) else {
-            return false;
-        };
-        let digest = at_rest::configured(self.node, &manifest)
-            .known()
-            .map(|now| now.digest);
-        let is_over =
-            digest.is_some() && digest == journal.state().encryption.as_ref().map(|known| known.digest);
-        if is_over {
-            self.danger = None;
-            tell!(ENCRYPTION_IN_ORDER, [], "encryption at rest is in order again");
-        }
-        is_over
+    fn adopted(&mut self, known: &KnownEncryption) {
+        self.stand = Stand::InOrder;
+        let who = known
+            .write_key
+            .as_ref()
+            .map_or_else(|| "several keys".to_owned(), ToString::to_string);
+        tell!(
+            ENCRYPTION_WATCHED,
+            [path = known.file.as_str()],
+            "encryption at rest is watched from now on: {}, {who} writes",
+            known.file
+        );
     }
 
     fn answer(
@@ -269,29 +234,29 @@ impl<'a> Keeper<'a> {
         held: &Held,
         journal: &mut JournalStore,
         config: &Config,
-        what: &str,
+        (what, file): (&str, Option<&NodePath>),
         answer: Answer,
-    ) -> Result<bool, RotateError> {
-        match answer {
+    ) {
+        let what_is_done = match answer {
             Answer::Mended(how) => {
-                tell!(ENCRYPTION_ENDANGERED, [], "{what}. Mended: {how}");
-                self.danger = None;
-                Ok(false)
+                self.stand = Stand::InOrder;
+                tell!(
+                    ENCRYPTION_ENDANGERED,
+                    [path = file.map(NodePath::as_str)],
+                    "{what}. Mended: {how}"
+                );
+                return;
             }
-            Answer::Left(why) => {
-                self.tell_danger(format!("{what}. {why}"));
-                Ok(true)
-            }
+            Answer::Left(why) => why,
             Answer::GiveBack(prepared) => {
                 let given = self.give_back(held, journal, config, &prepared);
-                let what_is_done = given.map_or_else(
+                given.map_or_else(
                     |why| why.to_string(),
                     |()| "kube-apiserver is given its configuration back".to_owned(),
-                );
-                self.tell_danger(format!("{what}. {what_is_done}"));
-                Ok(true)
+                )
             }
-        }
+        };
+        self.tell_stand(Stand::Endangered(format!("{what}. {what_is_done}")), file);
     }
 
     /// Walks a rotation, or begins one that is due.
@@ -316,6 +281,7 @@ impl<'a> Keeper<'a> {
                 // Who turned it back had a reason.
                 self.not_before = self.node.clock.now().since_boot_ms + RETRY_MS;
                 self.tell_waiting(
+                    journal.state(),
                     "values may still be in plaintext from when kube-apiserver had lost its configuration; they are counted and rewritten \
                      in an hour, or by `holdfast encryption rotate`",
                 );
@@ -385,10 +351,11 @@ impl<'a> Keeper<'a> {
                 return Err(error);
             }
         };
-        let key = begun.new.to_string();
-        tell!(
+        let key = self.key_of(&begun);
+        tell_of!(
             ROTATION_BEGUN,
-            [rotation = begun.id.as_str(), key = key.as_str()],
+            Some(&begun),
+            Some(&key),
             "rotation {} is begun, from {} to {}: {why}",
             begun.id,
             begun.old,
@@ -420,9 +387,10 @@ impl<'a> Keeper<'a> {
         };
         if let Some(told) = told {
             self.restarted_for = None;
-            tell!(ROTATION_STOPPED, [rotation = rotation.id.as_str()], "{told}");
+            self.tell_stopped(journal.state().rotations.rotation.as_ref(), &told);
         }
         let node = self.node;
+        let key = self.key_of(rotation);
         let mut told_ms = node.clock.now().since_boot_ms;
         let mut rewrote = false;
         let mut tell = |progress: &Progress| {
@@ -431,11 +399,12 @@ impl<'a> Keeper<'a> {
             let now = Status::of(node, rotation, State::Working, status::REWRITING, None).with(progress);
             if now.since_boot_ms.saturating_sub(told_ms) >= TELL_EVERY_MS {
                 told_ms = now.since_boot_ms;
-                tell_progress(rotation, progress);
+                tell_progress(rotation, &key, progress);
             }
             tell_status(status::publish(node, held, &now));
         };
         let passed = self.rotator.pass(held, journal, Pace::default(), &mut tell);
+        let asks = matches!(passed, Ok(Passed::Asks(_)));
         let (state, what, remedy, again) = match (status::words(&passed), passed) {
             (_, Ok(Passed::Restart(digest))) => self.restart(held, journal, config, digest)?,
             (Some((state, what, remedy)), _) => {
@@ -456,7 +425,9 @@ impl<'a> Keeper<'a> {
             held,
             &Status::of(node, rotation, state, &what, Some(&remedy)),
         ));
-        self.tell_step(rotation, state, &what, &remedy);
+        // The step may have set out for another stage, or have been the last one.
+        let now = journal.state().rotations.rotation.as_ref();
+        self.tell_step(now.unwrap_or(rotation), (state, asks), &what, &remedy);
         self.state = Some(state);
         Ok(again)
     }
@@ -515,7 +486,8 @@ impl<'a> Keeper<'a> {
         }
         if let Some(told) = self.rotator.put_back(held, journal, DID_NOT_BEAR)? {
             self.restarted_for = None;
-            tell!(ROTATION_STOPPED, [], "{DID_NOT_BEAR}: {told}");
+            let rotation = journal.state().rotations.rotation.as_ref();
+            self.tell_stopped(rotation, &format!("{DID_NOT_BEAR}: {told}"));
         }
         Ok(())
     }

@@ -61,7 +61,12 @@ impl Keeper<'_> {
         let change = look(journal.state(), true).map_err(withheld)?;
         let begun = reconcile::begin(node, held, journal, &change)?;
         self.brake.done(node.clock.now().since_boot_ms);
-        tell!(ENCRYPTION_MENDED, [], "begun: {}", begun.what);
+        tell!(
+            ENCRYPTION_MENDED,
+            [path = prepared.wanted.file.as_str()],
+            "begun: {}",
+            begun.what
+        );
         Ok(())
     }
 
@@ -79,8 +84,8 @@ impl Keeper<'_> {
         digest: Digest,
     ) -> Result<Option<Duration>, RotateError> {
         let node = self.node;
-        let known = journal.state().encryption.as_ref();
-        let is_needed = known.is_some_and(|known| {
+        let known = journal.state().encryption.clone();
+        let is_needed = known.as_ref().is_some_and(|known| {
             // One that sees the file alone may run with this, and load the edit at its next look.
             known.digest == digest && (known.mounted_alone || !self.guard.runs(digest))
         });
@@ -96,25 +101,25 @@ impl Keeper<'_> {
                 "it was restarted {OFTEN} times within an hour; that goes on after {} min. Find out who writes its configuration",
                 REST_MS / 60_000
             );
-            self.tell_waiting(&told(&why));
+            self.tell_waiting(journal.state(), &told(&why));
             return Ok(Some(PARKED_POLL));
         }
         let plan = match reconcile::look_for_load(node, config, journal.state()) {
             Ok(plan) => plan,
             Err(why) => {
-                self.tell_waiting(&told(&why.to_string()));
+                self.tell_waiting(journal.state(), &told(&why.to_string()));
                 return Ok(Some(if why.is_temporary() { POLL } else { PARKED_POLL }));
             }
         };
         let begun = reconcile::begin(node, held, journal, &plan.change)?;
         self.brake.done(node.clock.now().since_boot_ms);
         if let Some(why) = begun.failed() {
-            self.tell_waiting(&told(why));
+            self.tell_waiting(journal.state(), &told(why));
             return Ok(Some(POLL));
         }
         tell!(
             ENCRYPTION_MENDED,
-            [],
+            [path = known.as_ref().map(|known| known.file.as_str())],
             "begun: {}, which loads what was put back",
             begun.what
         );
@@ -162,7 +167,7 @@ impl Keeper<'_> {
         self.not_counted_before = now.saturating_add(RETRY_MS);
         tell!(
             PLAINTEXT,
-            [],
+            [path = known.file.as_str()],
             "{}, and the daemon rewrites them only in mode enforce and unless it is paused: `holdfast encryption rotate` rewrites them under a \
              new key",
             in_plaintext(values)
@@ -172,20 +177,20 @@ impl Keeper<'_> {
 
     /// How many values are in plaintext that should not be; none settles what is owed. `None` while more may be written.
     fn counted_plaintext(
-        &self,
+        &mut self,
         held: &Held,
         journal: &mut JournalStore,
         known: &KnownEncryption,
     ) -> Result<Option<u64>, RotateError> {
         if let Some(why) = self.guard.writes_plaintext() {
-            tell!(
-                ENCRYPTION_COUNTED_LATER,
-                [],
-                "kube-apiserver may still write plaintext, which is counted when it does not: {why}"
-            );
+            let told =
+                format!("kube-apiserver may still write plaintext, which is counted when it does not: {why}");
+            self.tell(&told, |told| {
+                tell!(ENCRYPTION_COUNTED_LATER, [path = known.file.as_str()], "{told}");
+            });
             return Ok(None);
         }
-        let values = plaintext_among_encrypted(self.node)?;
+        let values = plaintext_among_encrypted(self.node, &*self.beat)?;
         if values == 0 {
             let settled = Record::PlaintextOwed { owed: false };
             journal.append(held, self.node.clock.now(), settled)?;

@@ -266,7 +266,8 @@ fn tell_held_back(held: &Withheld) {
     }
 }
 
-fn without_numbers(text: &str) -> String {
+/// What a text says, whatever it counts.
+pub(super) fn without_numbers(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 

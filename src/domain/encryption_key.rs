@@ -124,6 +124,17 @@ impl fmt::Display for KeyName {
     }
 }
 
+impl KeyId {
+    /// How a key is named to whoever looks for it: with the fingerprint of its bytes, where that is known.
+    #[must_use]
+    pub fn told(&self, fingerprint: Option<&Fingerprint>) -> String {
+        fingerprint.map_or_else(
+            || self.to_string(),
+            |fingerprint| format!("{self} (fingerprint {fingerprint})"),
+        )
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -219,6 +230,11 @@ mod tests {
             name,
         };
         assert_eq!(key.to_string(), "aescbc:key1");
+        assert_eq!(key.told(None), "aescbc:key1");
+        assert_eq!(
+            key.told(Some(&Fingerprint([0, 1, 2, 3, 4, 255]))),
+            "aescbc:key1 (fingerprint 0001020304ff)"
+        );
         assert_eq!(KeyId::Identity.to_string(), "identity");
         let of = |resource: &str, group: &str| {
             GroupResource {

@@ -172,17 +172,19 @@ events! {
         "What the API server encrypts with, by the file that is named, is known, and each change of it is told from now on.",
         "Nothing.";
     /// Encryption at rest cannot be watched.
-    ENCRYPTION_UNWATCHED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1b", "encryption-unwatched", Err, NONE,
+    ENCRYPTION_UNWATCHED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1b", "encryption-unwatched", Err, OF_FILE,
         "Encryption at rest is not watched",
-        "Its configuration cannot be read, so a change that takes keys away would not be seen.",
-        "See to what the message names; `holdfast encryption status` says what can be told.";
+        "Its configuration, or what Holdfast keeps of it, cannot be read or written, so a change that takes keys away would not be seen, or not be \
+         mended. If it was watched before, no component is restarted until that is over.",
+        "See to what the message names: a full disk, a file of /var/lib/holdfast/retained that is damaged or gone. `holdfast encryption status` says \
+         what can be told.";
     /// The configuration of encryption was changed and nothing is lost.
-    ENCRYPTION_CHANGED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0c", "encryption-changed", Warning, NONE,
+    ENCRYPTION_CHANGED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0c", "encryption-changed", Warning, OF_FILE,
         "The configuration of encryption at rest was changed",
         "Somebody changed the file, the flag, the mount or the write key. No stored value needs what went.",
         "Find out who. `holdfast encryption status` shows what holds now.";
     /// Stored values may need what was taken away.
-    ENCRYPTION_ENDANGERED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1c", "encryption-endangered", Err, NONE,
+    ENCRYPTION_ENDANGERED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1c", "encryption-endangered", Err, OF_FILE,
         "What stored values need was taken away",
         "Without it the API server cannot read them, or writes in plaintext. The message says what is gone, how many values need it, and \
          whether it was put back, which is done in mode enforce.",
@@ -193,22 +195,23 @@ events! {
         "What was told before is over: the configuration is as it is known, or no value is left in plaintext.",
         "Nothing.";
     /// The API server is restarted for its configuration.
-    ENCRYPTION_MENDED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1e", "encryption-mended", Notice, NONE,
+    ENCRYPTION_MENDED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1e", "encryption-mended", Notice, OF_FILE,
         "The API server is given back what stored values need",
         "Its manifest or its configuration lost something, which is put back; the one restart that it takes has begun.",
         "Find out who took it away. After `kubeadm upgrade`: bring kubeadm-config in line (`holdfast encryption enable`).";
     /// The API server waits for what it needs.
-    ENCRYPTION_WAITS = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1f", "encryption-waits", Warning, NONE,
+    ENCRYPTION_WAITS = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1f", "encryption-waits", Warning, OF_FILE,
         "Encryption at rest is not in order yet",
         "What is to be done for it is known, and something stands against it; the message says what.",
         "See to that, if it is not time alone.";
     /// Values are in plaintext, and nothing may be done about it.
-    PLAINTEXT = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b28", "plaintext", Err, NONE,
+    PLAINTEXT = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b28", "plaintext", Err, OF_FILE,
         "Values are in plaintext that should be encrypted",
-        "The API server wrote them while it had lost its configuration, and the daemon may not rewrite them in mode audit, or while it is paused.",
+        "The API server wrote them while it had lost its configuration, and the daemon may not rewrite them in mode audit, or while it is paused. \
+         It is told again each hour, on purpose, for as long as there are any.",
         "`holdfast encryption rotate` rewrites them under a new key.";
     /// Values are counted later.
-    ENCRYPTION_COUNTED_LATER = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b27", "encryption-counted-later", Info, NONE,
+    ENCRYPTION_COUNTED_LATER = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b27", "encryption-counted-later", Info, OF_FILE,
         "Values in plaintext are counted later",
         "The API server may still write plaintext; what it has written is counted when it does not.",
         "Nothing.";
@@ -269,4 +272,12 @@ events! {
         "No manifest is out of its folder, and the change could not be brought to its end: the kubelet does not run, the journal cannot be used, or it took \
          too long. The next start carries it on.",
         "Nothing, if the machine goes down. Else start Holdfast again, and see what it tells.";
+    /// A rotation waits for the operator's word.
+    ROTATION_WAITS_FOR_CONSENT = "5d6d9592b8e222c884eb11c55bf77d5d", "rotation-waits-for-consent", Warning, OF_ROTATION,
+        "A rotation is complete but for the removal of the old key, which waits for consent",
+        "Every value is under the new key, and it is proven that nothing needs the old one. It stays readable until somebody consents to its removal, \
+         because `encryption.cut` is ask, which is the default, or the rotation was begun with --keep-old. Nothing is wrong, and it may wait for as long as \
+         you like.",
+        "`holdfast encryption rotate --cut` removes the old key from the configuration, and keeps it in /var/lib/holdfast/retained; `holdfast encryption abort` \
+         turns the rotation back instead. With `cut: auto` in the configuration the next one does not ask.";
 }

@@ -25,7 +25,7 @@ pub enum Field {
     Rotation,
     /// The stage that a rotation walks to.
     Step,
-    /// The provider and name of a key; never its bytes.
+    /// The provider, name and fingerprint of a key; never its bytes.
     Key,
 }
 
@@ -62,7 +62,9 @@ impl Field {
             Self::Path => "the file",
             Self::Rotation => "the id of the rotation",
             Self::Step => "the stage that the rotation walks to",
-            Self::Key => "the provider and name of the key that is to write, never its bytes",
+            Self::Key => {
+                "the provider and name of the key (of a rotation the one that is to write), with its fingerprint where that is known, never its bytes"
+            }
         }
     }
 }

@@ -377,7 +377,7 @@ async fn count(
         Ok(etcd) => etcd,
         Err(error) => return Fact::unknown(format!("{error}; {}", error.advice())),
     };
-    match census(&etcd, &access, configured, thorough).await {
+    match census(&etcd, &access, configured, thorough, &|| {}).await {
         Ok(census) => Fact::Known(census),
         Err(why) => Fact::Unknown(why),
     }
@@ -401,7 +401,7 @@ pub(crate) fn learn(paths: &mut Paths, learnt: &BTreeSet<(GroupResource, Scope)>
     }
 }
 
-/// A census of the resources that the configuration covers; of secrets, where there is none.
+/// A census of the resources that the configuration covers; of secrets, where there is none. `beat` is called with each page that was read.
 ///
 /// # Errors
 /// When etcd does not answer to the end.
@@ -410,19 +410,15 @@ pub(crate) async fn census(
     access: &Access,
     configured: Option<&Configured>,
     thorough: bool,
+    beat: &dyn Fn(),
 ) -> Result<Census, Reason> {
-    let spans = access.paths.spans(&patterns(configured));
-    let known = BTreeSet::new();
-    counted(
-        etcd,
-        access,
-        configured,
-        &spans,
-        &known,
+    let count = Count {
+        spans: &access.paths.spans(&patterns(configured)),
+        also: &BTreeSet::new(),
         thorough,
-        &mut |_, _, _| {},
-    )
-    .await
+        beat,
+    };
+    counted(etcd, access, configured, &count, &mut |_, _, _| {}).await
 }
 
 /// The same of what a rotation answers for, thorough, where `see` is given each value that can be read, under what it is held, and its plaintext.
@@ -434,18 +430,15 @@ pub(crate) async fn census_seeing(
     access: &Access,
     configured: &Configured,
     see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
+    beat: &dyn Fn(),
 ) -> Result<Census, Reason> {
-    let spans = rotated_spans(access, configured);
-    counted(
-        etcd,
-        access,
-        Some(configured),
-        &spans,
-        &BTreeSet::new(),
-        true,
-        see,
-    )
-    .await
+    let count = Count {
+        spans: &rotated_spans(access, configured),
+        also: &BTreeSet::new(),
+        thorough: true,
+        beat,
+    };
+    counted(etcd, access, Some(configured), &count, see).await
 }
 
 /// A census of all that etcd has below the API server's prefix, in which the keys `also` are known, too.
@@ -458,29 +451,42 @@ pub(crate) async fn census_of_all(
     configured: Option<&Configured>,
     also: &BTreeSet<KeyId>,
 ) -> Result<Census, Reason> {
-    let all = [Span::prefix(access.paths.prefix())];
-    counted(etcd, access, configured, &all, also, false, &mut |_, _, _| {}).await
+    let count = Count {
+        spans: &[Span::prefix(access.paths.prefix())],
+        also,
+        thorough: false,
+        beat: &|| {},
+    };
+    counted(etcd, access, configured, &count, &mut |_, _, _| {}).await
+}
+
+/// What is counted, and how.
+struct Count<'a> {
+    spans: &'a [Span],
+    /// Keys that are known beside those of the configuration.
+    also: &'a BTreeSet<KeyId>,
+    thorough: bool,
+    /// Is called with each page that was read.
+    beat: &'a dyn Fn(),
 }
 
 async fn counted(
     etcd: &Etcd,
     access: &Access,
     configured: Option<&Configured>,
-    spans: &[Span],
-    also: &BTreeSet<KeyId>,
-    thorough: bool,
+    count: &Count<'_>,
     see: &mut dyn FnMut(&Entry, &KeyId, &[u8]),
 ) -> Result<Census, Reason> {
     let empty = EncryptionConfig { entries: Vec::new() };
     let config = configured.map_or(&empty, |configured| &configured.config);
     let mut known = config.key_ids();
-    known.extend(also.iter().cloned());
+    known.extend(count.also.iter().cloned());
     let mut tries = TRIES;
     loop {
         let counted = count_entries(
             etcd,
             &access.paths,
-            spans,
+            count.spans,
             access.max_request_bytes,
             |entry| {
                 look_into(
@@ -488,11 +494,11 @@ async fn counted(
                     &known,
                     &entry.key,
                     &entry.value,
-                    thorough,
+                    count.thorough,
                     |key, plain| see(entry, key, plain),
                 )
             },
-            |_| {},
+            |_| (count.beat)(),
         );
         tries -= 1;
         match counted.await {
@@ -520,16 +526,17 @@ pub(crate) async fn look_elsewhere(
     configured: &Configured,
     revision: i64,
     see: &mut dyn FnMut(KeyId, &[u8]),
+    beat: &dyn Fn(),
 ) -> Result<(), EtcdError> {
     let whole = [Span::prefix(access.paths.prefix())];
     let elsewhere = Span::without(&whole, &rotated_spans(access, configured));
     let known = configured.config.key_ids();
-    look_over(etcd, &elsewhere, revision, |entry| {
+    let see = |entry: &Entry| {
         if let Some(key) = needed_elsewhere(access, configured, &known, &entry.key, &entry.value) {
             see(key, &entry.key);
         }
-    })
-    .await
+    };
+    look_over(etcd, &elsewhere, revision, see, beat).await
 }
 
 /// The key that a value outside of [`rotated_spans`] would lose. Plaintext needs none, and an entry that is left alone keeps its own.

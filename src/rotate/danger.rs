@@ -77,7 +77,7 @@ fn census(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;
-        let census = at_rest::census(&etcd, &access, Some(&all), false).await;
+        let census = at_rest::census(&etcd, &access, Some(&all), false, &|| {}).await;
         census.map_err(RotateError::Unknown)
     })?;
     Ok((former, census))

@@ -89,7 +89,7 @@ pub fn prepare(node: &Node, resources: &[ResourcePattern]) -> Result<Prepared, R
     }
     let census = runtime.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;
-        let census = at_rest::census(&etcd, &access, Some(&candidate), true).await;
+        let census = at_rest::census(&etcd, &access, Some(&candidate), true, &|| {}).await;
         census.map_err(RotateError::Unknown)
     })?;
     let (plaintext, encrypted) = readable(&census, &file)?;

@@ -81,7 +81,8 @@ impl Rotator<'_> {
             return Ok(None);
         };
         if let Some(words) = silent.hopeless() {
-            return self.park(held, journal, rotation, words).map(Some);
+            self.park(held, journal, rotation, &words)?;
+            return Ok(Some(Passed::Parked(words)));
         }
         // Never with a file of somebody else's, or one that it did not bear.
         let digest = seen.configured.digest;

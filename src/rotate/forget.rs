@@ -18,6 +18,8 @@ use crate::rotation::Rotation;
 pub struct Forgetting {
     /// The keys.
     pub keys: BTreeSet<KeyId>,
+    /// The same with the bytes that each is kept with.
+    pub fingerprints: BTreeSet<(KeyId, Fingerprint)>,
     /// The files that hold them, all of which are removed.
     pub files: Vec<NodePath>,
 }
@@ -189,7 +191,9 @@ fn decide(asked: BTreeSet<KeyId>, known: &Known<'_>) -> Result<Forgetting, NotFo
             });
         }
     }
+    let kept = files.iter().flat_map(|file| &file.keys);
     Ok(Forgetting {
+        fingerprints: kept.filter(|(id, _)| asked.contains(id)).cloned().collect(),
         files: files.into_iter().map(|file| file.path.clone()).collect(),
         keys: asked,
     })

@@ -87,7 +87,7 @@ fn free() -> Case {
     }
 }
 
-fn decided(case: &Case, names: &[&str]) -> Result<Vec<String>, String> {
+fn forgotten(case: &Case, names: &[&str]) -> Result<Forgetting, NotForgotten> {
     let names: Vec<String> = names.iter().map(|name| format!("aescbc:{name}")).collect();
     let known = Known {
         kept: &case.kept,
@@ -96,13 +96,17 @@ fn decided(case: &Case, names: &[&str]) -> Result<Vec<String>, String> {
         rotation: case.rotation.as_ref(),
         census: &case.census,
     };
-    let decided = asked(&names, &case.kept).and_then(|asked| decide(asked, &known));
+    asked(&names, &case.kept).and_then(|asked| decide(asked, &known))
+}
+
+/// The files that go.
+fn decided(case: &Case, names: &[&str]) -> Result<Vec<String>, String> {
     let short = |file: &NodePath| {
         file.as_str()
             .replace("/var/lib/holdfast/", "")
             .replace(".yaml", "")
     };
-    decided
+    forgotten(case, names)
         .map(|what| what.files.iter().map(short).collect())
         .map_err(|why| why.to_string())
 }
@@ -136,6 +140,23 @@ fn every_file_with_the_key_goes_and_no_other() {
     };
     let all = decided(&plaintext, &["key1", "key2", "used"]).unwrap();
     assert_eq!(all.len(), kept().len() - 1, "{all:?}");
+}
+
+#[test]
+fn what_goes_is_known_by_its_fingerprints() {
+    let case = Case {
+        kept: vec![
+            file("retained/key-1", &[("key1", 1)]),
+            file("retained/configuration-1", &[("key1", 1), ("used", 7)]),
+            file("retained/configuration-2", &[("key1", 3)]),
+        ],
+        ..free()
+    };
+    let what = forgotten(&case, &["key1"]).unwrap();
+    assert_eq!(
+        what.fingerprints,
+        [(id("key1"), fingerprint(1)), (id("key1"), fingerprint(3))].into()
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Guards encryption at rest between rotations: each change of the file, the flag, the mount or the write key is noticed, and one that takes
 //! away what stored values need is put back.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 use super::brake::Brake;
 use super::evidence::{running, runs_with_one};
 use super::mending::{mending, unrecorded};
-use super::{PATIENCE, Prepared, RotateError, keep_found, key_store, look};
+use super::{Beat, PATIENCE, Prepared, RotateError, keep_found, key_store, look};
 use crate::adapters::Node;
 use crate::adapters::etcd::Etcd;
 use crate::adapters::journal_store::JournalStore;
@@ -17,7 +18,7 @@ use crate::at_rest::{
     Configured, Lost, Present, Repair, Runs, both, differences, lost, may_be_written, repair,
 };
 use crate::census::{Census, Held as Stored, Resource};
-use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, Reason};
+use crate::domain::{Digest, Fact, Instant, KeyId, Manifest, Mode, NodePath, Reason};
 use crate::encryption::{Link, MAX_BYTES, SharedChain, parse, write};
 use crate::journal::{KnownEncryption, Record};
 use crate::observe::at_rest;
@@ -26,12 +27,19 @@ use crate::rotation::{Generation, Rotation, Stage};
 /// What a look at the configuration came to.
 #[derive(Debug, Clone)]
 pub enum Guarded {
-    /// Nothing is new.
+    /// It is as it is known, or there is none and was none.
     InOrder,
+    /// Nothing is told: the manifest is not there, files are settling, or what was judged last is not judged again yet.
+    Unjudged,
     /// It was seen for the first time, and is known from now on.
     Adopted(KnownEncryption),
-    /// It cannot be read, and never was: it is not watched. Why.
-    Unwatched(String),
+    /// It cannot be read, and never was: it is not watched.
+    Unwatched {
+        /// The file, where one is named.
+        file: Option<NodePath>,
+        /// Why.
+        why: String,
+    },
     /// It was changed, and no stored value needs what went: this is known from now on.
     Changed(Vec<String>),
     /// It was changed, and what it was before cannot be had; what is there is known from now on.
@@ -72,6 +80,7 @@ pub struct Guard<'a> {
     judged: Option<Judged>,
     /// On mending what somebody undoes each time.
     brake: Brake,
+    beat: Beat<'a>,
 }
 
 /// What was judged last.
@@ -110,7 +119,14 @@ impl<'a> Guard<'a> {
             runtime: runtime.map_err(RotateError::Runtime)?,
             judged: None,
             brake: Brake::new(OFTEN, LATELY_MS, REST_MS),
+            beat: Rc::new(|| {}),
         })
+    }
+
+    /// The same, which shows that it is alive while it counts.
+    #[must_use]
+    pub fn beating(self, beat: Beat<'a>) -> Self {
+        Self { beat, ..self }
     }
 
     /// Looks, and with `acts` mends what can be mended by a write of the file. While files are `settling`, one that is being written is
@@ -127,20 +143,21 @@ impl<'a> Guard<'a> {
     ) -> Result<Guarded, RotateError> {
         // Whoever takes a manifest out of its folder, and for how long, is told elsewhere.
         let Fact::Known(manifest) = at_rest::manifest(self.node) else {
-            return Ok(Guarded::InOrder);
+            return Ok(Guarded::Unjudged);
         };
         let present = at_rest::present(self.node, &manifest);
         let Some(known) = journal.state().encryption.clone() else {
-            return match &present {
-                Present::As(configured) => Ok(Guarded::Adopted(self.adopt(held, journal, configured)?)),
-                Present::NoFlag => Ok(Guarded::InOrder),
-                Present::NotMounted { inside } => Ok(Guarded::Unwatched(format!(
-                    "{inside} is not mounted from the node"
-                ))),
-                Present::NoFile { file } => Ok(Guarded::Unwatched(format!("{file} is not there"))),
-                Present::Refused { file, why, .. } => Ok(Guarded::Unwatched(format!("{file}: {why}"))),
-                Present::Unknown(why) => Ok(Guarded::Unwatched(why.to_string())),
+            let (file, why) = match present {
+                Present::As(configured) => {
+                    return Ok(Guarded::Adopted(self.adopt(held, journal, &configured)?));
+                }
+                Present::NoFlag => return Ok(Guarded::InOrder),
+                Present::NotMounted { inside } => (None, format!("{inside} is not mounted from the node")),
+                Present::NoFile { file } => (Some(file.clone()), format!("{file} is not there")),
+                Present::Refused { file, why, .. } => (Some(file.clone()), format!("{file}: {why}")),
+                Present::Unknown(why) => (None, why.to_string()),
             };
+            return Ok(Guarded::Unwatched { file, why });
         };
         if is_as_known(&known, &present) {
             self.judged = None;
@@ -165,7 +182,7 @@ impl<'a> Guard<'a> {
         let is_judged = |judged: &Judged| now.since_boot_ms < judged.until_ms;
         if settling || judged.as_ref().is_some_and(is_judged) {
             self.judged = judged;
-            return Ok(Guarded::InOrder);
+            return Ok(Guarded::Unjudged);
         }
         let (since, wait_ms) = judged.map_or_else(
             || (now.clone(), AGAIN_MS),
@@ -281,7 +298,7 @@ impl<'a> Guard<'a> {
         self.runtime.block_on(async {
             let etcd = Etcd::connect(&access, PATIENCE).await;
             let etcd = etcd.map_err(|error| Reason::new(format!("{error}; {}", error.advice())))?;
-            at_rest::census(&etcd, &access, Some(&all), false).await
+            at_rest::census(&etcd, &access, Some(&all), false, &*self.beat).await
         })
     }
 
@@ -460,18 +477,18 @@ pub(super) fn former(node: &Node, known: &KnownEncryption) -> Result<Configured,
     })
 }
 
-/// How many values are in plaintext although a key writes what is stored of their resource.
+/// How many values are in plaintext although a key writes what is stored of their resource. `beat` is called while they are counted.
 ///
 /// # Errors
 /// When the configuration or etcd cannot be read.
-pub fn plaintext_among_encrypted(node: &Node) -> Result<u64, RotateError> {
+pub fn plaintext_among_encrypted(node: &Node, beat: &dyn Fn()) -> Result<u64, RotateError> {
     let manifest = look::known(at_rest::manifest(node))?;
     let configured = look::configuration(node, &manifest)?;
     let access = at_rest::access(node, &manifest).map_err(RotateError::Unknown)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let census = runtime.map_err(RotateError::Runtime)?.block_on(async {
         let etcd = Etcd::connect(&access, PATIENCE).await?;
-        let census = at_rest::census(&etcd, &access, Some(&configured), false).await;
+        let census = at_rest::census(&etcd, &access, Some(&configured), false, beat).await;
         census.map_err(RotateError::Unknown)
     })?;
     let is_owed = |resource: &Resource, held: &Stored| {

@@ -198,6 +198,7 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
         runtime,
         etcd,
         comparison,
+        beat,
         ..
     } = &mut *rotator;
     let mut see = |entry: &Entry, key: &KeyId, plain: &[u8]| {
@@ -212,7 +213,7 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
     let (census, watched) = runtime.block_on(async {
         let etcd = connected(etcd, &access).await?;
         loop {
-            let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see)
+            let census = at_rest::census_seeing(&etcd, &access, &configured, &mut see, &**beat)
                 .await
                 .map_err(RotateError::Unknown)?;
             tries -= 1;
@@ -227,7 +228,8 @@ pub(super) fn prove(rotator: &mut Rotator<'_>) -> Result<(), RotateError> {
                 Err(error) => return Err(error.into()),
             };
             let mut see = |key, path: &[u8]| sighted(&mut elsewhere, key, path);
-            at_rest::look_elsewhere(&etcd, &access, &configured, census.revision, &mut see).await?;
+            let revision = census.revision;
+            at_rest::look_elsewhere(&etcd, &access, &configured, revision, &mut see, &**beat).await?;
             return Ok::<_, RotateError>((census, watched));
         }
     })?;

@@ -21,6 +21,7 @@ mod upgrade;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::adapters::Node;
@@ -31,7 +32,9 @@ use crate::adapters::lock::Held;
 use crate::adapters::wakeups::HintSender;
 use crate::at_rest::Configured;
 use crate::census::Scope;
-use crate::domain::{Digest, Fact, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason};
+use crate::domain::{
+    Digest, Fact, Fingerprint, GroupResource, Instant, KeyId, KeyName, Mode, Provider, Reason,
+};
 use crate::encryption::edit::{EditError, NewKey};
 use crate::encryption::{self, is_name_free, new_key_name};
 use crate::events::tell;
@@ -61,6 +64,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two passes that rewrite values the lock is left free for so long: whoever waits for it looks more often than that.
 pub const LEFT_FREE: Duration = Duration::from_millis(200);
 
+/// Is called with each part of what is stored that was read: all of it may take minutes, and whoever waits wants to see that it goes on.
+pub type Beat<'a> = Rc<dyn Fn() + 'a>;
+
 /// What one pass came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
@@ -72,6 +78,8 @@ pub enum Passed {
     Restart(Digest),
     /// It goes on when the operator has seen to it.
     Parked(Words),
+    /// It goes on when the operator consents to the cut; nothing is wrong.
+    Asks(Words),
     /// The rotation is over.
     Ended(Ended),
     /// No rotation is under way.
@@ -163,6 +171,9 @@ pub struct Rotator<'a> {
     renewals: doubts::Renewals,
     /// What its runs came to.
     runs: reencrypt::Runs,
+    /// Of the keys that it has seen.
+    fingerprints: BTreeMap<KeyId, Fingerprint>,
+    beat: Beat<'a>,
 }
 
 /// What a rotation begins with: nothing stands against it.
@@ -212,6 +223,8 @@ impl<'a> Rotator<'a> {
             failed_reloads: doubts::FailedReloads::default(),
             renewals: doubts::Renewals::default(),
             runs: reencrypt::Runs::default(),
+            fingerprints: BTreeMap::new(),
+            beat: Rc::new(|| {}),
         })
     }
 
@@ -222,6 +235,18 @@ impl<'a> Rotator<'a> {
             hints: Some(hints),
             ..self
         }
+    }
+
+    /// The same, which shows that it is alive while it counts.
+    #[must_use]
+    pub fn beating(self, beat: Beat<'a>) -> Self {
+        Self { beat, ..self }
+    }
+
+    /// A key for whoever looks for it, with its fingerprint where this process has seen it.
+    #[must_use]
+    pub fn key_told(&self, key: &KeyId) -> String {
+        key.told(self.fingerprints.get(key))
     }
 
     /// Forgets what was counted, and what was refused: another process has walked meanwhile, the rotation goes another way, or the operator
@@ -415,6 +440,7 @@ impl<'a> Rotator<'a> {
         }
         self.refusals.expire(now);
         let seen = look::look(self, Some(&rotation))?;
+        self.fingerprints.extend(fingerprints(&seen.configured));
         self.sweep(held, &seen.configured)?;
         if let Some(event) = mending::unrecorded(self.node, journal.state(), seen.configured.digest)? {
             return self.note(held, journal, &seen.configured, event);
@@ -424,7 +450,14 @@ impl<'a> Rotator<'a> {
         }
         match rotation::next(&rotation, &seen.world, &self.limits) {
             Step::Hold(Hold::Wait(words)) => Ok(Passed::Waits(words)),
-            Step::Hold(Hold::Park(words)) => self.park(held, journal, &rotation, words),
+            Step::Hold(Hold::Park(words)) => {
+                self.park(held, journal, &rotation, &words)?;
+                Ok(Passed::Parked(words))
+            }
+            Step::Hold(Hold::Ask(words)) => {
+                self.park(held, journal, &rotation, &words)?;
+                Ok(Passed::Asks(words))
+            }
             Step::Note(event) => self.note(held, journal, &seen.configured, event),
             Step::StoreKey(key) => self.store_key(held, journal, &rotation, &key),
             Step::Intend {
@@ -463,13 +496,13 @@ impl<'a> Rotator<'a> {
         held: &Held,
         journal: &mut JournalStore,
         rotation: &Rotation,
-        words: Words,
-    ) -> Result<Passed, RotateError> {
+        words: &Words,
+    ) -> Result<(), RotateError> {
         if rotation.parked.as_deref() != Some(words.why.as_str()) {
             let why = words.why.clone();
             self.record(held, journal, Event::Parked { why })?;
         }
-        Ok(Passed::Parked(words))
+        Ok(())
     }
 
     /// Removes what a killed run left of its drafts beside the configuration, in the key store (F1) and among the backups: another restart than
@@ -516,11 +549,16 @@ impl<'a> Rotator<'a> {
         };
         let kept = key_store::config(self.node, digest)
             .inspect_err(|why| {
+                let (step, key) = (rotation.goal.to_string(), self.key_told(&rotation.new));
                 tell!(
                     ROTATION_TROUBLE,
-                    [rotation = rotation.id.as_str()],
+                    [
+                        rotation = rotation.id.as_str(),
+                        step = step.as_str(),
+                        key = key.as_str()
+                    ],
                     "the configuration of before is written anew, not byte by byte: {why}"
-                )
+                );
             })
             .ok()?;
         let found = encryption::parse(&kept).ok()?;
@@ -591,7 +629,7 @@ impl<'a> Rotator<'a> {
 
     /// The key's bytes are made after the intent is durable, and are durable themselves before anything names them.
     fn store_key(
-        &self,
+        &mut self,
         held: &Held,
         journal: &mut JournalStore,
         rotation: &Rotation,
@@ -601,6 +639,7 @@ impl<'a> Rotator<'a> {
             self.record(held, journal, Event::KeyIntended { key: key.clone() })?;
         }
         let fingerprint = key_store::make(self.node, held, key)?;
+        self.fingerprints.insert(key.clone(), fingerprint);
         Ok(Passed::Did(format!(
             "the key {key} is made and stored, fingerprint {fingerprint}"
         )))
@@ -667,6 +706,12 @@ fn keep_found(node: &Node, held: &Held, configured: &Configured) -> Result<(), R
         ))),
         Fact::Unknown(why) => Err(RotateError::Unknown(why)),
     }
+}
+
+/// Of the keys of a configuration.
+fn fingerprints(configured: &Configured) -> impl Iterator<Item = (KeyId, Fingerprint)> {
+    let keys = configured.config.keys();
+    keys.map(|(provider, key)| (key.id(provider), key.secret.fingerprint()))
 }
 
 fn await_load(configured: &Configured) -> Passed {

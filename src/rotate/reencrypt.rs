@@ -83,6 +83,8 @@ struct Guarding<'a> {
     by_flag: u64,
     /// Whether files have changed.
     hints: Option<&'a HintSender>,
+    /// Called while it counts.
+    beat: &'a dyn Fn(),
 }
 
 /// Stale values that no request rewrites.
@@ -119,6 +121,7 @@ impl Rotator<'_> {
         let guarding = Guarding {
             by_flag,
             hints: self.hints.as_ref(),
+            beat: &*self.beat,
         };
         let run = self
             .runtime
@@ -207,7 +210,7 @@ async fn run(
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Run, RotateError> {
     let etcd = Etcd::connect(&seen.access, PATIENCE).await?;
-    let (served, beyond_reach) = served(seen, &etcd, keys).await?;
+    let (served, beyond_reach) = served(seen, &etcd, keys, guarding.beat).await?;
     let job = Job {
         api: seen.api.clone().waiting(WRITE_PATIENCE),
         served,
@@ -347,8 +350,9 @@ async fn served(
     seen: &Seen,
     etcd: &Etcd,
     keys: &BTreeSet<KeyId>,
+    beat: &dyn Fn(),
 ) -> Result<(BTreeMap<GroupResource, api::Served>, BeyondReach), RotateError> {
-    let census = at_rest::census(etcd, &seen.access, Some(&seen.configured), false)
+    let census = at_rest::census(etcd, &seen.access, Some(&seen.configured), false, beat)
         .await
         .map_err(RotateError::Unknown)?;
     let mut stale = BTreeSet::new();

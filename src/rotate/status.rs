@@ -117,7 +117,9 @@ pub fn words(passed: &Result<Passed, RotateError>) -> Option<(State, String, Str
     Some(match passed {
         Ok(Passed::Did(what)) => (State::Working, what.clone(), String::new()),
         Ok(Passed::Waits(words)) => (State::Waiting, words.why.clone(), words.remedy.clone()),
-        Ok(Passed::Parked(words)) => (State::Parked, words.why.clone(), words.remedy.clone()),
+        Ok(Passed::Parked(words) | Passed::Asks(words)) => {
+            (State::Parked, words.why.clone(), words.remedy.clone())
+        }
         Ok(Passed::Ended(ended)) => (
             State::Ended,
             how_it_ended(ended.outcome).to_owned(),

@@ -107,7 +107,7 @@ pub fn rollback(history: &History) -> Result<Event, Refusal> {
 
 impl From<Hold> for Refusal {
     fn from(hold: Hold) -> Self {
-        let (Hold::Wait(words) | Hold::Park(words)) = hold;
+        let (Hold::Wait(words) | Hold::Park(words) | Hold::Ask(words)) = hold;
         Self::World {
             why: words.why,
             remedy: words.remedy,

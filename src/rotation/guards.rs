@@ -404,7 +404,7 @@ pub(super) fn unretained(world: &World, retiring: &BTreeSet<KeyId>) -> Result<BT
 pub(super) fn consented(rotation: &Rotation) -> Result<(), Hold> {
     match (rotation.direction, rotation.cut) {
         (Direction::Back, _) | (_, Consent::Auto) => Ok(()),
-        (Direction::Forward, Consent::Ask) => Err(Hold::park(
+        (Direction::Forward, Consent::Ask) => Err(Hold::ask(
             "it is proven that nothing needs the old key; removing it waits for consent",
             "`holdfast encryption rotate --cut`, or roll back",
         )),

@@ -47,6 +47,8 @@ pub enum Hold {
     Wait(Words),
     /// It goes on when the operator has mended something.
     Park(Words),
+    /// It goes on when the operator consents; nothing is wrong.
+    Ask(Words),
 }
 
 /// Words for the operator.
@@ -67,6 +69,11 @@ impl Hold {
     /// It goes on when the operator has seen to `remedy`.
     pub fn park(why: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Park(Words::new(why, remedy))
+    }
+
+    /// It goes on when the operator consents, by `remedy`.
+    pub fn ask(why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Ask(Words::new(why, remedy))
     }
 }
 

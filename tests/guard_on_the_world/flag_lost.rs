@@ -1,6 +1,8 @@
 //! F25: the API server is given a manifest without the flag while a rotation between two keys is under way, and writes plaintext. It is given
 //! the stage back, reading plaintext, and the same rotation, or the way back, comes to its end with every value readable at each moment.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ pub struct Walking {
     pub on: Guarding,
     rotator: Rotator<'static>,
     clock: Arc<AtomicU64>,
+    /// How often it showed that it is alive.
+    beats: Rc<Cell<u32>>,
 }
 
 impl Walking {
@@ -46,12 +50,20 @@ impl Walking {
         });
         let first = on.look(Ok(()));
         assert!(matches!(first, Guarded::Adopted(_)), "{first:?}");
-        let mut rotator = Rotator::new(on.node).expect("an event loop");
+        let beats = Rc::new(Cell::new(0));
+        let rotator = Rotator::new(on.node).expect("an event loop");
+        let mut rotator = rotator.beating(super::beating(&beats));
         let to = To::NewKey(Provider::Aescbc);
         rotator
             .begin(&on.held, &mut on.journal, to, Consent::Auto)
             .expect("nothing forbids it");
-        Self { on, rotator, clock }
+        assert!(beats.get() > 1, "what is rotated is counted, and then the rest");
+        Self {
+            on,
+            rotator,
+            clock,
+            beats,
+        }
     }
 
     fn rotation(&self) -> Option<&Rotation> {
@@ -63,10 +75,15 @@ impl Walking {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             let on = &mut self.on;
+            self.beats.set(0);
             let passed = self
                 .rotator
                 .pass(&on.held, &mut on.journal, Pace::default(), &mut |_| {});
             assert!(!matches!(passed, Ok(Passed::Parked(_))), "{what}: {passed:?}");
+            if matches!(&passed, Ok(Passed::Did(what)) if what.contains("written under the new key") || what.contains("was counted"))
+            {
+                assert!(self.beats.get() > 0, "{passed:?}");
+            }
             if matches!(&passed, Ok(Passed::Waits(words)) if words.why.contains("may still commit")) {
                 self.clock.fetch_add(DRAIN_MS, Ordering::SeqCst);
             }
@@ -167,7 +184,7 @@ fn in_each_stage_before_the_cut_the_same_rotation_takes_plaintext_out_again() {
         );
         walking.all_is_under(&names[0], &[]);
         assert_eq!(
-            plaintext_among_encrypted(walking.on.node).expect("etcd answers"),
+            plaintext_among_encrypted(walking.on.node, &|| {}).expect("etcd answers"),
             0
         );
     }

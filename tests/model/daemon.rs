@@ -127,7 +127,7 @@ impl Model {
         let mut after = state.clone();
         match next(rotation, &self.world(state), &LIMITS) {
             Step::Hold(Hold::Wait(words)) => return Decision::Waits(words.why),
-            Step::Hold(Hold::Park(words)) => return Decision::Parks(words.why),
+            Step::Hold(Hold::Park(words) | Hold::Ask(words)) => return Decision::Parks(words.why),
             Step::Note(event) => {
                 if !self.note(&mut after, &event) {
                     after.wrong = Some("I9: the step function notes what the journal refuses");

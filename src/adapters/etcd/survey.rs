@@ -100,7 +100,7 @@ pub async fn stale_chunk(
 }
 
 /// Tells `see` each value of the spans at a revision. Where etcd gives that revision up meanwhile, the rest is read at the newest: a value
-/// that is there all the time is seen in any case.
+/// that is there all the time is seen in any case. `progress` is told after each page.
 ///
 /// # Errors
 /// When etcd does not answer or refuses.
@@ -109,6 +109,7 @@ pub async fn look_over(
     spans: &[Span],
     revision: i64,
     mut see: impl FnMut(&Entry),
+    mut progress: impl FnMut(),
 ) -> Result<(), EtcdError> {
     let mut scan = Scan::after(spans, None, revision);
     let mut cursor: Option<Vec<u8>> = None;
@@ -126,6 +127,7 @@ pub async fn look_over(
         if let Some(last) = page.entries.last() {
             cursor = Some(last.key.to_vec());
         }
+        progress();
         tokio::task::yield_now().await;
     }
 }
