@@ -91,9 +91,10 @@ fn check_names_what_fails_on_a_fresh_node_and_writes_nothing() {
         .collect();
     assert_eq!(wrote, Vec::<String>::new());
     assert_eq!(snapshot(&node.path("/etc")), before);
-    assert!(
-        !node.path("/var/lib/holdfast").exists(),
-        "a check leaves no state"
+    assert_eq!(
+        snapshot(&node.path("/var/lib/holdfast")),
+        [],
+        "a check leaves no state in the folder that the package makes"
     );
     cluster::objects_are_told_when_they_are_asked_for(&node);
 }
