@@ -47,6 +47,13 @@ enum Network {
     Of(i32),
 }
 
+impl Socket {
+    /// True when the other end is in this network, and so in the same table.
+    fn is_within(&self) -> bool {
+        self.remote.ip().is_loopback() || self.remote.ip() == self.local.ip()
+    }
+}
+
 impl Processes {
     /// Begins a look at the sockets of the node.
     pub const fn sockets(&self) -> Sockets<'_> {
@@ -175,6 +182,8 @@ impl Sockets<'_> {
         let mut clients: Vec<EtcdClient> = Vec::new();
         for socket in others {
             let program = match end(socket).map(|inode| holders.get(&inode)) {
+                // The table is not read in one moment: it has just begun, or closes.
+                None if socket.is_within() => continue,
                 None => None,
                 Some(Some(Holder::Program(name))) => Some(name.clone()),
                 Some(Some(Holder::Own)) => continue,
@@ -291,6 +300,13 @@ mod tests {
             (22, socket("127.0.0.1:50000", "127.0.0.1:10050", false)),
         ];
         assert_eq!(rows(table), Some(expected.into()));
+        for (local, remote, within) in [
+            ("127.0.0.1:2379", "127.0.0.1:50000", true),
+            ("192.0.2.11:2379", "192.0.2.11:50000", true),
+            ("192.0.2.11:2379", "192.0.2.12:50000", false),
+        ] {
+            assert_eq!(socket(local, remote, false).is_within(), within, "{remote}");
+        }
         let v6 = |text: &str| address(text).unwrap().to_string();
         assert_eq!(v6("00000000000000000000000000000000:192B"), "[::]:6443");
         assert_eq!(v6("00000000000000000000000001000000:0050"), "[::1]:80");
