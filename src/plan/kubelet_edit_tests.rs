@@ -460,6 +460,7 @@ fn what_was_undone_must_run_healthy_with_the_former_file() {
 fn a_boot_is_a_restart_whose_deadline_comes_too() {
     let before = Instant {
         boot: crate::domain::BootId("another".to_owned()),
+        since_boot_ms: 7_000_000,
         ..at(900)
     };
     let after_boot = |process, health| {

@@ -46,7 +46,8 @@ fn main() {
         .into()
     });
     println!("{}", command.join(" "));
-    let times = measure(&command, RUNS);
+    // Drift is no failure of a check.
+    let times = measure(&command, RUNS, 63);
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)
         .expect("the kernel counts")
         .max_rss();
@@ -59,7 +60,7 @@ fn main() {
         println!("kube-bench is not on the PATH: no comparison");
         return;
     }
-    let of_peer = measure(&peer, RUNS_OF_PEER);
+    let of_peer = measure(&peer, RUNS_OF_PEER, 0);
     tell("kube-bench", &of_peer);
     println!(
         "  ratio of the medians: {:.1}",
@@ -67,8 +68,8 @@ fn main() {
     );
 }
 
-/// The wall times of that many runs, sorted; one more comes first, to fill the caches.
-fn measure(command: &[String], runs: usize) -> Vec<Duration> {
+/// The wall times of that many runs, sorted; one more comes first, to fill the caches. A greater exit code than that is a failure.
+fn measure(command: &[String], runs: usize, most: i32) -> Vec<Duration> {
     let (program, arguments) = command.split_first().expect("a program");
     let run = || {
         let began = Instant::now();
@@ -79,7 +80,10 @@ fn measure(command: &[String], runs: usize) -> Vec<Duration> {
             .status()
             .expect("the program starts");
         let took = began.elapsed();
-        assert!(ended.code().is_some_and(|code| code < 64), "{program}: {ended}");
+        assert!(
+            ended.code().is_some_and(|code| code <= most),
+            "{program}: {ended}"
+        );
         took
     };
     run();
