@@ -230,6 +230,8 @@ fn a_starved_daemon_is_replaced(node: &Node) {
 /// The power goes while the manifest is out. Nobody but the service puts it back.
 fn a_reboot_in_mid_bounce_is_made_good(node: &Node) {
     in_mid_bounce(node);
+    // To cut the power may take longer than the bounce.
+    node.sh("systemctl kill --kill-whom=main -s STOP holdfast");
     node.cut();
     assert!(node.path(OUT).exists() && !node.path(MANIFEST).exists());
     let back = std::thread::scope(|scope| {
