@@ -44,7 +44,8 @@ events! {
     /// The daemon ended.
     ENDED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b11", "ended", Notice, NONE,
         "Holdfast ends",
-        "The daemon was asked to end, and has brought what was in flight to its end. Nothing watches the node from now on.",
+        "The daemon was asked to end, and has brought what was in flight to its end, or has told before (ended-early) why not. Nothing watches the node \
+         from now on.",
         "Nothing, if you stopped it. `systemctl start holdfast` starts it again.";
     /// The configuration was read again.
     RELOADED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b12", "reloaded", Notice, NONE,

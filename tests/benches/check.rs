@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use times::{median, tell};
+use times::{given, median, tell};
 use world::World;
 
 const RUNS: usize = 100;
@@ -25,11 +25,7 @@ const RUNS: usize = 100;
 const RUNS_OF_PEER: usize = 10;
 
 fn main() {
-    // Cargo's own argument comes first.
-    let given: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .collect();
+    let given = given();
     let world = given.is_empty().then(World::new);
     let command = world.as_ref().map_or(given, |world| {
         let root = world

@@ -19,18 +19,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use times::{median, tell};
+use times::{given, median, tell};
 use world::World;
 
 const RUNS: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
-    // Cargo's own argument comes first.
-    let given: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .collect();
+    let given = given();
     let world = given.is_empty().then(World::new);
     let run = world.as_ref().map_or(given, |world| {
         let root = world

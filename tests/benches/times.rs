@@ -1,6 +1,14 @@
-//! Times of many runs.
+//! Times of many runs of a program that is named on the command line.
 
 use std::time::Duration;
+
+/// What the benchmark was asked for; Cargo's own argument comes first.
+pub fn given() -> Vec<String> {
+    std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect()
+}
 
 pub fn median(sorted: &[Duration]) -> Duration {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
