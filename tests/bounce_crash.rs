@@ -30,9 +30,12 @@ const SOON: Duration = Duration::from_secs(10);
 /// Where the child finds the node, and what it bounces.
 const ROOT: &str = "HOLDFAST_CRASH_ROOT";
 const COMPONENT: &str = "HOLDFAST_CRASH_COMPONENT";
+const CONFIG: &str = "HOLDFAST_CRASH_CONFIG";
 /// Read by the journal's adapter: `before:N` or `after:N`, the Nth record that this process writes.
 const FAILPOINT: &str = "HOLDFAST_FAILPOINT";
 const AUDIT: &str = "mode: audit\n";
+/// Its process is waited for until the kubelet has ended it.
+const KUBELET_DRAINS: &str = "mode: audit\ndisruption: { drain: kubelet }\n";
 /// More records than any bounce writes.
 const MANY: usize = 20;
 
@@ -44,20 +47,39 @@ fn child_bounce() {
     };
     let component = Component::from_name(&name).expect("a component");
     let node = node_at(Path::new(&root), Arc::new(Mutex::new(one_node())));
-    let ended = Operator::new(node, AUDIT)
+    let config = std::env::var(CONFIG).expect("a configuration");
+    let ended = Operator::new(node, &config)
         .bounce(component)
         .expect("a healthy node");
     assert_eq!(ended.result, Came::Made);
 }
 
-/// A bounce in a process of its own; true when it was killed at that point.
-fn is_killed_at(world: &World, component: Component, point: &str) -> bool {
-    let ended = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "child_bounce", "--ignored", "--nocapture"])
+#[test]
+#[ignore = "the process that the other tests kill"]
+fn child_daemon() {
+    let Some(root) = std::env::var_os(ROOT) else {
+        return;
+    };
+    let node = node_at(Path::new(&root), Arc::new(Mutex::new(one_node())));
+    Operator::new(node, AUDIT).run_daemon().expect("it runs");
+}
+
+/// One of this file's children, on that node.
+fn child(name: &str, world: &World) -> Command {
+    let mut child = Command::new(std::env::current_exe().expect("this test"));
+    child
+        .args(["--exact", name, "--ignored", "--nocapture"])
         .env(ROOT, world.root())
+        .stdout(Stdio::null());
+    child
+}
+
+/// A bounce in a process of its own; true when it was killed at that point.
+fn is_killed_at(world: &World, component: Component, config: &str, point: &str) -> bool {
+    let ended = child("child_bounce", world)
         .env(COMPONENT, component.name())
+        .env(CONFIG, config)
         .env(FAILPOINT, point)
-        .stdout(Stdio::null())
         .status()
         .expect("this test can be started");
     match (ended.signal(), ended.success()) {
@@ -86,7 +108,7 @@ fn kill_at_every_record(side: &str, component: Component, options: &Options) -> 
             world.path(&format!("/etc/kubernetes/{component}.yaml.holdfast-out")),
         );
         let before = file(&manifest);
-        if !is_killed_at(&world, component, &format!("{side}:{record}")) {
+        if !is_killed_at(&world, component, AUDIT, &format!("{side}:{record}")) {
             return record - 1;
         }
         let lies = if manifest.exists() { &manifest } else { &out };
@@ -150,4 +172,28 @@ fn a_kill_at_any_record_costs_no_manifest_where_the_kubelet_leaves_containers() 
     for side in ["before", "after"] {
         assert_eq!(kill_at_every_record(side, Component::Scheduler, &left), RECORDS);
     }
+}
+
+#[test]
+fn a_daemon_that_starts_puts_back_what_is_out_before_it_waits_for_anything() {
+    let component = Component::ApiServer;
+    let (world, before) = (1..MANY)
+        .find_map(|record| {
+            // Its process takes longer to end than this test waits.
+            let world = World::with(Options {
+                grace: 2 * SOON,
+                ..Options::default()
+            });
+            let before = file(&world.manifest(component));
+            let point = format!("after:{record}");
+            assert!(is_killed_at(&world, component, KUBELET_DRAINS, &point));
+            (!world.manifest(component).exists()).then_some((world, before))
+        })
+        .expect("it is out after one of the records");
+    let mut daemon = child("child_daemon", &world).spawn().expect("it starts");
+    let is_back = world.wait_until(SOON, |world| world.manifest(component).exists());
+    daemon.kill().expect("it runs");
+    daemon.wait().expect("it was started here");
+    assert!(is_back);
+    assert_eq!(file(&world.manifest(component)), before);
 }

@@ -311,6 +311,7 @@ impl Daemon<'_> {
             of_keeper,
             awaiting,
             meter,
+            ready,
             ..
         } = self;
         let mut journal = JournalStore::open(&node.files, &node.layout, held, node.clock.now())?;
@@ -323,7 +324,12 @@ impl Daemon<'_> {
             paused: paused.as_deref(),
             settling,
         };
-        let recovered = recover(node, held, journal.state());
+        // After a reboot nothing runs that the manifest stayed out for, and what the kubelet would be asked before it comes in takes its time.
+        let recovered = if *ready {
+            recover(node, held, journal.state())
+        } else {
+            out::recover(node, held).iter().map(PutBack::from).collect()
+        };
         // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
         let in_flight = journal.state().in_flight.is_some();
         let mut endangered = !in_flight && !finishing && keeper.guard(held, &mut journal, &situation);
