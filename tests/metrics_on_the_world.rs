@@ -247,6 +247,12 @@ fn a_change_a_refused_reload_and_another_file_show() {
     daemon.reload("metrics: { textfile: off }\n");
     daemon.await_that("it is gone", |world| text(world, elsewhere).is_none());
     assert!(!daemon.said().contains("are not written"), "{}", daemon.said());
+    drop(daemon);
+
+    // What a daemon of before wrote would tell for ever that none runs.
+    std::fs::write(world.path(FILE), "holdfast_enforcing 1\n").expect("a folder of ours");
+    let daemon = Daemon::start(&world);
+    daemon.await_that("it is gone", |world| text(world, FILE).is_none());
 }
 
 #[test]

@@ -33,7 +33,9 @@ pub enum Hint {
 /// Watches folders until it is dropped.
 pub struct Watch {
     root: PathBuf,
-    watcher: RecommendedWatcher,
+    start: Box<dyn Fn() -> notify::Result<RecommendedWatcher> + Send>,
+    /// `None` as long as the system has no inotify to give.
+    watcher: Option<RecommendedWatcher>,
     /// What is watched, and which folder it was when the watch was set.
     watched: BTreeMap<PathBuf, FileId>,
     shared: Arc<Mutex<Shared>>,
@@ -54,8 +56,8 @@ struct Shared {
 /// A watch that could not be set. Changes are then seen by the next full pass only.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    /// inotify is not to be had.
-    #[error("cannot start watching folders: {0}")]
+    /// inotify is not to be had: other programs of root may have used up what there is.
+    #[error("cannot watch any folder: {0}: raise fs.inotify.max_user_instances (sysctl)")]
     Start(notify::Error),
     /// One folder cannot be watched; all others are.
     #[error("cannot watch {}: {cause}{}", .folder.display(), advice(.cause))]
@@ -85,27 +87,30 @@ fn advice(error: &notify::Error) -> &'static str {
 
 impl Watch {
     /// Watches the node whose file system is at `root`: no folder yet, which is for [`Self::renew`]. `wake` is called on a thread of its own and must not block
-    /// (`try_send`; on a full channel, remember [`Hint::Lost`]). It is dropped when the watcher ends.
+    /// (`try_send`; on a full channel, remember [`Hint::Lost`]). It is dropped with the watch.
     ///
     /// # Errors
-    /// When the system has no inotify to give.
-    pub fn new(root: &Path, wake: impl Fn(Hint) + Send + 'static) -> Result<Self, WatchError> {
+    /// When the root folder has no absolute path.
+    pub fn new(root: &Path, wake: impl Fn(Hint) + Clone + Send + 'static) -> Result<Self, WatchError> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let of_callback = Arc::clone(&shared);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let hint = lock(&of_callback).hint(event);
-            if let Some(hint) = hint {
-                wake(hint);
-            }
-        })
-        .map_err(WatchError::Start)?;
+        let start = move || {
+            let (shared, wake) = (Arc::clone(&of_callback), wake.clone());
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                let hint = lock(&shared).hint(event);
+                if let Some(hint) = hint {
+                    wake(hint);
+                }
+            })
+        };
         let root = std::path::absolute(root).map_err(|cause| WatchError::Root {
             root: root.to_owned(),
             cause,
         })?;
         Ok(Self {
             root,
-            watcher,
+            start: Box::new(start),
+            watcher: None,
             watched: BTreeMap::new(),
             shared,
         })
@@ -116,8 +121,23 @@ impl Watch {
     /// watched.
     ///
     /// # Errors
-    /// When the system refuses a watch; all others are set nevertheless, and the first refusal is told.
+    /// When the system refuses a watch; all others are set nevertheless, and the first refusal is told. When it has no inotify to give: none
+    /// is set, and the next call tries again.
     pub fn renew(&mut self, folders: impl IntoIterator<Item = NodePath>) -> Result<(), WatchError> {
+        let mut watcher = match self.watcher.take() {
+            Some(watcher) => watcher,
+            None => (self.start)().map_err(WatchError::Start)?,
+        };
+        let renewed = self.renew_with(&mut watcher, folders);
+        self.watcher = Some(watcher);
+        renewed
+    }
+
+    fn renew_with(
+        &mut self,
+        watcher: &mut RecommendedWatcher,
+        folders: impl IntoIterator<Item = NodePath>,
+    ) -> Result<(), WatchError> {
         let guarded: BTreeSet<PathBuf> = folders
             .into_iter()
             .map(|folder| self.root.join(folder.as_str().trim_start_matches('/')))
@@ -146,19 +166,19 @@ impl Watch {
             .collect();
         let mut refused = None;
         for path in dead {
-            refused = refused.or(self.drop_watch(&path).err());
+            refused = refused.or(self.drop_watch(watcher, &path).err());
         }
         for (path, id) in wanted {
             if !self.watched.contains_key(&path) {
-                refused = refused.or(self.add_watch(path, id).err());
+                refused = refused.or(self.add_watch(watcher, path, id).err());
             }
         }
         refused.map_or(Ok(()), Err)
     }
 
-    fn drop_watch(&mut self, path: &Path) -> Result<(), WatchError> {
+    fn drop_watch(&mut self, watcher: &mut RecommendedWatcher, path: &Path) -> Result<(), WatchError> {
         self.watched.remove(path);
-        match self.watcher.unwatch(path) {
+        match watcher.unwatch(path) {
             Ok(()) => Ok(()),
             // notify has dropped it by itself, with the folder.
             Err(error) if matches!(error.kind, ErrorKind::WatchNotFound) => Ok(()),
@@ -169,8 +189,13 @@ impl Watch {
         }
     }
 
-    fn add_watch(&mut self, path: PathBuf, id: FileId) -> Result<(), WatchError> {
-        match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+    fn add_watch(
+        &mut self,
+        watcher: &mut RecommendedWatcher,
+        path: PathBuf,
+        id: FileId,
+    ) -> Result<(), WatchError> {
+        match watcher.watch(&path, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.watched.insert(path, id);
                 Ok(())
@@ -178,7 +203,7 @@ impl Watch {
             // It has gone since it was looked at: its parent will tell when it comes back.
             Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {
                 match path.parent().and_then(nearest_folder) {
-                    Some((parent, id)) => self.add_watch(parent, id),
+                    Some((parent, id)) => self.add_watch(watcher, parent, id),
                     None => Ok(()),
                 }
             }

@@ -7,7 +7,7 @@ use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::apply::out;
 use crate::config::Config;
-use crate::domain::{Mode, NodePath};
+use crate::domain::{Layout, Mode, NodePath};
 use crate::reconcile::Passed;
 use crate::report::{Counted, Found, Measured, Standing, Summary, metrics_text};
 
@@ -29,7 +29,7 @@ pub(super) struct Meter<'a> {
     standing: Standing,
     /// When it was last tried, on the boot clock.
     tried_at_ms: Option<u64>,
-    /// Which file was written last.
+    /// Which file was written last; at the start that in Holdfast's own folder, which a daemon of before may have written.
     written: Option<NodePath>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Meter<'a> {
             found: None,
             standing: Standing::default(),
             tried_at_ms: None,
-            written: None,
+            written: Some(Layout::kubeadm().metrics),
         }
     }
 

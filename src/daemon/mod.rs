@@ -308,10 +308,7 @@ impl Daemon<'_> {
             settings,
             news,
             keeper,
-            of_keeper,
             awaiting,
-            meter,
-            ready,
             ..
         } = self;
         let mut journal = JournalStore::open(&node.files, &node.layout, held, node.clock.now())?;
@@ -324,12 +321,7 @@ impl Daemon<'_> {
             paused: paused.as_deref(),
             settling,
         };
-        // After a reboot nothing runs that the manifest stayed out for, and what the kubelet would be asked before it comes in takes its time.
-        let recovered = if *ready {
-            recover(node, held, journal.state())
-        } else {
-            out::recover(node, held).iter().map(PutBack::from).collect()
-        };
+        let recovered = put_back(node, held, journal.state(), self.ready);
         // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
         let in_flight = journal.state().in_flight.is_some();
         let mut endangered = !in_flight && !finishing && keeper.guard(held, &mut journal, &situation);
@@ -367,8 +359,9 @@ impl Daemon<'_> {
             passed.look_again = passed.look_again.into_iter().chain(again).min();
             passed.goes_on |= journal.state().in_flight.is_some();
         }
-        *of_keeper = keeper.folders(journal.state().encryption.as_ref());
-        meter.stands(keeper.standing(journal.state()), keeper.rewritten());
+        self.of_keeper = keeper.folders(journal.state().encryption.as_ref());
+        self.meter
+            .stands(keeper.standing(journal.state()), keeper.rewritten());
         Ok(passed)
     }
 
@@ -440,6 +433,15 @@ impl Daemon<'_> {
         let is_gone = self.no_kubelet_since.is_some_and(is_gone);
         is_gone.then_some("the kubelet does not run, and no manifest is out of its folder")
     }
+}
+
+/// Puts back the manifests that are out of their folder. At the start those of a change in flight, too: after a reboot nothing runs that its
+/// manifest stays out for, and what would be asked before it comes in has yet to start itself.
+fn put_back(node: &Node, held: &Held, journal: &JournalState, has_begun: bool) -> Vec<PutBack> {
+    if has_begun {
+        return recover(node, held, journal);
+    }
+    out::recover(node, held).iter().map(PutBack::from).collect()
 }
 
 /// True on a host that has not become a control-plane node yet: nothing is known of one, and no component has a manifest. One that has lost

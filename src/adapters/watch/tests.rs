@@ -181,3 +181,29 @@ fn an_overflow_and_an_error_are_lost_and_make_all_watches_anew() {
         assert!(shared.all_stale);
     }
 }
+
+#[test]
+fn without_inotify_each_renewal_says_so_until_there_is_some() {
+    let mut watched = Watched::new();
+    watched.watch.watcher = None;
+    watched.watch.watched.clear();
+    let start = std::mem::replace(
+        &mut watched.watch.start,
+        Box::new(|| {
+            Err(notify::Error::io(std::io::Error::from_raw_os_error(
+                nix::libc::EMFILE,
+            )))
+        }),
+    );
+    for _ in 0..2 {
+        let refused = watched.watch.renew(folders()).unwrap_err().to_string();
+        assert!(refused.contains("max_user_instances"), "{refused}");
+    }
+    chmod(&watched.path("manifests/etcd.yaml"), 0o600);
+    assert_eq!(watched.hints(), []);
+
+    watched.watch.start = start;
+    watched.renew();
+    chmod(&watched.path("manifests/etcd.yaml"), 0o644);
+    assert_eq!(watched.hints(), [Hint::Changed]);
+}
