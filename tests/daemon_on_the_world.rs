@@ -66,6 +66,33 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
         let told = journal.of(&events::DRIFT);
         assert_eq!(told.iter().filter(|told| opened(told)).count(), 1, "told once");
 
+        // A manifest that somebody takes away, and of which Holdfast has a copy.
+        let scheduler = world.path("/etc/kubernetes/manifests/kube-scheduler.yaml");
+        let backups = world.path("/var/lib/holdfast/backups");
+        std::fs::create_dir_all(&backups).expect("a folder of the world");
+        let copy = backups.join("kube-scheduler.20260101T000000.000Z.0123456789ab.yaml");
+        std::fs::copy(&scheduler, &copy).expect("a copy");
+        std::fs::rename(&scheduler, &aside).expect("one file system");
+        awaited("that it is gone is told", &|| {
+            !journal.of(&events::MANIFEST_GONE).is_empty()
+        });
+        mode(&world.path(admin), 0o640);
+        awaited("another pass is made", &|| {
+            journal
+                .of(&events::DRIFT)
+                .iter()
+                .filter(|told| opened(told))
+                .count()
+                == 2
+        });
+        let gone = journal.of(&events::MANIFEST_GONE);
+        assert_eq!(gone.len(), 1, "told once");
+        assert!(gone.iter().all(|told| {
+            told.message()
+                .contains("/var/lib/holdfast/backups/kube-scheduler.2026")
+                && told.field("holdfast.path") == "/etc/kubernetes/manifests/kube-scheduler.yaml"
+        }));
+
         nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM)
             .expect("a process may signal itself");
         daemon.join().expect("it does not panic").expect("it ran");

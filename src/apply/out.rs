@@ -9,7 +9,7 @@ use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, NodePath, Reason};
 use crate::events::tell;
-use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
+use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest, InFlight, Phase};
 use crate::manifest::{MAX_BYTES, parse};
 use crate::plan::{ManifestBounce, ManifestEdit};
 
@@ -60,6 +60,16 @@ pub enum Trouble {
         /// The newest copy.
         backup: NodePath,
     },
+}
+
+impl Trouble {
+    /// The file that it is about.
+    #[must_use]
+    pub const fn path(&self) -> &NodePath {
+        match self {
+            Self::Taken { path, .. } | Self::Unknown { path, .. } | Self::Gone { path, .. } => path,
+        }
+    }
 }
 
 /// What is left to the operator once [`recover`] has put back what it can.
@@ -175,6 +185,29 @@ pub fn recover(node: &Node, held: &Held) -> Vec<Recovered> {
         }
     };
     lying_out(node).into_iter().map(put_back).collect()
+}
+
+/// What a starting daemon does first: of the change in flight the content after comes in at once, and all else that is out comes back. After a
+/// reboot nothing runs that its manifest stays out for, and what would be asked before it comes in has yet to start itself.
+#[must_use]
+pub fn bring_in(node: &Node, held: &Held, in_flight: Option<&InFlight>) -> Vec<Recovered> {
+    if let Some(InFlight {
+        act: Act::EditManifest(edit),
+        phase: Phase::Started,
+        ..
+    }) = in_flight
+        && lying_out(node).iter().any(|(_, _, path)| *path == edit.path)
+        && let Err(error) = put_in(node, held, edit)
+    {
+        // The former one comes back instead.
+        tell!(
+            TROUBLE,
+            [],
+            "{}: the new content could not be put in place: {error}",
+            edit.path
+        );
+    }
+    recover(node, held)
 }
 
 impl std::fmt::Display for Recovered {

@@ -297,7 +297,7 @@ impl Daemon<'_> {
             // Without a journal nothing can be carried on, so what is out comes back.
             let recovered = out::recover(self.node, &held);
             let recovered: Vec<PutBack> = recovered.iter().map(PutBack::from).collect();
-            self.news.tell_recovered(&recovered);
+            self.news.tell_recovered(&recovered, None);
         }
         passed.map(Some)
     }
@@ -375,7 +375,10 @@ impl Daemon<'_> {
                     .insert(outcome.change, (began + RETRY_MS, why.clone()));
             }
         }
-        self.news.tell_recovered(&passed.recovered);
+        // While something moves a manifest may be away for a moment.
+        let at_rest = !passed.goes_on && !self.awaiting && !self.pace.is_settling(began);
+        let troubles = at_rest.then(|| out::troubles(self.node));
+        self.news.tell_recovered(&passed.recovered, troubles.as_deref());
         self.no_kubelet_since = match passed.looked.observation.kubelet.process {
             Fact::Absent => self.no_kubelet_since.or(Some(began)),
             Fact::Known(_) | Fact::Unknown(_) => None,
@@ -435,13 +438,16 @@ impl Daemon<'_> {
     }
 }
 
-/// Puts back the manifests that are out of their folder. At the start those of a change in flight, too: after a reboot nothing runs that its
-/// manifest stays out for, and what would be asked before it comes in has yet to start itself.
+/// Puts back the manifests that are out of their folder; at the start those of a change in flight, too.
 fn put_back(node: &Node, held: &Held, journal: &JournalState, has_begun: bool) -> Vec<PutBack> {
     if has_begun {
         return recover(node, held, journal);
     }
-    out::recover(node, held).iter().map(PutBack::from).collect()
+    let in_flight = journal.in_flight.as_ref();
+    out::bring_in(node, held, in_flight)
+        .iter()
+        .map(PutBack::from)
+        .collect()
 }
 
 /// True on a host that has not become a control-plane node yet: nothing is known of one, and no component has a manifest. One that has lost

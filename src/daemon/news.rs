@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::apply::out::Trouble;
 use crate::apply::{Outcome, tell_outcome};
 use crate::domain::{ControlId, Digest, NodePath};
 use crate::events::tell;
@@ -30,6 +31,8 @@ pub(super) struct News {
     lasting: BTreeMap<Digest, String>,
     /// What could not be put back, and why.
     out: BTreeMap<NodePath, String>,
+    /// Which manifests are not in their folder for another reason.
+    astray: BTreeMap<NodePath, String>,
 }
 
 /// So many changes that wait or fail are remembered: what others do to a node makes as many as they like.
@@ -202,8 +205,9 @@ impl News {
         news
     }
 
-    /// Tells which manifests were found out of their folder: each that is back, and once each that is not.
-    pub(super) fn tell_recovered(&mut self, recovered: &[PutBack]) {
+    /// Tells which manifests were found out of their folder: each that is back, and once each that is not. `troubles`: those that are not in it
+    /// for another reason; `None` where that was not looked at.
+    pub(super) fn tell_recovered(&mut self, recovered: &[PutBack], troubles: Option<&[Trouble]>) {
         let mut out = BTreeMap::new();
         for one in recovered {
             let path = one.path.as_str();
@@ -217,6 +221,23 @@ impl News {
             }
         }
         self.out = out;
+        let Some(troubles) = troubles else { return };
+        let astray = troubles
+            .iter()
+            .map(|trouble| (trouble.path().clone(), trouble.to_string()));
+        let former = std::mem::replace(&mut self.astray, astray.collect());
+        for trouble in troubles {
+            let (path, told) = (trouble.path(), trouble.to_string());
+            if former.get(path) == Some(&told) {
+                continue;
+            }
+            match trouble {
+                Trouble::Taken { .. } | Trouble::Unknown { .. } => {
+                    tell!(NOT_RECOVERED, [path = path.as_str()], "{told}");
+                }
+                Trouble::Gone { .. } => tell!(MANIFEST_GONE, [path = path.as_str()], "{told}"),
+            }
+        }
     }
 
     /// Tells a trouble once, until it is another or gone.
