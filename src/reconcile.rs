@@ -38,6 +38,8 @@ pub struct Intent {
     pub offline: bool,
     /// Only the change in flight is carried on; nothing new is begun.
     pub finishing: bool,
+    /// Who asks is to end once nothing is in flight: a manifest that is out is not left to that for long.
+    pub ending: bool,
     /// Changes that failed a moment ago, and why.
     pub failed: BTreeMap<Digest, String>,
     /// Stored values are in danger, or may be: nothing else restarts a component until they are not.
@@ -160,6 +162,7 @@ pub fn look(
         retry: intent.retry,
         settling: intent.settling,
         endangered: intent.endangered,
+        ending: intent.ending,
         paused: looked.paused.clone(),
     };
     looked.plan = build(selected, &looked.findings, &looked.observation, &circumstances);
@@ -371,6 +374,7 @@ fn asked_for<T>(
         retry,
         settling: false,
         endangered: false,
+        ending: false,
         paused: paused(node, now.wall),
         now,
     })

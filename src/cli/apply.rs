@@ -155,6 +155,7 @@ fn make(
         if wakeups.wait(wait) == Wake::Terminate {
             super::complain("ending after the change in flight; a second signal changes nothing");
             making.intent.finishing = true;
+            making.intent.ending = true;
         }
     }
     let last = reconcile::look(node, config, selected, journal.state(), &making.intent);

@@ -331,6 +331,7 @@ impl Daemon<'_> {
             endangered: endangered || owes_load,
             failed: reasons(&self.failed),
             finishing,
+            ending: finishing,
             ..Intent::default()
         };
         let was_to_load = encryption::is_to_load(journal.state());

@@ -23,6 +23,8 @@ use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_du
 /// A process that should be gone, and a pod that should be cleaned up, are waited for this long; then the manifest comes in all the same,
 /// and the kubelet does it in its own time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+/// The same while who carries it on is to end: as a service that is stopped, maybe with the machine. An API server may then start 10 s later.
+pub(super) const PATIENCE_OF_ENDING: Duration = Duration::from_secs(3);
 /// The kubelet cleans up after a pod in about a second.
 const CLEANING: Duration = Duration::from_secs(10);
 /// The kubelet forgets a pod well within this time after it has taken its cgroup away; 0.14 s were seen on a busy machine.
@@ -107,7 +109,7 @@ impl Out<'_> {
     /// What comes next while the manifest is out of its folder.
     pub(super) fn step(&self) -> Step {
         // Without a kubelet nothing would end it, and it is better off with its manifest in place.
-        if self.seen.kubelet_is_down() || self.seen.since_begun >= PATIENCE.min(self.seen.deadline) {
+        if self.seen.kubelet_is_down() || self.seen.since_begun >= self.seen.out_at_most {
             return Step::PutIn;
         }
         if self.seen.old_runs() {
@@ -160,7 +162,7 @@ impl Out<'_> {
     }
 
     fn has_time_to_ask(&self) -> bool {
-        self.seen.since_begun + ASKING < PATIENCE.min(self.seen.deadline)
+        self.seen.since_begun + ASKING < self.seen.out_at_most
     }
 
     fn until_ended(&self) -> Step {

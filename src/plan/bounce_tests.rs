@@ -21,6 +21,7 @@ const PATH: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 const OUT: &str = "/etc/kubernetes/kube-scheduler.yaml.holdfast-out";
 const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(120),
+    out_at_most: Duration::from_secs(40),
 };
 
 fn path(text: &str) -> NodePath {
@@ -235,7 +236,7 @@ fn the_runtime_is_asked_at_the_socket_that_the_kubelet_has_and_only_while_there_
 }
 
 #[test]
-fn a_short_deadline_is_the_limit_of_patience() {
+fn a_short_deadline_and_an_ending_process_are_the_limit_of_patience() {
     let begun = InFlight {
         change: Digest::of(b"c"),
         controls: vec![],
@@ -246,11 +247,14 @@ fn a_short_deadline_is_the_limit_of_patience() {
         cleaned_up: None,
         removed: None,
     };
-    let short = Limits {
-        deadline: Duration::from_secs(10),
-    };
+    let limits = |deadline, ending| Limits::of(Duration::from_secs(deadline), ending);
     let stays = out(vec![old()], closed());
-    assert_eq!(next_step(&begun, &stays, short, &at(1010)).step, Step::PutIn);
+    let step = |limits, second| next_step(&begun, &stays, limits, &at(second)).step;
+    assert_eq!(step(limits(10, false), 1010), Step::PutIn);
+    assert!(waits(&step(limits(120, false), 1010), "the kubelet to end"));
+    // Whoever is to end does not leave it out for longer.
+    assert!(waits(&step(limits(120, true), 1002), "the kubelet to end"));
+    assert_eq!(step(limits(120, true), 1003), Step::PutIn);
 }
 
 #[test]
@@ -394,6 +398,7 @@ fn circumstances<T>(paused: Option<&str>, decide: impl FnOnce(&Circumstances<'_>
         retry: false,
         settling: false,
         endangered: false,
+        ending: false,
         paused: paused.map(str::to_owned),
     })
 }

@@ -41,6 +41,8 @@ pub struct Circumstances<'a> {
     /// True while stored values are in danger, or may be: what mends them comes before every other restart, and a restart may load what
     /// endangers them.
     pub endangered: bool,
+    /// True when the process is to end once nothing is in flight.
+    pub ending: bool,
     /// Why Holdfast is paused, if it is.
     pub paused: Option<String>,
 }
@@ -68,9 +70,8 @@ pub fn build(
     observation: &Observation,
     circumstances: &Circumstances<'_>,
 ) -> Plan {
-    let limits = Limits {
-        deadline: circumstances.config.disruption.deadline,
-    };
+    let deadline = circumstances.config.disruption.deadline;
+    let limits = Limits::of(deadline, circumstances.ending);
     let in_flight = circumstances.journal.in_flight.as_ref();
     let mut draft = Draft::new(circumstances);
     let actions: BTreeMap<&ControlId, Action> = selected

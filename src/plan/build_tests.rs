@@ -67,6 +67,7 @@ impl Case {
             retry: false,
             settling: self.settling,
             endangered: self.endangered,
+            ending: false,
             paused: self.paused.clone(),
         };
         build(&selected(&self.config), findings, observation, &circumstances)

@@ -198,6 +198,7 @@ mod tests {
             retry: false,
             settling: false,
             endangered: false,
+            ending: false,
             paused: None,
         };
         enable_now(wanted, node, etcd, &circumstances)

@@ -531,6 +531,7 @@ pub(crate) fn planned(
         retry: false,
         settling: false,
         endangered: false,
+        ending: false,
         paused: None,
     };
     build(&selected, &findings, node, &circumstances)

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::bounce::bounced;
+use super::bounce::{PATIENCE, PATIENCE_OF_ENDING, bounced};
 use super::kubelet_edit;
 use super::last_words::fault_in;
 use super::restarting::Restarting;
@@ -16,6 +16,19 @@ use crate::journal::{Act, EditedManifest, Fault, InFlight, Phase};
 pub struct Limits {
     /// Until a component must have proved healthy.
     pub deadline: Duration,
+    /// Until a manifest that is out comes in, whatever its former process does.
+    pub out_at_most: Duration,
+}
+
+impl Limits {
+    /// Those of a change that must prove healthy within this time. `ending`: the process that carries it on is to end.
+    pub(super) fn of(deadline: Duration, ending: bool) -> Self {
+        let patience = if ending { PATIENCE_OF_ENDING } else { PATIENCE };
+        Self {
+            deadline,
+            out_at_most: patience.min(deadline),
+        }
+    }
 }
 
 /// Where a change in flight stands, and what comes next.

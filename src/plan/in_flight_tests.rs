@@ -17,6 +17,7 @@ const AFTER: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-schedule
 const PATH: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(120),
+    out_at_most: Duration::from_secs(40),
 };
 
 pub(super) fn at(second: u64) -> Instant {

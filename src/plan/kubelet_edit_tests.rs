@@ -356,9 +356,7 @@ fn step_at(
         cleaned_up: None,
         removed: None,
     };
-    let limits = Limits {
-        deadline: Duration::from_secs(60),
-    };
+    let limits = Limits::of(Duration::from_secs(60), false);
     next(&edit(), &in_flight, &node, limits, &at(1_000))
 }
 

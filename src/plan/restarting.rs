@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bounce::{Out, PATIENCE};
+use super::bounce::Out;
 use super::in_flight::{Limits, Step};
 use crate::domain::{
     Component, Digest, EntryContent, Fact, Health, Instant, NodePath, Observation, PodLog, Process, ProcessId,
@@ -34,6 +34,7 @@ pub(super) struct Restarting<'a> {
     pub(super) removed: Option<&'a (Instant, Option<usize>)>,
     pub(super) now: &'a Instant,
     pub(super) deadline: Duration,
+    pub(super) out_at_most: Duration,
 }
 
 impl<'a> Restarting<'a> {
@@ -69,6 +70,7 @@ impl<'a> Restarting<'a> {
             removed: in_flight.removed.as_ref(),
             now,
             deadline: limits.deadline,
+            out_at_most: limits.out_at_most,
         }
     }
 
@@ -109,7 +111,7 @@ impl<'a> Restarting<'a> {
         match self.lies_out(out) {
             Fact::Known(()) => Some(Out { seen: self, drain }.step()),
             // It is put back from the backup where need be.
-            Fact::Unknown(_) if self.since_begun >= PATIENCE => Some(Step::PutIn),
+            Fact::Unknown(_) if self.since_begun >= self.out_at_most => Some(Step::PutIn),
             Fact::Unknown(why) => Some(Step::Wait { why: why.to_string() }),
             // It was out, by our own record; somebody took it from there.
             Fact::Absent if self.draining.is_some() => Some(Step::PutIn),
