@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use zeroize::Zeroizing;
 
-use super::{RotateError, random};
+use super::RotateError;
+use super::writing::random;
 use crate::adapters::Node;
 use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
