@@ -40,6 +40,8 @@ pub struct Intent {
     pub finishing: bool,
     /// Who asks is to end once nothing is in flight: a manifest that is out is not left to that for long.
     pub ending: bool,
+    /// It is the first look of a process that carries on what another has begun.
+    pub starting: bool,
     /// Changes that failed a moment ago, and why.
     pub failed: BTreeMap<Digest, String>,
     /// Stored values are in danger, or may be: nothing else restarts a component until they are not.
@@ -163,6 +165,7 @@ pub fn look(
         settling: intent.settling,
         endangered: intent.endangered,
         ending: intent.ending,
+        starting: intent.starting,
         paused: looked.paused.clone(),
     };
     looked.plan = build(selected, &looked.findings, &looked.observation, &circumstances);
@@ -375,6 +378,7 @@ fn asked_for<T>(
         settling: false,
         endangered: false,
         ending: false,
+        starting: false,
         paused: paused(node, now.wall),
         now,
     })

@@ -170,6 +170,9 @@ fn is_back(node: &Node, after: &str) {
     );
 }
 
+/// One flag of the API server is mended.
+const ENFORCED: &str = "mode: audit\ncontrols:\n  CIS-1.2.15: { mode: enforce }\n";
+
 /// The daemon goes on where it was.
 fn is_mended(node: &Node) {
     node.await_that("the daemon goes on", RESTART, |node| {
@@ -185,7 +188,8 @@ fn the_service_is_restarted_starved_rebooted_and_upgraded_in_the_middle_of_its_w
     encrypt(&node, &configured, Mounted::Folder, &[RELOAD]);
     create_secrets(&node, 300);
     rewrite_secrets(&node);
-    node.configure("mode: audit\ncontrols:\n  CIS-1.2.15: { mode: enforce }\n");
+    // A manifest that stays out for long, if it is not hurried.
+    node.configure(&format!("{ENFORCED}disruption: {{ drain: 20s }}\n"));
     node.sh("systemctl enable --now holdfast");
     is_mended(&node);
 
@@ -200,6 +204,8 @@ fn the_service_is_restarted_starved_rebooted_and_upgraded_in_the_middle_of_its_w
         begun.elapsed().as_millis()
     );
     is_mended(&node);
+    node.configure(ENFORCED);
+    node.sh("systemctl reload holdfast");
 
     a_starved_daemon_is_replaced(&node);
     a_reboot_in_mid_bounce_is_made_good(&node);

@@ -24,18 +24,16 @@ use holdfast::apply::{self, Result as Came};
 use holdfast::domain::Component;
 
 use operator::Operator;
+use world::container_runtime::Manner;
 use world::{Options, World, node_at, one_node};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Where the child finds the node, and what it bounces.
 const ROOT: &str = "HOLDFAST_CRASH_ROOT";
 const COMPONENT: &str = "HOLDFAST_CRASH_COMPONENT";
-const CONFIG: &str = "HOLDFAST_CRASH_CONFIG";
 /// Read by the journal's adapter: `before:N` or `after:N`, the Nth record that this process writes.
 const FAILPOINT: &str = "HOLDFAST_FAILPOINT";
 const AUDIT: &str = "mode: audit\n";
-/// Its process is waited for until the kubelet has ended it.
-const KUBELET_DRAINS: &str = "mode: audit\ndisruption: { drain: kubelet }\n";
 /// More records than any bounce writes.
 const MANY: usize = 20;
 
@@ -47,8 +45,7 @@ fn child_bounce() {
     };
     let component = Component::from_name(&name).expect("a component");
     let node = node_at(Path::new(&root), Arc::new(Mutex::new(one_node())));
-    let config = std::env::var(CONFIG).expect("a configuration");
-    let ended = Operator::new(node, &config)
+    let ended = Operator::new(node, AUDIT)
         .bounce(component)
         .expect("a healthy node");
     assert_eq!(ended.result, Came::Made);
@@ -75,10 +72,9 @@ fn child(name: &str, world: &World) -> Command {
 }
 
 /// A bounce in a process of its own; true when it was killed at that point.
-fn is_killed_at(world: &World, component: Component, config: &str, point: &str) -> bool {
+fn is_killed_at(world: &World, component: Component, point: &str) -> bool {
     let ended = child("child_bounce", world)
         .env(COMPONENT, component.name())
-        .env(CONFIG, config)
         .env(FAILPOINT, point)
         .status()
         .expect("this test can be started");
@@ -108,7 +104,7 @@ fn kill_at_every_record(side: &str, component: Component, options: &Options) -> 
             world.path(&format!("/etc/kubernetes/{component}.yaml.holdfast-out")),
         );
         let before = file(&manifest);
-        if !is_killed_at(&world, component, AUDIT, &format!("{side}:{record}")) {
+        if !is_killed_at(&world, component, &format!("{side}:{record}")) {
             return record - 1;
         }
         let lies = if manifest.exists() { &manifest } else { &out };
@@ -175,25 +171,35 @@ fn a_kill_at_any_record_costs_no_manifest_where_the_kubelet_leaves_containers() 
 }
 
 #[test]
-fn a_daemon_that_starts_puts_back_what_is_out_before_it_waits_for_anything() {
+fn a_daemon_that_starts_puts_in_at_once_what_no_process_keeps_out() {
     let component = Component::ApiServer;
     let (world, before) = (1..MANY)
         .find_map(|record| {
-            // Its process takes longer to end than this test waits.
+            // As containerd while it starts itself.
             let world = World::with(Options {
-                grace: 2 * SOON,
+                runtime: Manner::Hangs,
                 ..Options::default()
             });
             let before = file(&world.manifest(component));
-            let point = format!("after:{record}");
-            assert!(is_killed_at(&world, component, KUBELET_DRAINS, &point));
+            assert!(is_killed_at(&world, component, &format!("after:{record}")));
             (!world.manifest(component).exists()).then_some((world, before))
         })
         .expect("it is out after one of the records");
+    assert!(world.wait_until(SOON, |world| world.running(component).is_none()));
     let mut daemon = child("child_daemon", &world).spawn().expect("it starts");
     let is_back = world.wait_until(SOON, |world| world.manifest(component).exists());
+    let is_at_its_end = |world: &World| {
+        let journal = Operator::new(world.node(), AUDIT).journal();
+        journal.in_flight.is_none()
+    };
+    let is_carried_on = world.wait_until(SOON, is_at_its_end);
     daemon.kill().expect("it runs");
     daemon.wait().expect("it was started here");
-    assert!(is_back);
+    assert!(is_back && is_carried_on);
     assert_eq!(file(&world.manifest(component)), before);
+    let journal = std::fs::read_to_string(world.path("/var/lib/holdfast/journal")).expect("it was written");
+    assert!(
+        journal.contains("finished") && !journal.contains("cleaned"),
+        "nothing was waited for: {journal}"
+    );
 }

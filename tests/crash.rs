@@ -353,31 +353,3 @@ fn kill_upon_kill_still_ends_at_the_same_node() {
     completed(&world, MENDS, &expected, "after:3, again and again");
     assert!(kills >= 4, "{kills}");
 }
-
-#[test]
-fn a_daemon_that_starts_with_a_manifest_out_brings_the_new_content_in() {
-    let world = (1..MANY)
-        .find_map(|record| {
-            let world = World::new();
-            assert_eq!(
-                apply_until(&world, MENDS, &format!("after:{record}")),
-                Ended::Killed
-            );
-            is_out(&world).then_some(world)
-        })
-        .expect("it is out after one of the records");
-    let former = std::fs::read_to_string(world.path(OUT)).expect("it lies there");
-    let (node, operator) = (world.node(), Operator::new(world.node(), MENDS));
-    let in_flight = operator.journal().in_flight;
-    {
-        let held = Held::take(&node.here(&node.layout.run), SOON).expect("it is free");
-        let recovered = apply::out::bring_in(&node, &held, in_flight.as_ref());
-        assert!(recovered.is_empty(), "{recovered:?}");
-    }
-    let now = manifests(&world);
-    let now = now.get("kube-apiserver.yaml").expect("it is in its folder");
-    assert!(now.contains("--profiling=false") && *now != former, "{now}");
-    let ended = operator.carry_on().pop().map(|outcome| outcome.result);
-    assert_eq!(ended, Some(Came::Made));
-    assert!(!world.path(OUT).exists());
-}

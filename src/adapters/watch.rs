@@ -57,8 +57,11 @@ struct Shared {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// inotify is not to be had: other programs of root may have used up what there is.
-    #[error("cannot watch any folder: {0}: raise fs.inotify.max_user_instances (sysctl)")]
-    Start(notify::Error),
+    #[error("cannot watch any folder: {cause}{}", advice(.cause))]
+    Start {
+        /// What the system said.
+        cause: notify::Error,
+    },
     /// One folder cannot be watched; all others are.
     #[error("cannot watch {}: {cause}{}", .folder.display(), advice(.cause))]
     Folder {
@@ -78,8 +81,11 @@ pub enum WatchError {
 }
 
 fn advice(error: &notify::Error) -> &'static str {
+    let is_out = |code| matches!(&error.kind, ErrorKind::Io(cause) if cause.raw_os_error() == Some(code));
     if matches!(error.kind, ErrorKind::MaxFilesWatch) {
         ": raise fs.inotify.max_user_watches (sysctl)"
+    } else if is_out(nix::libc::EMFILE) {
+        ": raise fs.inotify.max_user_instances (sysctl)"
     } else {
         ""
     }
@@ -126,7 +132,7 @@ impl Watch {
     pub fn renew(&mut self, folders: impl IntoIterator<Item = NodePath>) -> Result<(), WatchError> {
         let mut watcher = match self.watcher.take() {
             Some(watcher) => watcher,
-            None => (self.start)().map_err(WatchError::Start)?,
+            None => (self.start)().map_err(|cause| WatchError::Start { cause })?,
         };
         let renewed = self.renew_with(&mut watcher, folders);
         self.watcher = Some(watcher);

@@ -9,7 +9,7 @@ use crate::adapters::files::FileError;
 use crate::adapters::lock::Held;
 use crate::domain::{Component, Digest, Fact, NodePath, Reason};
 use crate::events::tell;
-use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest, InFlight, Phase};
+use crate::journal::{Act, Bounce, BouncedManifest, EditedManifest};
 use crate::manifest::{MAX_BYTES, parse};
 use crate::plan::{ManifestBounce, ManifestEdit};
 
@@ -51,14 +51,14 @@ pub enum Trouble {
         /// Why.
         why: Reason,
     },
-    /// It is nowhere, and Holdfast has copies of it.
+    /// It is nowhere, and was there before.
     Gone {
         /// Whose.
         component: Component,
         /// Where it belongs.
         path: NodePath,
-        /// The newest copy.
-        backup: NodePath,
+        /// The newest copy that Holdfast has.
+        backup: Option<NodePath>,
     },
 }
 
@@ -72,21 +72,22 @@ impl Trouble {
     }
 }
 
-/// What is left to the operator once [`recover`] has put back what it can.
+/// What is left to the operator once [`recover`] has put back what it can. A manifest that is nowhere was there before if Holdfast has a copy of
+/// it, or if it is `known` to have been.
 #[must_use]
-pub fn troubles(node: &Node) -> Vec<Trouble> {
-    let of = |component| trouble(node, component);
+pub fn troubles(node: &Node, known: impl Fn(Component) -> bool) -> Vec<Trouble> {
+    let of = |component| trouble(node, component, known(component));
     Component::ALL.into_iter().filter_map(of).collect()
 }
 
-fn trouble(node: &Node, component: Component) -> Option<Trouble> {
+fn trouble(node: &Node, component: Component, is_known: bool) -> Option<Trouble> {
     let path = node.layout.manifest(component);
     let out = beside(node, component, "out").ok()?;
     match (node.files.facts(&path), node.files.facts(&out)) {
         (Fact::Unknown(why), _) => Some(Trouble::Unknown { component, path, why }),
         (Fact::Absent, Fact::Absent) => {
-            let backup = backups::newest(node, component.name())?;
-            Some(Trouble::Gone {
+            let backup = backups::newest(node, component.name());
+            (is_known || backup.is_some()).then_some(Trouble::Gone {
                 component,
                 path,
                 backup,
@@ -139,11 +140,24 @@ impl std::fmt::Display for Trouble {
                 component,
                 path,
                 backup,
-            } => write!(
-                f,
-                "{path}: the manifest of {component} is not there, and does not lie out of its folder; if it belongs there, by hand: \
-                 install -o root -g root -m 0600 {backup} {path}"
-            ),
+            } => {
+                write!(
+                    f,
+                    "{path}: the manifest of {component} is not there, and does not lie out of its folder; "
+                )?;
+                let Some(backup) = backup else {
+                    return f.write_str("Holdfast has no copy of it");
+                };
+                let needs = match component {
+                    Component::ApiServer => " and names the configuration that stored values are read with",
+                    Component::ControllerManager | Component::Scheduler | Component::Etcd => "",
+                };
+                write!(
+                    f,
+                    "if it belongs there, by hand: see that the newest copy, of before Holdfast's last change of it, is what you want{needs}, \
+                     then install -o root -g root -m 0600 {backup} {path}"
+                )
+            }
         }
     }
 }
@@ -185,29 +199,6 @@ pub fn recover(node: &Node, held: &Held) -> Vec<Recovered> {
         }
     };
     lying_out(node).into_iter().map(put_back).collect()
-}
-
-/// What a starting daemon does first: of the change in flight the content after comes in at once, and all else that is out comes back. After a
-/// reboot nothing runs that its manifest stays out for, and what would be asked before it comes in has yet to start itself.
-#[must_use]
-pub fn bring_in(node: &Node, held: &Held, in_flight: Option<&InFlight>) -> Vec<Recovered> {
-    if let Some(InFlight {
-        act: Act::EditManifest(edit),
-        phase: Phase::Started,
-        ..
-    }) = in_flight
-        && lying_out(node).iter().any(|(_, _, path)| *path == edit.path)
-        && let Err(error) = put_in(node, held, edit)
-    {
-        // The former one comes back instead.
-        tell!(
-            TROUBLE,
-            [],
-            "{}: the new content could not be put in place: {error}",
-            edit.path
-        );
-    }
-    recover(node, held)
 }
 
 impl std::fmt::Display for Recovered {

@@ -104,7 +104,7 @@ impl<'a> Following<'a> {
     /// Makes pass after pass until nothing is in flight.
     pub(super) fn follow(mut self) -> Result<Followed, CliError> {
         let Setup { node, settings, .. } = self.setup;
-        let intent = Intent {
+        let mut intent = Intent {
             asked: true,
             finishing: true,
             ..Intent::default()
@@ -131,6 +131,7 @@ impl<'a> Following<'a> {
             let wait = passed.look_again.unwrap_or(Duration::ZERO);
             if self.wakeups.wait(wait) == Wake::Terminate && self.journal.state().in_flight.is_some() {
                 complain("it is brought to its end first; a second signal changes nothing");
+                intent.ending = true;
             }
         }
         Ok(self.followed)

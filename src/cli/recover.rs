@@ -24,7 +24,7 @@ pub(super) fn recover(quiet: bool) -> Result<ExitClass, CliError> {
         held => held?,
     };
     let recovered = out::recover(&node, &held);
-    let troubles = out::troubles(&node);
+    let troubles = out::troubles(&node, |_| false);
     if recovered.is_empty() && troubles.is_empty() && !quiet {
         say("Every manifest is in its folder: there is nothing to recover.\n")?;
     }
@@ -63,7 +63,7 @@ pub(super) fn put_back(node: &Node, held: &Held) {
     for one in out::recover(node, held) {
         complain(&format!("holdfast: {one}"));
     }
-    for trouble in out::troubles(node) {
+    for trouble in out::troubles(node, |_| false) {
         complain(&format!("holdfast: {trouble}"));
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn before_giving_up(error: CliError) -> CliError {
 
 fn put_back_at_last() -> Result<(), CliError> {
     let node = setup::node_at_last()?;
-    if out::lying_out(&node).is_empty() && out::troubles(&node).is_empty() {
+    if out::lying_out(&node).is_empty() && out::troubles(&node, |_| false).is_empty() {
         return Ok(());
     }
     setup::require_root()?;

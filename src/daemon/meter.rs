@@ -7,7 +7,7 @@ use crate::adapters::Node;
 use crate::adapters::lock::Held;
 use crate::apply::out;
 use crate::config::Config;
-use crate::domain::{Layout, Mode, NodePath};
+use crate::domain::{Fact, Layout, Mode, NodePath};
 use crate::reconcile::Passed;
 use crate::report::{Counted, Found, Measured, Standing, Summary, metrics_text};
 
@@ -29,8 +29,8 @@ pub(super) struct Meter<'a> {
     standing: Standing,
     /// When it was last tried, on the boot clock.
     tried_at_ms: Option<u64>,
-    /// Which file was written last; at the start that in Holdfast's own folder, which a daemon of before may have written.
-    written: Option<NodePath>,
+    /// The files that may lie somewhere, written by this daemon or, in Holdfast's own folder, by one of before.
+    written: BTreeSet<NodePath>,
 }
 
 impl<'a> Meter<'a> {
@@ -44,7 +44,7 @@ impl<'a> Meter<'a> {
             found: None,
             standing: Standing::default(),
             tried_at_ms: None,
-            written: Some(Layout::kubeadm().metrics),
+            written: BTreeSet::from([Layout::kubeadm().metrics]),
         }
     }
 
@@ -103,18 +103,21 @@ impl<'a> Meter<'a> {
         self.tried_at_ms = Some(now.since_boot_ms);
         let removed = self.remove_former(config);
         let written = self.write_now(config, watched, now.wall);
+        let written = written.map_err(|why| format!("the metrics are not written: {why}"));
         Some(written.and(removed))
     }
 
     /// One that is written no more must not be taken for a daemon that has died.
     fn remove_former(&mut self, config: &Config) -> Result<(), String> {
         let wanted = config.metrics.textfile.as_ref();
-        let Some(former) = self.written.as_ref().filter(|former| Some(*former) != wanted) else {
-            return Ok(());
-        };
-        let removed = self.node.files.remove_own(self.only_one, former);
-        removed.map_err(|error| error.to_string())?;
-        self.written = None;
+        let former: Vec<NodePath> = self.written.iter().cloned().collect();
+        for path in former.into_iter().filter(|path| Some(path) != wanted) {
+            if self.node.files.facts(&path) != Fact::Absent {
+                let removed = self.node.files.remove_own(self.only_one, &path);
+                removed.map_err(|error| format!("the former file of metrics stays: {error}"))?;
+            }
+            self.written.remove(&path);
+        }
         Ok(())
     }
 
@@ -138,7 +141,7 @@ impl<'a> Meter<'a> {
         files
             .write_fleeting(self.only_one, path, text.as_bytes(), FOR_ALL)
             .map_err(|error| error.to_string())?;
-        self.written = Some(path.clone());
+        self.written.insert(path.clone());
         Ok(())
     }
 

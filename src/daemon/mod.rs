@@ -15,7 +15,7 @@ use crate::adapters::lock::{Held, LockError};
 use crate::adapters::systemd::{self, NotTold};
 use crate::adapters::wakeups::{Wake, Wakeups};
 use crate::adapters::watch::{Hint, Watch, WatchError};
-use crate::apply::out;
+use crate::apply::out::{self, Trouble};
 use crate::config::Config;
 use crate::domain::{Component, Digest, Fact, NodePath};
 use crate::events::tell;
@@ -46,7 +46,7 @@ pub enum DaemonError {
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    /// No folder can be watched.
+    /// There is no place to watch.
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// Encryption at rest cannot be guarded.
@@ -68,6 +68,9 @@ const KUBELET_GONE_MS: u64 = 15_000;
 /// After a pass that failed the next one is made this soon: a change may be in flight.
 const TROUBLE_POLL: Duration = Duration::from_secs(2);
 
+/// What cannot be watched is looked at this often.
+const UNWATCHED_POLL: Duration = Duration::from_secs(10);
+
 /// A command that looks whether a daemon runs holds its lock for a moment.
 const ONLY_ONE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -87,7 +90,7 @@ pub fn is_running(node: &Node) -> bool {
 /// Runs until SIGTERM or SIGINT. `reload` reads the configuration again, at SIGHUP.
 ///
 /// # Errors
-/// When another daemon runs, or signals or folders cannot be waited for.
+/// When another daemon runs, or signals cannot be waited for.
 pub fn run(
     node: &Node,
     settings: Settings,
@@ -112,10 +115,12 @@ pub fn run(
         news: News::default(),
         failed: BTreeMap::new(),
         ready: false,
+        has_looked: false,
         guarded: BTreeSet::new(),
         unwatched_look: false,
         keeper,
         of_keeper,
+        is_watched: true,
         awaiting: false,
         no_kubelet_since: None,
         meter: Meter::new(node, &only_one),
@@ -165,6 +170,8 @@ struct Daemon<'a> {
     /// Changes that failed, until when they are left alone, and why they failed.
     failed: BTreeMap<Digest, (u64, String)>,
     ready: bool,
+    /// True once a pass has looked at the node.
+    has_looked: bool,
     /// The folders that are watched.
     guarded: BTreeSet<NodePath>,
     /// True when folders are watched only since the last look: what changed in them before was told by nobody.
@@ -172,6 +179,8 @@ struct Daemon<'a> {
     keeper: Keeper<'a>,
     /// The folders that encryption at rest lies in.
     of_keeper: Vec<NodePath>,
+    /// False while a folder cannot be watched.
+    is_watched: bool,
     /// True while there has been no control plane on this host yet.
     awaiting: bool,
     /// Since when the kubelet has not run.
@@ -204,11 +213,12 @@ impl Daemon<'_> {
     fn renew_watches(&mut self, looked: Option<&Looked>) -> Option<String> {
         let folders = guarded_folders(self.node, looked, &self.of_keeper);
         let renewed = self.watch.renew(folders.iter().cloned());
-        self.unwatched_look = looked.is_some() && !folders.is_subset(&self.guarded);
+        let was_watched = std::mem::replace(&mut self.is_watched, renewed.is_ok());
+        self.unwatched_look = looked.is_some() && !(was_watched && folders.is_subset(&self.guarded));
         self.guarded = folders;
         renewed
             .err()
-            .map(|error| format!("{error}; only the full passes look at what is not watched"))
+            .map(|error| format!("{error}; what is not watched is looked at every {UNWATCHED_POLL:?}"))
     }
 
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings, String>) {
@@ -252,8 +262,10 @@ impl Daemon<'_> {
                 (false, Some(TROUBLE_POLL))
             }
         };
+        let unwatched = (!self.is_watched).then_some(UNWATCHED_POLL);
+        let look_again = look_again.into_iter().chain(unwatched).min();
         self.pace.passed(began, self.now(), news, look_again);
-        if std::mem::take(&mut self.unwatched_look) {
+        if self.is_watched && std::mem::take(&mut self.unwatched_look) {
             self.pace.event(self.now());
         }
         self.write_metrics();
@@ -297,7 +309,7 @@ impl Daemon<'_> {
             // Without a journal nothing can be carried on, so what is out comes back.
             let recovered = out::recover(self.node, &held);
             let recovered: Vec<PutBack> = recovered.iter().map(PutBack::from).collect();
-            self.news.tell_recovered(&recovered, None);
+            self.news.tell_recovered(&recovered);
         }
         passed.map(Some)
     }
@@ -321,7 +333,8 @@ impl Daemon<'_> {
             paused: paused.as_deref(),
             settling,
         };
-        let recovered = put_back(node, held, journal.state(), self.ready);
+        // Told now: the pass may yet fail.
+        news.tell_recovered(&recover(node, held, journal.state()));
         // What stored values need comes before any restart; only a change in flight comes before that, as a manifest may be out.
         let in_flight = journal.state().in_flight.is_some();
         let mut endangered = !in_flight && !finishing && keeper.guard(held, &mut journal, &situation);
@@ -332,6 +345,7 @@ impl Daemon<'_> {
             failed: reasons(&self.failed),
             finishing,
             ending: finishing,
+            starting: !std::mem::replace(&mut self.has_looked, true),
             ..Intent::default()
         };
         let was_to_load = encryption::is_to_load(journal.state());
@@ -348,7 +362,6 @@ impl Daemon<'_> {
             },
         )?;
         passed.found_news = found_news;
-        passed.recovered.extend(recovered);
         if was_to_load && let Err(error) = keeper.restarted(held, &mut journal, &passed.outcomes) {
             news.tell_trouble(Some(error.to_string()));
         }
@@ -360,10 +373,19 @@ impl Daemon<'_> {
             passed.look_again = passed.look_again.into_iter().chain(again).min();
             passed.goes_on |= journal.state().in_flight.is_some();
         }
-        self.of_keeper = keeper.folders(journal.state().encryption.as_ref());
-        self.meter
-            .stands(keeper.standing(journal.state()), keeper.rewritten());
+        self.take_stock(journal.state(), settling);
         Ok(passed)
+    }
+
+    /// Takes note of what the journal says at the end of a pass.
+    fn take_stock(&mut self, journal: &JournalState, settling: bool) {
+        self.of_keeper = self.keeper.folders(journal.encryption.as_ref());
+        let standing = self.keeper.standing(journal);
+        self.meter.stands(standing, self.keeper.rewritten());
+        // While files change one may be away for a moment.
+        if !settling && !self.awaiting {
+            self.news.tell_astray(&astray(self.node, journal));
+        }
     }
 
     /// Tells what came of a pass, and remembers what failed. True when there was news.
@@ -376,10 +398,7 @@ impl Daemon<'_> {
                     .insert(outcome.change, (began + RETRY_MS, why.clone()));
             }
         }
-        // While something moves a manifest may be away for a moment.
-        let at_rest = !passed.goes_on && !self.awaiting && !self.pace.is_settling(began);
-        let troubles = at_rest.then(|| out::troubles(self.node));
-        self.news.tell_recovered(&passed.recovered, troubles.as_deref());
+        self.news.tell_recovered(&passed.recovered);
         self.no_kubelet_since = match passed.looked.observation.kubelet.process {
             Fact::Absent => self.no_kubelet_since.or(Some(began)),
             Fact::Known(_) | Fact::Unknown(_) => None,
@@ -439,16 +458,18 @@ impl Daemon<'_> {
     }
 }
 
-/// Puts back the manifests that are out of their folder; at the start those of a change in flight, too.
-fn put_back(node: &Node, held: &Held, journal: &JournalState, has_begun: bool) -> Vec<PutBack> {
-    if has_begun {
-        return recover(node, held, journal);
-    }
-    let in_flight = journal.in_flight.as_ref();
-    out::bring_in(node, held, in_flight)
-        .iter()
-        .map(PutBack::from)
-        .collect()
+/// The manifests that are not in their folder and should be, but for the one that a change has out.
+fn astray(node: &Node, journal: &JournalState) -> Vec<Trouble> {
+    let baseline = journal.baseline.as_deref().unwrap_or_default();
+    let known = |component: Component| {
+        baseline
+            .iter()
+            .any(|manifest| manifest.name == component.manifest_file())
+    };
+    let in_flight = journal.in_flight.as_ref().map(|begun| begun.act.path());
+    let mut troubles = out::troubles(node, known);
+    troubles.retain(|trouble| Some(trouble.path()) != in_flight);
+    troubles
 }
 
 /// True on a host that has not become a control-plane node yet: nothing is known of one, and no component has a manifest. One that has lost

@@ -205,9 +205,8 @@ impl News {
         news
     }
 
-    /// Tells which manifests were found out of their folder: each that is back, and once each that is not. `troubles`: those that are not in it
-    /// for another reason; `None` where that was not looked at.
-    pub(super) fn tell_recovered(&mut self, recovered: &[PutBack], troubles: Option<&[Trouble]>) {
+    /// Tells which manifests were found out of their folder: each that is back, and once each that is not.
+    pub(super) fn tell_recovered(&mut self, recovered: &[PutBack]) {
         let mut out = BTreeMap::new();
         for one in recovered {
             let path = one.path.as_str();
@@ -221,7 +220,10 @@ impl News {
             }
         }
         self.out = out;
-        let Some(troubles) = troubles else { return };
+    }
+
+    /// Tells once each manifest that is not in its folder for another reason.
+    pub(super) fn tell_astray(&mut self, troubles: &[Trouble]) {
         let astray = troubles
             .iter()
             .map(|trouble| (trouble.path().clone(), trouble.to_string()));
@@ -254,7 +256,7 @@ impl News {
             .as_ref()
             .filter(|why| Some(*why) != self.unwritten.as_ref())
         {
-            tell!(METRICS_UNWRITTEN, [], "the metrics are not written: {why}");
+            tell!(METRICS_UNWRITTEN, [], "{why}");
         }
         self.unwritten = unwritten;
     }

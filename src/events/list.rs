@@ -259,15 +259,16 @@ events! {
         "Nothing.";
     /// A manifest is out and could not be put back.
     NOT_RECOVERED = "d0383f375c0e4a89b4e0b3fb046797e6", "not-recovered", Err, OF_FILE,
-        "A static pod manifest is out of its folder and could not be put back",
-        "The kubelet does not run the component. Holdfast tries again with each pass.",
+        "A static pod manifest is out of its folder and could not be put back, or may be",
+        "The kubelet does not run a component whose manifest is not in its folder. Holdfast tries again with each pass. Where a file cannot be looked at, it \
+         cannot tell.",
         "At once: do what the message says under `by hand`, then `holdfast recover`.";
     /// A component's manifest is nowhere.
     MANIFEST_GONE = "5c1e9b0a7d3f4e1c8a6642f0d9b83e57", "manifest-gone", Warning, OF_FILE,
         "A static pod manifest is gone",
-        "The component does not run on this node any more. It was not Holdfast that took the manifest away, so it does not put it back by itself; it has \
-         a copy, which the message names.",
-        "If that was not meant to be: do what the message says under `by hand`, and see who it was. Else nothing; it is told once.";
+        "The component does not run on this node any more. It was not Holdfast that took the manifest away, so it does not put it back by itself. A copy is \
+         of before Holdfast's last change of the manifest, or of before an upgrade: it may lack flags that stored values need.",
+        "If that was not meant to be: see who it was, and do what the message says under `by hand`. Else nothing: each start of Holdfast tells it once.";
     /// The daemon did not start.
     NOT_STARTED = "b6f9613af987413a986589f108679124", "not-started", Err, NONE,
         "Holdfast cannot start",

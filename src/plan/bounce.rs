@@ -13,9 +13,7 @@ use super::in_flight::{Limits, Step};
 use super::last_words::fault_in;
 use super::restarting::Restarting;
 use crate::config::Drain;
-use crate::domain::{
-    Component, Fact, Health, Instant, KubeletFacts, NodePath, Observation, Process, StaticPod,
-};
+use crate::domain::{Component, Fact, Instant, KubeletFacts, NodePath, Observation, Process, StaticPod};
 use crate::journal::{BouncedManifest, InFlight};
 use crate::kubelet::{RUNTIME_ENDPOINT, effective};
 use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_duration};
@@ -23,7 +21,8 @@ use crate::manifest::{command_line, flags_of_process, parse_boolean, parse_go_du
 /// A process that should be gone, and a pod that should be cleaned up, are waited for this long; then the manifest comes in all the same,
 /// and the kubelet does it in its own time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
-/// The same while who carries it on is to end: as a service that is stopped, maybe with the machine. An API server may then start 10 s later.
+/// The same while who carries it on is to end: a service that is stopped, maybe with the machine. A kubelet that has not yet cleaned up after
+/// the old pod then looks again 10 s later.
 pub(super) const PATIENCE_OF_ENDING: Duration = Duration::from_secs(3);
 /// The kubelet cleans up after a pod in about a second.
 const CLEANING: Duration = Duration::from_secs(10);
@@ -109,7 +108,8 @@ impl Out<'_> {
     /// What comes next while the manifest is out of its folder.
     pub(super) fn step(&self) -> Step {
         // Without a kubelet nothing would end it, and it is better off with its manifest in place.
-        if self.seen.kubelet_is_down() || self.seen.since_begun >= self.seen.out_at_most {
+        let is_over = self.seen.kubelet_is_down() || self.seen.since_begun >= self.seen.out_at_most;
+        if is_over || (self.seen.at_once && !self.seen.old_runs()) {
             return Step::PutIn;
         }
         if self.seen.old_runs() {
@@ -167,30 +167,13 @@ impl Out<'_> {
 
     fn until_ended(&self) -> Step {
         let component = self.seen.component;
-        let Some(drain) = self.drain else {
-            return Step::Wait {
-                why: format!("the kubelet to end {component}"),
-            };
-        };
-        let Some(since) = self.seen.draining else {
-            return match self.seen.observation.health.get(&component) {
-                Some(Fact::Known(Health::Closed(_))) => Step::Drain,
-                _ => Step::Wait {
-                    why: format!("{component} to stop listening"),
-                },
-            };
-        };
-        let drained = self
-            .seen
-            .now
-            .elapsed_since(since)
-            .is_none_or(|time| time >= drain);
-        if drained {
-            return Step::End(self.seen.processes.to_vec());
-        }
-        Step::Wait {
-            why: "it to finish what it has begun to answer".to_owned(),
-        }
+        self.seen.early_end(self.drain).unwrap_or_else(|| Step::Wait {
+            why: if self.drain.is_some() {
+                format!("{component} to stop listening")
+            } else {
+                format!("the kubelet to end {component}")
+            },
+        })
     }
 
     fn is_cleaned_up(&self) -> bool {
@@ -286,7 +269,8 @@ fn back(act: &BouncedManifest, seen: &Restarting<'_>) -> Step {
             recovered: false,
         };
     }
-    Step::Wait { why: awaited }
+    let drain = act.drain_ms.map(Duration::from_millis);
+    seen.early_end(drain).unwrap_or(Step::Wait { why: awaited })
 }
 
 #[cfg(test)]

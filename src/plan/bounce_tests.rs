@@ -22,6 +22,7 @@ const OUT: &str = "/etc/kubernetes/kube-scheduler.yaml.holdfast-out";
 const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(120),
     out_at_most: Duration::from_secs(40),
+    at_once: false,
 };
 
 fn path(text: &str) -> NodePath {
@@ -247,7 +248,8 @@ fn a_short_deadline_and_an_ending_process_are_the_limit_of_patience() {
         cleaned_up: None,
         removed: None,
     };
-    let limits = |deadline, ending| Limits::of(Duration::from_secs(deadline), ending);
+    let limits = |deadline, ending| Limits::of(Duration::from_secs(deadline), false, ending);
+    let starting = Limits::of(Duration::from_secs(120), true, false);
     let stays = out(vec![old()], closed());
     let step = |limits, second| next_step(&begun, &stays, limits, &at(second)).step;
     assert_eq!(step(limits(10, false), 1010), Step::PutIn);
@@ -255,6 +257,22 @@ fn a_short_deadline_and_an_ending_process_are_the_limit_of_patience() {
     // Whoever is to end does not leave it out for longer.
     assert!(waits(&step(limits(120, true), 1002), "the kubelet to end"));
     assert_eq!(step(limits(120, true), 1003), Step::PutIn);
+    // Whoever has just started leaves it out only for a process that still runs.
+    assert!(waits(&step(starting, 1010), "the kubelet to end"));
+    let gone = out(vec![], closed());
+    let step = |limits| next_step(&begun, &gone, limits, &at(1010)).step;
+    assert_eq!(step(starting), Step::PutIn);
+    assert!(waits(&step(limits(120, false)), "to clean up"));
+}
+
+#[test]
+fn a_process_whose_manifest_came_in_early_is_ended_early_all_the_same() {
+    let back = node(BEFORE, vec![old()], closed());
+    let step = |draining, second| step_of(Some(1000), draining, &back, second);
+    assert_eq!(step(None, 1005), Step::Drain);
+    assert!(waits(&step(Some(1005), 1005), "to finish"));
+    assert_eq!(step(Some(1005), 1006), Step::End(vec![old().id]));
+    assert!(waits(&step_of(None, None, &back, 1005), "the old process"));
 }
 
 #[test]
@@ -399,6 +417,7 @@ fn circumstances<T>(paused: Option<&str>, decide: impl FnOnce(&Circumstances<'_>
         settling: false,
         endangered: false,
         ending: false,
+        starting: false,
         paused: paused.map(str::to_owned),
     })
 }

@@ -43,6 +43,8 @@ pub struct Circumstances<'a> {
     pub endangered: bool,
     /// True when the process is to end once nothing is in flight.
     pub ending: bool,
+    /// True at the first look of a process that carries on what another has begun.
+    pub starting: bool,
     /// Why Holdfast is paused, if it is.
     pub paused: Option<String>,
 }
@@ -71,7 +73,7 @@ pub fn build(
     circumstances: &Circumstances<'_>,
 ) -> Plan {
     let deadline = circumstances.config.disruption.deadline;
-    let limits = Limits::of(deadline, circumstances.ending);
+    let limits = Limits::of(deadline, circumstances.starting, circumstances.ending);
     let in_flight = circumstances.journal.in_flight.as_ref();
     let mut draft = Draft::new(circumstances);
     let actions: BTreeMap<&ControlId, Action> = selected

@@ -68,6 +68,7 @@ impl Case {
             settling: self.settling,
             endangered: self.endangered,
             ending: false,
+            starting: false,
             paused: self.paused.clone(),
         };
         build(&selected(&self.config), findings, observation, &circumstances)

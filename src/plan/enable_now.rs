@@ -199,6 +199,7 @@ mod tests {
             settling: false,
             endangered: false,
             ending: false,
+            starting: false,
             paused: None,
         };
         enable_now(wanted, node, etcd, &circumstances)

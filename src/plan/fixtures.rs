@@ -532,6 +532,7 @@ pub(crate) fn planned(
         settling: false,
         endangered: false,
         ending: false,
+        starting: false,
         paused: None,
     };
     build(&selected, &findings, node, &circumstances)

@@ -18,15 +18,19 @@ pub struct Limits {
     pub deadline: Duration,
     /// Until a manifest that is out comes in, whatever its former process does.
     pub out_at_most: Duration,
+    /// True where a manifest that is out comes in at once if its former process is gone.
+    pub at_once: bool,
 }
 
 impl Limits {
-    /// Those of a change that must prove healthy within this time. `ending`: the process that carries it on is to end.
-    pub(super) fn of(deadline: Duration, ending: bool) -> Self {
+    /// Those of a change that must prove healthy within this time. `starting`: the process that carries it on has just started, maybe with the
+    /// machine, and what the kubelet and the container runtime would be waited for and asked is of before. `ending`: it is to end.
+    pub(super) fn of(deadline: Duration, starting: bool, ending: bool) -> Self {
         let patience = if ending { PATIENCE_OF_ENDING } else { PATIENCE };
         Self {
             deadline,
             out_at_most: patience.min(deadline),
+            at_once: starting,
         }
     }
 }
@@ -268,7 +272,9 @@ impl<'a> Edited<'a> {
             let why = format!("waited {} s for {awaited}", seen.since_begun.as_secs());
             return self.undo(self.fault(why));
         }
-        Step::Wait { why: awaited }
+        let drain = self.edit.bounce.as_ref();
+        let drain = drain.map(|bounce| Duration::from_millis(bounce.drain_ms));
+        seen.early_end(drain).unwrap_or(Step::Wait { why: awaited })
     }
 
     /// A former manifest that reads other keys goes back only if nothing can have been written that it cannot read.

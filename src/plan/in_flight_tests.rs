@@ -18,6 +18,7 @@ const PATH: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(120),
     out_at_most: Duration::from_secs(40),
+    at_once: false,
 };
 
 pub(super) fn at(second: u64) -> Instant {
@@ -453,6 +454,32 @@ fn a_process_that_is_out_is_ended_only_after_it_has_stopped_listening_and_draine
     assert_eq!(step(closed(), None, 1001), Step::Drain);
     assert!(matches!(step(closed(), Some(1001), 1001), Step::Wait { .. }));
     assert_eq!(step(closed(), Some(1001), 1002), Step::End(vec![old().id]));
+}
+
+#[test]
+fn a_process_whose_new_manifest_came_in_early_is_ended_early_all_the_same() {
+    let step = |processes, health, draining, second| {
+        bounced(&node(AFTER, processes, health), draining, Phase::Started, second)
+    };
+    assert_eq!(step(vec![old()], closed(), None, 1005), Step::Drain);
+    assert!(matches!(
+        step(vec![old()], closed(), Some(1005), 1005),
+        Step::Wait { .. }
+    ));
+    assert_eq!(
+        step(vec![old()], closed(), Some(1005), 1006),
+        Step::End(vec![old().id])
+    );
+    // It listens: the kubelet has not begun to end it.
+    assert!(matches!(
+        step(vec![old()], Health::Ok, None, 1005),
+        Step::Wait { .. }
+    ));
+    // The new one may not listen yet.
+    assert!(matches!(
+        step(vec![], closed(), Some(1005), 1006),
+        Step::Wait { .. }
+    ));
 }
 
 #[test]

@@ -356,7 +356,7 @@ fn step_at(
         cleaned_up: None,
         removed: None,
     };
-    let limits = Limits::of(Duration::from_secs(60), false);
+    let limits = Limits::of(Duration::from_secs(60), false, false);
     next(&edit(), &in_flight, &node, limits, &at(1_000))
 }
 

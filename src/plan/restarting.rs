@@ -35,6 +35,7 @@ pub(super) struct Restarting<'a> {
     pub(super) now: &'a Instant,
     pub(super) deadline: Duration,
     pub(super) out_at_most: Duration,
+    pub(super) at_once: bool,
 }
 
 impl<'a> Restarting<'a> {
@@ -71,6 +72,7 @@ impl<'a> Restarting<'a> {
             now,
             deadline: limits.deadline,
             out_at_most: limits.out_at_most,
+            at_once: limits.at_once,
         }
     }
 
@@ -138,6 +140,23 @@ impl<'a> Restarting<'a> {
             processes
                 .iter()
                 .any(|process| self.processes.contains(&process.id))
+        })
+    }
+
+    /// What comes next for a process that no longer listens and may drain for so long, wherever its manifest lies; `None` when that is to wait.
+    pub(super) fn early_end(&self, drain: Option<Duration>) -> Option<Step> {
+        let drain = drain.filter(|_| self.old_runs())?;
+        let Some(since) = self.draining else {
+            let health = self.observation.health.get(&self.component);
+            return matches!(health, Some(Fact::Known(Health::Closed(_)))).then_some(Step::Drain);
+        };
+        let drained = self.now.elapsed_since(since).is_none_or(|time| time >= drain);
+        Some(if drained {
+            Step::End(self.processes.to_vec())
+        } else {
+            Step::Wait {
+                why: "it to finish what it has begun to answer".to_owned(),
+            }
         })
     }
 
