@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::WithheldReason;
 use super::finding::Mend;
-use super::targets::paths_of;
+use super::targets::{Asked, paths_of};
 use crate::controls::{Kit, Target};
 use crate::domain::{Fact, FileFacts, FileId, FileKind, Layout, NodePath, Observation, Reader};
 
@@ -40,14 +40,16 @@ pub fn to_close(kits: &BTreeSet<Kit>, observation: &Observation, layout: &Layout
     wanted
 }
 
+fn asked(observation: &Observation, layout: &Layout) -> Fact<Asked> {
+    let Observation {
+        manifests, kubelet, ..
+    } = observation;
+    paths_of(&Target::AuditFiles, layout, manifests, kubelet)
+}
+
 /// The log's folder, where it is closed, too: others may use what else lies there.
 fn audit_folders(observation: &Observation, layout: &Layout) -> Vec<NodePath> {
-    let asked = paths_of(
-        &Target::AuditFiles,
-        layout,
-        &observation.manifests,
-        &observation.kubelet,
-    );
+    let asked = asked(observation, layout);
     let is_folder = |path: &NodePath| {
         let facts = observation.files.get(path).and_then(Fact::known);
         facts.is_some_and(|facts| facts.kind == FileKind::Directory)
@@ -58,12 +60,7 @@ fn audit_folders(observation: &Observation, layout: &Layout) -> Vec<NodePath> {
 
 /// All of them, and not only those that are too wide: who reads the log reads it under its next name, too.
 fn audit_files(observation: &Observation, layout: &Layout) -> BTreeMap<FileId, NodePath> {
-    let asked = paths_of(
-        &Target::AuditFiles,
-        layout,
-        &observation.manifests,
-        &observation.kubelet,
-    );
+    let asked = asked(observation, layout);
     let Fact::Known(asked) = asked else {
         return BTreeMap::new();
     };

@@ -10,13 +10,16 @@ use crate::controls::KubernetesVersion;
 use crate::domain::{Component, Fact, Observation};
 use crate::manifest::command_line;
 
-/// Until when minor versions are maintained (kubernetes.io, "Patch Releases"); older ones are not any more.
-const ENDS: [(u32, Date); 5] = [
-    (31, jiff::civil::date(2025, 10, 28)),
+/// Until when minor versions are maintained (kubernetes.io, "Patch Releases": `data/releases/eol.yaml` of its repository for 1.31 and 1.32, the
+/// page of each release for the others, as of September 2026); older ones are not any more.
+const ENDS: [(u32, Date); 7] = [
+    (31, jiff::civil::date(2025, 11, 11)),
     (32, jiff::civil::date(2026, 2, 28)),
     (33, jiff::civil::date(2026, 6, 28)),
     (34, jiff::civil::date(2026, 10, 27)),
     (35, jiff::civil::date(2027, 2, 28)),
+    (36, jiff::civil::date(2027, 6, 28)),
+    (37, jiff::civil::date(2027, 10, 28)),
 ];
 const EXPECTED: &str = "a minor version that is maintained, and the API server's or the one before it";
 
@@ -112,8 +115,11 @@ mod tests {
         let now = "2025-01-01T00:00:00Z".parse().unwrap();
         let of = |minor| maintained(KubernetesVersion { minor }, now).0;
         assert_eq!(
-            (of(20), of(31), of(36)),
+            (of(20), of(31), of(38)),
             (Verdict::Drift, Verdict::Pass, Verdict::Pass)
         );
+        let later = "2027-06-29T00:00:00Z".parse().unwrap();
+        let of = |minor| maintained(KubernetesVersion { minor }, later).0;
+        assert_eq!((of(36), of(37)), (Verdict::Drift, Verdict::Pass));
     }
 }

@@ -220,6 +220,23 @@ fn etcd_data(layout: &Layout, manifests: &BTreeMap<Component, Fact<Manifest>>) -
     }
 }
 
+/// A component's manifest and the command line that it gives; `Absent` when there is no manifest.
+fn command_of(
+    component: Component,
+    manifests: &BTreeMap<Component, Fact<Manifest>>,
+) -> Fact<(&Manifest, CommandLine)> {
+    let manifest = match manifests.get(&component) {
+        Some(Fact::Known(manifest)) => manifest,
+        Some(Fact::Absent) => return Fact::Absent,
+        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
+        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
+    };
+    match command_line(component, &manifest.pod) {
+        Ok(line) => Fact::Known((manifest, line)),
+        Err(error) => Fact::unknown(error.to_string()),
+    }
+}
+
 /// The file of the node that a flag of a component names; `Absent` when it has no manifest or not the flag. The audit log may be the standard
 /// output, and a value may be empty: neither is a file.
 pub(crate) fn flag_file(
@@ -227,21 +244,13 @@ pub(crate) fn flag_file(
     flag: &str,
     manifests: &BTreeMap<Component, Fact<Manifest>>,
 ) -> Fact<NodePath> {
-    let manifest = match manifests.get(&component) {
-        Some(Fact::Known(manifest)) => manifest,
-        Some(Fact::Absent) => return Fact::Absent,
-        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
-        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
-    };
-    let line = match command_line(component, &manifest.pod) {
-        Ok(line) => line,
-        Err(error) => return Fact::unknown(error.to_string()),
-    };
-    let given = line.flags().filter(|(name, _)| name.as_str() == flag);
-    match given.map(|(_, value)| value).last() {
-        None | Some("" | "-") => Fact::Absent,
-        Some(_) => path_of_flag(manifest, &line, flag),
-    }
+    command_of(component, manifests).and_then(|(manifest, line)| {
+        let given = line.flags().filter(|(name, _)| name.as_str() == flag);
+        match given.map(|(_, value)| value).last() {
+            None | Some("" | "-") => Fact::Absent,
+            Some(_) => path_of_flag(manifest, &line, flag),
+        }
+    })
 }
 
 /// The file of the node that a flag of a component would name with that value.
@@ -251,17 +260,10 @@ pub(super) fn file_of_value(
     value: &str,
     manifests: &BTreeMap<Component, Fact<Manifest>>,
 ) -> Fact<NodePath> {
-    let manifest = match manifests.get(&component) {
-        Some(Fact::Known(manifest)) => manifest,
-        Some(Fact::Absent) => return Fact::Absent,
-        Some(Fact::Unknown(reason)) => return Fact::Unknown(reason.clone()),
-        None => return Fact::Unknown(not_looked_at(format!("the manifest of {component}"))),
-    };
-    match (command_line(component, &manifest.pod), value.parse::<NodePath>()) {
-        (Ok(line), Ok(inside)) => on_the_node(manifest, &line, &inside, &format!("--{flag}")),
-        (Err(error), _) => Fact::unknown(error.to_string()),
-        (_, Err(error)) => Fact::unknown(format!("--{flag}: {error}")),
-    }
+    command_of(component, manifests).and_then(|(manifest, line)| match value.parse::<NodePath>() {
+        Ok(inside) => on_the_node(manifest, &line, &inside, &format!("--{flag}")),
+        Err(error) => Fact::unknown(format!("--{flag}: {error}")),
+    })
 }
 
 /// The files of the node that every occurrence of a flag names; `Absent` when the component has no manifest or not the flag.

@@ -10,6 +10,7 @@ const DISABLE: &str = "disable-admission-plugins";
 /// The rows of this table.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn controls() -> Vec<Control> {
+    let row = super::row_of(Component::ApiServer);
     vec![
         row(
             "CIS-1.2.3",
@@ -94,27 +95,6 @@ pub(super) fn controls() -> Vec<Control> {
             Remedy::Restarts,
         ),
     ]
-}
-
-fn row(
-    id: &str,
-    rule: &'static str,
-    title: &'static str,
-    rationale: &'static str,
-    name: &str,
-    must: FlagRule,
-    remedy: Remedy,
-) -> Control {
-    super::row(
-        id,
-        rule,
-        title,
-        rationale,
-        Component::ApiServer,
-        name,
-        must,
-        remedy,
-    )
 }
 
 /// A plug-in that is named in both lists keeps the server from starting.

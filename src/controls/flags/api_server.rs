@@ -10,6 +10,7 @@ const AUTHORIZER: &str = "With AlwaysAllow every authenticated request is grante
 /// The rows of this table.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn controls() -> Vec<Control> {
+    let row = super::row_of(Component::ApiServer);
     let mut rows = vec![
         row(
             "CIS-1.2.1",
@@ -210,6 +211,7 @@ pub(super) fn controls() -> Vec<Control> {
 /// What other guides ask.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn beyond_cis() -> Vec<Control> {
+    let row = super::row_of(Component::ApiServer);
     vec![
         row(
             "X-API-01",
@@ -275,27 +277,6 @@ fn beyond_cis() -> Vec<Control> {
             Remedy::Restarts,
         ),
     ]
-}
-
-fn row(
-    id: &str,
-    rule: &'static str,
-    title: &'static str,
-    rationale: &'static str,
-    name: &str,
-    must: FlagRule,
-    remedy: Remedy,
-) -> Control {
-    super::row(
-        id,
-        rule,
-        title,
-        rationale,
-        Component::ApiServer,
-        name,
-        must,
-        remedy,
-    )
 }
 
 fn not_given(others: &[&str]) -> FlagRule {

@@ -10,6 +10,7 @@ const REMEDY: Remedy = Remedy::Conditional(Kit::AuditLog);
 
 /// The rows of this table.
 pub(super) fn controls() -> Vec<Control> {
+    let row = super::row_of(Component::ApiServer);
     let kept = |minimum, default| FlagRule::AtLeast {
         minimum,
         default,
@@ -69,27 +70,6 @@ fn given(usual: &str) -> FlagRule {
     FlagRule::IsSet {
         usual: Some(usual.to_owned()),
     }
-}
-
-fn row(
-    id: &str,
-    rule: &'static str,
-    title: &'static str,
-    rationale: &'static str,
-    name: &str,
-    must: FlagRule,
-    remedy: Remedy,
-) -> Control {
-    super::row(
-        id,
-        rule,
-        title,
-        rationale,
-        Component::ApiServer,
-        name,
-        must,
-        remedy,
-    )
 }
 
 // Before 1.36 an age and a number of 0 mean "no limit", which CIS does not accept as a policy

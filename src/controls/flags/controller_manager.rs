@@ -7,6 +7,7 @@ use crate::domain::Component;
 /// The rows of this table.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn controls() -> Vec<Control> {
+    let row = super::row_of(Component::ControllerManager);
     vec![
         row(
             "CIS-1.3.1",
@@ -87,25 +88,4 @@ pub(super) fn controls() -> Vec<Control> {
             Remedy::Restarts,
         ),
     ]
-}
-
-fn row(
-    id: &str,
-    rule: &'static str,
-    title: &'static str,
-    rationale: &'static str,
-    name: &str,
-    must: FlagRule,
-    remedy: Remedy,
-) -> Control {
-    super::row(
-        id,
-        rule,
-        title,
-        rationale,
-        Component::ControllerManager,
-        name,
-        must,
-        remedy,
-    )
 }

@@ -62,6 +62,15 @@ fn row(
     }
 }
 
+/// The same for the rows of one component's table.
+fn row_of(
+    component: Component,
+) -> impl Fn(&str, &'static str, &'static str, &'static str, &str, FlagRule, Remedy) -> Control {
+    move |row_id, rule, title, rationale, name, must, remedy| {
+        row(row_id, rule, title, rationale, component, name, must, remedy)
+    }
+}
+
 /// A switch that must have this value; without the flag it has the other.
 fn is(value: &str, default: &'static str) -> FlagRule {
     FlagRule::Is {

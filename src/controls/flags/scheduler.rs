@@ -6,6 +6,7 @@ use crate::domain::Component;
 
 /// The rows of this table.
 pub(super) fn controls() -> Vec<Control> {
+    let row = super::row_of(Component::Scheduler);
     // With --config its own file decides.
     let profiling = FlagRule::Is {
         value: "false".to_owned(),
@@ -41,25 +42,4 @@ pub(super) fn controls() -> Vec<Control> {
             Remedy::Restarts,
         ),
     ]
-}
-
-fn row(
-    id: &str,
-    rule: &'static str,
-    title: &'static str,
-    rationale: &'static str,
-    name: &str,
-    must: FlagRule,
-    remedy: Remedy,
-) -> Control {
-    super::row(
-        id,
-        rule,
-        title,
-        rationale,
-        Component::Scheduler,
-        name,
-        must,
-        remedy,
-    )
 }
