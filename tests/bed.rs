@@ -2,60 +2,17 @@
 
 #[path = "bed/cluster.rs"]
 mod cluster;
+mod fresh;
 #[path = "bed/node.rs"]
 mod node;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fresh::{FAILS_FRESH, MENDED};
 use node::{Node, changed_lines, snapshot};
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
-/// What fails on a fresh node, by its CIS number.
-const FAILS_FRESH: [&str; 32] = [
-    "CIS-1.1.12",
-    "CIS-1.2.1",
-    "CIS-1.2.3",
-    "CIS-1.2.5",
-    "CIS-1.2.9",
-    "CIS-1.2.11",
-    "CIS-1.2.15",
-    "CIS-1.2.16",
-    "CIS-1.2.17",
-    "CIS-1.2.18",
-    "CIS-1.2.19",
-    "CIS-1.2.27",
-    "CIS-1.2.29",
-    "CIS-1.2.30",
-    "CIS-1.3.2",
-    "CIS-1.4.1",
-    "CIS-3.2.1",
-    "CIS-4.1.1",
-    "CIS-4.1.9",
-    "CIS-4.2.9",
-    "CIS-4.2.11",
-    "CIS-4.2.12",
-    "CIS-4.2.13",
-    "CIS-4.2.14",
-    "X-API-07",
-    "X-CRED-01",
-    "X-CRED-08",
-    "X-FILE-01",
-    "X-FILE-08",
-    "X-FILE-19",
-    "X-KUBELET-01",
-    "X-KUBELET-04",
-];
-/// What is mended of it.
-const MENDED: [&str; 7] = [
-    "CIS-1.2.15",
-    "CIS-1.3.2",
-    "CIS-1.4.1",
-    "CIS-4.1.1",
-    "CIS-4.1.9",
-    "X-FILE-01",
-    "X-FILE-19",
-];
 const RESTART: Duration = Duration::from_secs(150);
 
 fn ids_with(report: &serde_json::Value, verdict: &str) -> BTreeSet<String> {

@@ -10,6 +10,9 @@
     reason = "the operator waits for the simulated node"
 )]
 
+#[path = "../fresh/mod.rs"]
+mod fresh;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -24,56 +27,13 @@ use holdfast::journal::JournalState;
 use holdfast::plan::{BouncePlan, Finding, Selected, Verdict, WithheldReason, select};
 use holdfast::reconcile::{self, Intent, Looked};
 
+#[allow(unused_imports, reason = "each test crate uses a part of the operator")]
+pub use fresh::{FAILS_FRESH, MENDED};
+
 /// Nothing on a simulated node takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a change in flight is looked at; the node's times are scaled, and so is this.
 const POLL: Duration = Duration::from_millis(5);
-
-/// What fails on a fresh kubeadm node; the same rows that fail on a genuine one (`tests/bed.rs`).
-pub const FAILS_FRESH: [&str; 32] = [
-    "CIS-1.1.12",
-    "CIS-1.2.1",
-    "CIS-1.2.3",
-    "CIS-1.2.5",
-    "CIS-1.2.9",
-    "CIS-1.2.11",
-    "CIS-1.2.15",
-    "CIS-1.2.16",
-    "CIS-1.2.17",
-    "CIS-1.2.18",
-    "CIS-1.2.19",
-    "CIS-1.2.27",
-    "CIS-1.2.29",
-    "CIS-1.2.30",
-    "CIS-1.3.2",
-    "CIS-1.4.1",
-    "CIS-3.2.1",
-    "CIS-4.1.1",
-    "CIS-4.1.9",
-    "CIS-4.2.9",
-    "CIS-4.2.11",
-    "CIS-4.2.12",
-    "CIS-4.2.13",
-    "CIS-4.2.14",
-    "X-API-07",
-    "X-CRED-01",
-    "X-CRED-08",
-    "X-FILE-01",
-    "X-FILE-08",
-    "X-FILE-19",
-    "X-KUBELET-01",
-    "X-KUBELET-04",
-];
-/// What of it is mended.
-pub const MENDED: [&str; 7] = [
-    "CIS-1.2.15",
-    "CIS-1.3.2",
-    "CIS-1.4.1",
-    "CIS-4.1.1",
-    "CIS-4.1.9",
-    "X-FILE-01",
-    "X-FILE-19",
-];
 
 /// An operator with a configuration.
 pub struct Operator {
