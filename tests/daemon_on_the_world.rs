@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdfast::domain::Component;
 use holdfast::events;
 
 use operator::Operator;
@@ -66,7 +67,7 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
         let told = journal.of(&events::DRIFT);
         assert_eq!(told.iter().filter(|told| opened(told)).count(), 1, "told once");
 
-        a_manifest_that_is_taken_away_is_told(&world, &journal);
+        manifests_that_are_taken_away_are_told(&world, &journal);
         mode(&world.path(admin), 0o640);
         awaited("another pass is made", &|| {
             journal
@@ -76,7 +77,7 @@ fn a_host_without_a_control_plane_is_waited_for_and_every_event_is_one_of_the_ma
                 .count()
                 == 2
         });
-        assert_eq!(journal.of(&events::MANIFEST_GONE).len(), 1, "told once");
+        assert_eq!(journal.of(&events::MANIFEST_GONE).len(), 3, "each told once");
 
         nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM)
             .expect("a process may signal itself");
@@ -90,22 +91,28 @@ fn mode(path: &PathBuf, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a file of the world");
 }
 
-/// With the copy that Holdfast has of it.
-fn a_manifest_that_is_taken_away_is_told(world: &World, journal: &Journal) {
-    let manifest = "/etc/kubernetes/manifests/kube-scheduler.yaml";
+/// With the copy that Holdfast has of it, or without one.
+fn manifests_that_are_taken_away_are_told(world: &World, journal: &Journal) {
     let copy = "/var/lib/holdfast/backups/kube-scheduler.20260101T000000.000Z.0123456789ab.yaml";
-    let place = world.path(manifest);
     std::fs::create_dir_all(world.path("/var/lib/holdfast/backups")).expect("a folder of the world");
-    std::fs::copy(&place, world.path(copy)).expect("a copy");
-    std::fs::rename(&place, world.root().join("etc/taken")).expect("one file system");
-    let is_told = |_: &World| !journal.of(&events::MANIFEST_GONE).is_empty();
-    assert!(
-        world.wait_until(Duration::from_secs(30), is_told),
-        "{:#?}",
-        journal.told()
-    );
-    for told in journal.of(&events::MANIFEST_GONE) {
-        assert!(told.message().contains(copy), "{told:?}");
-        assert_eq!(told.field("holdfast.path"), manifest);
+    std::fs::copy(world.manifest(Component::Scheduler), world.path(copy)).expect("a copy");
+    for (component, words) in [
+        (Component::Scheduler, copy),
+        (Component::ControllerManager, "no copy"),
+        (Component::Etcd, "no copy"),
+    ] {
+        let manifest = format!("/etc/kubernetes/manifests/{component}.yaml");
+        std::fs::rename(
+            world.path(&manifest),
+            world.root().join(format!("etc/taken-{component}")),
+        )
+        .expect("one file system");
+        let is_told = |told: &Told| told.field("holdfast.path") == manifest && told.message().contains(words);
+        let are_told = |_: &World| journal.of(&events::MANIFEST_GONE).iter().any(is_told);
+        assert!(
+            world.wait_until(Duration::from_secs(30), are_told),
+            "{component}: {:#?}",
+            journal.told()
+        );
     }
 }

@@ -53,7 +53,7 @@ struct Shared {
     all_stale: bool,
 }
 
-/// A watch that could not be set. Changes are then seen by the next full pass only.
+/// A watch that could not be set. Changes are then seen by the next look only.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// inotify is not to be had: other programs of root may have used up what there is.
@@ -78,6 +78,20 @@ pub enum WatchError {
         /// What the system said.
         cause: std::io::Error,
     },
+}
+
+impl WatchError {
+    /// What is wrong, whichever folder it was seen at.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Start { .. } => "instances".to_owned(),
+            Self::Folder { cause, .. } if matches!(cause.kind, ErrorKind::MaxFilesWatch) => {
+                "watches".to_owned()
+            }
+            Self::Folder { .. } | Self::Root { .. } => self.to_string(),
+        }
+    }
 }
 
 fn advice(error: &notify::Error) -> &'static str {

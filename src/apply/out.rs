@@ -146,7 +146,10 @@ impl std::fmt::Display for Trouble {
                     "{path}: the manifest of {component} is not there, and does not lie out of its folder; "
                 )?;
                 let Some(backup) = backup else {
-                    return f.write_str("Holdfast has no copy of it");
+                    return f.write_str(
+                        "Holdfast has no copy of it; if it belongs there, by hand: put back one of yours, or have kubeadm write it anew \
+                         (kubeadm init phase control-plane, or etcd local)",
+                    );
                 };
                 let needs = match component {
                     Component::ApiServer => " and names the configuration that stored values are read with",

@@ -111,14 +111,21 @@ impl<'a> Meter<'a> {
     fn remove_former(&mut self, config: &Config) -> Result<(), String> {
         let wanted = config.metrics.textfile.as_ref();
         let former: Vec<NodePath> = self.written.iter().cloned().collect();
+        let mut stays = Ok(());
         for path in former.into_iter().filter(|path| Some(path) != wanted) {
-            if self.node.files.facts(&path) != Fact::Absent {
-                let removed = self.node.files.remove_own(self.only_one, &path);
-                removed.map_err(|error| format!("the former file of metrics stays: {error}"))?;
+            let removed = if self.node.files.facts(&path) == Fact::Absent {
+                Ok(())
+            } else {
+                self.node.files.remove_own(self.only_one, &path)
+            };
+            match removed {
+                Ok(()) => {
+                    self.written.remove(&path);
+                }
+                Err(error) => stays = stays.and(Err(format!("the former file of metrics stays: {error}"))),
             }
-            self.written.remove(&path);
         }
-        Ok(())
+        stays
     }
 
     fn write_now(

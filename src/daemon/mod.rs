@@ -116,6 +116,7 @@ pub fn run(
         failed: BTreeMap::new(),
         ready: false,
         has_looked: false,
+        seen: BTreeSet::new(),
         guarded: BTreeSet::new(),
         unwatched_look: false,
         keeper,
@@ -132,8 +133,7 @@ pub fn run(
         env!("CARGO_PKG_VERSION"),
         daemon.settings.config.mode
     );
-    let trouble = daemon.renew_watches(None);
-    daemon.news.tell_trouble(trouble);
+    daemon.renew_watches(None);
     let watchdog = systemd::watchdog_interval().map_or(Duration::from_secs(30), |interval| interval / 2);
     loop {
         daemon.pass_if_due(false);
@@ -172,6 +172,8 @@ struct Daemon<'a> {
     ready: bool,
     /// True once a pass has looked at the node.
     has_looked: bool,
+    /// The components that had a manifest at an earlier look.
+    seen: BTreeSet<Component>,
     /// The folders that are watched.
     guarded: BTreeSet<NodePath>,
     /// True when folders are watched only since the last look: what changed in them before was told by nobody.
@@ -203,22 +205,21 @@ impl Daemon<'_> {
             Hint::Changed => self.pace.event(now),
             Hint::FoldersChanged | Hint::Lost => {
                 self.pace.event(now);
-                let trouble = self.renew_watches(None);
-                self.news.tell_trouble(trouble);
+                self.renew_watches(None);
             }
         }
     }
 
-    /// Renews the watches; what went wrong, if anything did.
-    fn renew_watches(&mut self, looked: Option<&Looked>) -> Option<String> {
+    /// Renews the watches: before a look those of what is guarded everywhere, which need not succeed for all to.
+    fn renew_watches(&mut self, looked: Option<&Looked>) {
         let folders = guarded_folders(self.node, looked, &self.of_keeper);
         let renewed = self.watch.renew(folders.iter().cloned());
         let was_watched = std::mem::replace(&mut self.is_watched, renewed.is_ok());
         self.unwatched_look = looked.is_some() && !(was_watched && folders.is_subset(&self.guarded));
         self.guarded = folders;
-        renewed
-            .err()
-            .map(|error| format!("{error}; what is not watched is looked at every {UNWATCHED_POLL:?}"))
+        if looked.is_some() || renewed.is_err() {
+            self.news.tell_unwatched(renewed.as_ref().err(), UNWATCHED_POLL);
+        }
     }
 
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings, String>) {
@@ -384,7 +385,7 @@ impl Daemon<'_> {
         self.meter.stands(standing, self.keeper.rewritten());
         // While files change one may be away for a moment.
         if !settling && !self.awaiting {
-            self.news.tell_astray(&astray(self.node, journal));
+            self.news.tell_astray(&astray(self.node, journal, &self.seen));
         }
     }
 
@@ -399,12 +400,15 @@ impl Daemon<'_> {
             }
         }
         self.news.tell_recovered(&passed.recovered);
+        let manifests = passed.looked.observation.manifests.iter();
+        let are_there = manifests.filter(|(_, manifest)| manifest.known().is_some());
+        self.seen.extend(are_there.map(|(component, _)| *component));
         self.no_kubelet_since = match passed.looked.observation.kubelet.process {
             Fact::Absent => self.no_kubelet_since.or(Some(began)),
             Fact::Known(_) | Fact::Unknown(_) => None,
         };
-        let trouble = self.renew_watches(Some(&passed.looked));
-        self.news.tell_trouble(trouble);
+        self.renew_watches(Some(&passed.looked));
+        self.news.tell_trouble(None);
         self.news.tell_outcomes(&passed.outcomes) || passed.found_news
     }
 
@@ -458,13 +462,11 @@ impl Daemon<'_> {
     }
 }
 
-/// The manifests that are not in their folder and should be, but for the one that a change has out.
-fn astray(node: &Node, journal: &JournalState) -> Vec<Trouble> {
-    let baseline = journal.baseline.as_deref().unwrap_or_default();
+/// The manifests that are not in their folder and should be, but for the one that a change has out. A host that has become a control-plane node
+/// has each of them, but for etcd, which may run elsewhere.
+fn astray(node: &Node, journal: &JournalState, seen: &BTreeSet<Component>) -> Vec<Trouble> {
     let known = |component: Component| {
-        baseline
-            .iter()
-            .any(|manifest| manifest.name == component.manifest_file())
+        seen.contains(&component) || (journal.baseline.is_some() && component != Component::Etcd)
     };
     let in_flight = journal.in_flight.as_ref().map(|begun| begun.act.path());
     let mut troubles = out::troubles(node, known);

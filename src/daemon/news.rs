@@ -3,7 +3,9 @@
 //! What each event means, and how soon it needs somebody, is in [`crate::events`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use crate::adapters::watch::WatchError;
 use crate::apply::out::Trouble;
 use crate::apply::{Outcome, tell_outcome};
 use crate::domain::{ControlId, Digest, NodePath};
@@ -26,6 +28,8 @@ pub(super) struct News {
     paused: Option<String>,
     warnings: Vec<String>,
     trouble: Option<String>,
+    /// Why not all is watched.
+    unwatched: Option<String>,
     unwritten: Option<String>,
     /// What each change waits for, is stuck at, or failed at.
     lasting: BTreeMap<Digest, String>,
@@ -240,6 +244,19 @@ impl News {
                 Trouble::Gone { .. } => tell!(MANIFEST_GONE, [path = path.as_str()], "{told}"),
             }
         }
+    }
+
+    /// Tells once that folders cannot be watched, until it is for another reason or all are.
+    pub(super) fn tell_unwatched(&mut self, error: Option<&WatchError>, looks_every: Duration) {
+        let kind = error.map(WatchError::kind);
+        if let Some(error) = error.filter(|_| kind != self.unwatched) {
+            tell!(
+                UNWATCHED,
+                [],
+                "{error}; what is not watched is looked at every {looks_every:?}"
+            );
+        }
+        self.unwatched = kind;
     }
 
     /// Tells a trouble once, until it is another or gone.

@@ -61,9 +61,14 @@ events! {
     /// The daemon could not do its work.
     TROUBLE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b0b", "trouble", Err, OF_FILE,
         "Holdfast cannot do its work",
-        "Something that Holdfast needs to judge or to mend this node fails: its state folder cannot be written, a disk is full, files cannot be watched. It \
+        "Something that Holdfast needs to judge or to mend this node fails: its state folder cannot be written, a disk is full. It \
          tries again, and the node is not looked after until it succeeds.",
         "See to what the message names. It is told once, and again when it changes.";
+    /// Folders cannot be watched.
+    UNWATCHED = "0f6e2f7b8d8c4b6f9a1d3c5e7a9b2d41", "unwatched", Warning, NONE,
+        "Holdfast cannot watch all that it guards",
+        "The system has no inotify instance or watch left for root, or refuses one. Holdfast looks every ten seconds instead, and tries again each time.",
+        "See which programs use them up, or raise what the message names (`sysctl`). It is told once, until all is watched again.";
     /// Something that is worth knowing stands against full work.
     CIRCUMSTANCE = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b14", "circumstance", Warning, NONE,
         "Something unusual stands beside the work of Holdfast",
@@ -164,8 +169,9 @@ events! {
         "Nothing, if it is rare. Else look at the disk.";
     /// The metrics cannot be written.
     METRICS_UNWRITTEN = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b2c", "metrics-unwritten", Warning, NONE,
-        "The metrics are not written",
-        "The file that `metrics.textfile` names cannot be written, so what reads it gets old figures, or none. Everything else goes on.",
+        "The metrics are not written, or a former file of them stays",
+        "The file that `metrics.textfile` names cannot be written, or one of before cannot be removed, so what reads them gets old figures, or none. \
+         Everything else goes on.",
         "See to what the message names, or name another file. It is told once, until it succeeds.";
     /// Encryption at rest is watched.
     ENCRYPTION_WATCHED = "5e0d1f0c0b7a4c0f9b7d2c9e6f1a3b1a", "encryption-watched", Notice, OF_FILE,

@@ -256,7 +256,8 @@ fn back(act: &BouncedManifest, seen: &Restarting<'_>) -> Step {
             return Step::Wait { why };
         } else {
             format!(
-                "the manifest had not gone out yet, or someone else has put it back; {component} goes on as before"
+                "the manifest had not gone out yet, was out too briefly for the kubelet to see it, or someone else has put it back; \
+                 {component} goes on as before"
             )
         };
         return Step::Abandon { why };
@@ -270,7 +271,8 @@ fn back(act: &BouncedManifest, seen: &Restarting<'_>) -> Step {
         };
     }
     let drain = act.drain_ms.map(Duration::from_millis);
-    seen.early_end(drain).unwrap_or(Step::Wait { why: awaited })
+    seen.early_end_in_place(drain)
+        .unwrap_or(Step::Wait { why: awaited })
 }
 
 #[cfg(test)]

@@ -273,6 +273,20 @@ fn a_process_whose_manifest_came_in_early_is_ended_early_all_the_same() {
     assert!(waits(&step(Some(1005), 1005), "to finish"));
     assert_eq!(step(Some(1005), 1006), Step::End(vec![old().id]));
     assert!(waits(&step_of(None, None, &back, 1005), "the old process"));
+    // One that may only be starting, and one that nobody would start anew.
+    let young = Process {
+        age_ms: 29_999,
+        ..old()
+    };
+    let starting = node(BEFORE, vec![young], closed());
+    let mut without_kubelet = back;
+    without_kubelet.kubelet.process = Fact::Absent;
+    for node in [starting, without_kubelet] {
+        for draining in [None, Some(1004)] {
+            let step = step_of(Some(1000), draining, &node, 1006);
+            assert!(waits(&step, "the old process"), "{step:?}");
+        }
+    }
 }
 
 #[test]

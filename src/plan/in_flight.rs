@@ -274,7 +274,8 @@ impl<'a> Edited<'a> {
         }
         let drain = self.edit.bounce.as_ref();
         let drain = drain.map(|bounce| Duration::from_millis(bounce.drain_ms));
-        seen.early_end(drain).unwrap_or(Step::Wait { why: awaited })
+        seen.early_end_in_place(drain)
+            .unwrap_or(Step::Wait { why: awaited })
     }
 
     /// A former manifest that reads other keys goes back only if nothing can have been written that it cannot read.

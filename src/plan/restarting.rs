@@ -13,6 +13,9 @@ use crate::manifest::command_line;
 /// The kernel gives a file the time of its last tick, which is 10 ms ago at most (CONFIG_HZ is 100 or more).
 const TICK_NS: i128 = 10_000_000;
 
+/// A process that is older and does not listen is ending, and not starting.
+const LISTENS_BY: Duration = Duration::from_secs(30);
+
 /// What both an edit and a bounce wait for.
 pub(super) struct Restarting<'a> {
     pub(super) component: Component,
@@ -115,7 +118,7 @@ impl<'a> Restarting<'a> {
             // It is put back from the backup where need be.
             Fact::Unknown(_) if self.since_begun >= self.out_at_most => Some(Step::PutIn),
             Fact::Unknown(why) => Some(Step::Wait { why: why.to_string() }),
-            // It was out, by our own record; somebody took it from there.
+            // It was out, by our own record, or its process was being ended for the change; somebody took it away meanwhile.
             Fact::Absent if self.draining.is_some() => Some(Step::PutIn),
             Fact::Absent => None,
         }
@@ -158,6 +161,21 @@ impl<'a> Restarting<'a> {
                 why: "it to finish what it has begun to answer".to_owned(),
             }
         })
+    }
+
+    /// The same where its manifest lies in its folder again. What it does is then decided by less: it may listen again, or not yet, and only a
+    /// kubelet that runs starts another.
+    pub(super) fn early_end_in_place(&self, drain: Option<Duration>) -> Option<Step> {
+        let processes = self.observation.processes.get(&self.component)?.known()?;
+        let had_time_to_listen = |process: &Process| Duration::from_millis(process.age_ms) >= LISTENS_BY;
+        let mut old = processes
+            .iter()
+            .filter(|process| self.processes.contains(&process.id));
+        let health = self.observation.health.get(&self.component);
+        let closed = matches!(health, Some(Fact::Known(Health::Closed(_))));
+        (closed && !self.kubelet_is_down() && old.all(had_time_to_listen))
+            .then(|| self.early_end(drain))
+            .flatten()
     }
 
     /// The processes that run with the arguments of the manifest as it lies there; `None` when that cannot be told.
