@@ -15,9 +15,12 @@ fn folder(root: &Path, pod: &Pod) -> PathBuf {
     ))
 }
 
-/// The containers of a pod are removed, and their logs with them.
+/// The containers of a pod are removed, and their logs with them; one whose manifest changed again before it ran has none.
 pub fn remove(root: &Path, pod: &Pod) {
-    std::fs::remove_dir_all(folder(root, pod)).expect("the logs of a pod that ran");
+    match std::fs::remove_dir_all(folder(root, pod)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        removed => removed.expect("the logs of a pod that ran"),
+    }
 }
 
 /// The number of the next run: one more than that of the newest log.
