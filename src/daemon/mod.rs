@@ -210,7 +210,8 @@ impl Daemon<'_> {
         }
     }
 
-    /// Renews the watches: before a look those of what is guarded everywhere, which need not succeed for all to.
+    /// Renews the watches. Without a look only the folders that are guarded on every node are known: that those can be watched does not end what
+    /// was told of the others.
     fn renew_watches(&mut self, looked: Option<&Looked>) {
         let folders = guarded_folders(self.node, looked, &self.of_keeper);
         let renewed = self.watch.renew(folders.iter().cloned());
