@@ -2,14 +2,14 @@
 
 #[path = "bed/cluster.rs"]
 mod cluster;
-mod fresh;
+mod fresh_node;
 #[path = "bed/node.rs"]
 mod node;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fresh::{FAILS_FRESH, MENDED};
+use fresh_node::{FAILS_FRESH, MENDED};
 use node::{Node, changed_lines, snapshot};
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";

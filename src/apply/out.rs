@@ -146,9 +146,16 @@ impl std::fmt::Display for Trouble {
                     "{path}: the manifest of {component} is not there, and does not lie out of its folder; "
                 )?;
                 let Some(backup) = backup else {
-                    return f.write_str(
-                        "Holdfast has no copy of it; if it belongs there, by hand: put back one of yours, or have kubeadm write it anew \
-                         (kubeadm init phase control-plane, or etcd local)",
+                    let phase = match component {
+                        Component::ApiServer => "control-plane apiserver",
+                        Component::ControllerManager => "control-plane controller-manager",
+                        Component::Scheduler => "control-plane scheduler",
+                        Component::Etcd => "etcd local",
+                    };
+                    return write!(
+                        f,
+                        "Holdfast has no copy of it; if it belongs there, by hand: put back one of yours, or have kubeadm write it anew from the \
+                         cluster's configuration: kubeadm init phase {phase} --config FILE"
                     );
                 };
                 let needs = match component {

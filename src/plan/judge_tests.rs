@@ -1,7 +1,7 @@
 //! The whole catalogue held against whole nodes.
 
-#[path = "../../tests/fresh/mod.rs"]
-mod fresh;
+#[path = "../../tests/fresh_node/mod.rs"]
+mod fresh_node;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::select::{Selected, select};
 use crate::config::{Config, ControlSetting, Exception};
 use crate::controls::catalogue;
 use crate::domain::{Component, Fact, FileKind, Layout, Observation, Owner};
-use fresh::FAILS_FRESH;
+use fresh_node::FAILS_FRESH;
 
 /// In the order of [`Component::ALL`].
 macro_rules! genuine {

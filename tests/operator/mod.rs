@@ -10,8 +10,8 @@
     reason = "the operator waits for the simulated node"
 )]
 
-#[path = "../fresh/mod.rs"]
-mod fresh;
+#[path = "../fresh_node/mod.rs"]
+mod fresh_node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use holdfast::plan::{BouncePlan, Finding, Selected, Verdict, WithheldReason, sel
 use holdfast::reconcile::{self, Intent, Looked};
 
 #[allow(unused_imports, reason = "each test crate uses a part of the operator")]
-pub use fresh::{FAILS_FRESH, MENDED};
+pub use fresh_node::{FAILS_FRESH, MENDED};
 
 /// Nothing on a simulated node takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
